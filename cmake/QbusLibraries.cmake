@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+# The libraries, each found with pkg-config and refused below the oldest version that was tried.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+
+# qbus_require(TARGET_PREFIX "minimum" "Debian package" module [module...]): the first module that exists counts.
+function(qbus_require prefix minimum package)
+  foreach(module ${ARGN})
+    pkg_check_modules(${prefix} QUIET IMPORTED_TARGET GLOBAL ${module})
+    if(${prefix}_FOUND)
+      break()
+    endif()
+  endforeach()
+  if(NOT ${prefix}_FOUND)
+    message(FATAL_ERROR "qbus-proxy needs ${ARGV3} ${minimum} or newer; pkg-config finds none. On Debian: apt-get install ${package}")
+  endif()
+  if(${prefix}_VERSION VERSION_LESS minimum)
+    message(FATAL_ERROR "qbus-proxy needs ${ARGV3} ${minimum} or newer; this is ${${prefix}_VERSION}. On Debian: apt-get install ${package}")
+  endif()
+  message(STATUS "${ARGV3} ${${prefix}_VERSION}")
+  set(${prefix}_VERSION ${${prefix}_VERSION} PARENT_SCOPE)
+endfunction()
+
+qbus_require(RDKAFKA 2.0.2 librdkafka-dev rdkafka)
+qbus_require(RABBITMQ 0.11.0 librabbitmq-dev librabbitmq)
+qbus_require(EVENT 2.1.12 libevent-dev libevent_core libevent)
+qbus_require(MSGPACK 4.0.0 libmsgpack-dev msgpack msgpack-c)
+qbus_require(YAML 0.2.5 libyaml-dev yaml-0.1)
+if(QBUS_TESTS)
+  qbus_require(CMOCKA 1.1.5 libcmocka-dev cmocka)
+endif()
