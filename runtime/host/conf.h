@@ -14,6 +14,7 @@
 
 #include <qbus/plugin.h>
 
+#include "base/log.h"
 #include "core/pipeline.h"
 
 enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_TEXT, CONF_LOG_JSON };
@@ -32,7 +33,7 @@ struct conf_admin {
 };
 
 struct conf_log {
-	enum qb_level level;
+	enum log_level level;
 	enum conf_log_format format;
 };
 
