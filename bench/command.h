@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* The commands of qbus-bench: one function each, called with its own name as argv[0]. */
+#ifndef QBUS_BENCH_COMMAND_H
+#define QBUS_BENCH_COMMAND_H
+
+enum exit_code { EXIT_CLEAN = 0, EXIT_ERROR = 1, EXIT_USAGE = 64 };
+
+/* Fills a topic or a queue; see produce.c for its options. Returns an exit_code. */
+int produce_command(int argc, char **argv);
+
+#endif

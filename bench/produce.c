@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/* `qbus-bench produce`: reads the options, has the messages sent, says how many the broker confirmed. */
+#include "produce.h"
+
+#include "command.h"
+#include "order.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static const char usage[] =
+	"Usage: qbus-bench produce --bootstrap HOST:PORT --topic TOPIC --messages N [OPTION]...\n"
+	"       qbus-bench produce --amqp-url URL --queue QUEUE --messages N [OPTION]...\n"
+	"\n"
+	"Sends N order records with unique ids and ends when the broker has confirmed all of them (exit 0) or not (exit "
+	"1).\n"
+	"\n"
+	"  --size BYTES     size of a body (default and least 192)\n"
+	"  --keys K         number of different customers, which are the keys of Kafka messages (default 1000)\n"
+	"  --first ID       id of the first record (default 1)\n"
+	"  --paced          send only what stdin allows: each line is the total that may have been sent so far;\n"
+	"                   its end stops the producer\n"
+	"  -X NAME=VALUE    a property of librdkafka, may be repeated\n";
+
+enum {
+	OPT_HELP = 256,
+	OPT_BOOTSTRAP,
+	OPT_TOPIC,
+	OPT_URL,
+	OPT_QUEUE,
+	OPT_MESSAGES,
+	OPT_SIZE,
+	OPT_KEYS,
+	OPT_FIRST,
+	OPT_PACED
+};
+
+static const struct option options[] = {
+	{"help", no_argument, NULL, OPT_HELP},
+	{"bootstrap", required_argument, NULL, OPT_BOOTSTRAP},
+	{"topic", required_argument, NULL, OPT_TOPIC},
+	{"amqp-url", required_argument, NULL, OPT_URL},
+	{"queue", required_argument, NULL, OPT_QUEUE},
+	{"messages", required_argument, NULL, OPT_MESSAGES},
+	{"size", required_argument, NULL, OPT_SIZE},
+	{"keys", required_argument, NULL, OPT_KEYS},
+	{"first", required_argument, NULL, OPT_FIRST},
+	{"paced", no_argument, NULL, OPT_PACED},
+	{NULL, 0, NULL, 0},
+};
+
+static bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_number)
+{
+	char *end;
+
+	errno = 0;
+	uint64_t number = strtoull(text, &end, 10);
+
+	if (errno || end == text || *end || *text == '-' || number < min || number > max) {
+		fprintf(stderr, "qbus-bench: '%s' is not a number from %" PRIu64 " to %" PRIu64 "\n", text, min, max);
+		return false;
+	}
+	*ret_number = number;
+	return true;
+}
+
+static bool parse_option(struct produce_conf *conf, int option)
+{
+	uint64_t size;
+
+	switch (option) {
+	case OPT_BOOTSTRAP:
+		conf->bootstrap = optarg;
+		return true;
+	case OPT_TOPIC:
+		conf->topic = optarg;
+		return true;
+	case OPT_URL:
+		conf->amqp_url = optarg;
+		return true;
+	case OPT_QUEUE:
+		conf->queue = optarg;
+		return true;
+	case OPT_MESSAGES:
+		return parse_number(optarg, 1, INT64_MAX, &conf->n_messages);
+	case OPT_KEYS:
+		return parse_number(optarg, 1, INT64_MAX, &conf->n_keys);
+	case OPT_FIRST:
+		return parse_number(optarg, 0, INT64_MAX, &conf->first);
+	case OPT_SIZE:
+		if (!parse_number(optarg, ORDER_MIN_SIZE, ORDER_MAX_SIZE, &size))
+			return false;
+		conf->size = size;
+		return true;
+	case OPT_PACED:
+		conf->is_paced = true;
+		return true;
+	case 'X':
+		if (conf->n_properties == PRODUCE_MAX_PROPERTIES)
+			return false;
+		conf->properties[conf->n_properties++] = optarg;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool is_complete(const struct produce_conf *conf)
+{
+	bool kafka = conf->bootstrap && conf->topic && !conf->amqp_url && !conf->queue;
+	bool amqp = conf->amqp_url && conf->queue && !conf->bootstrap && !conf->topic;
+
+	return (kafka || amqp) && conf->n_messages > 0;
+}
+
+static double now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+int produce_command(int argc, char **argv)
+{
+	struct produce_conf conf = {.n_keys = 1000, .first = 1, .size = ORDER_MIN_SIZE};
+	struct produce_result result = {0};
+	struct pace pace;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "X:", options, NULL)) != -1) {
+		if (option == OPT_HELP) {
+			fputs(usage, stdout);
+			return EXIT_CLEAN;
+		}
+		if (!parse_option(&conf, option))
+			return EXIT_USAGE;
+	}
+	if (optind != argc || !is_complete(&conf)) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	pace_init(&pace, conf.is_paced);
+
+	double begin_s = now_s();
+	int err = conf.bootstrap ? produce_kafka(&conf, &pace, &result) : produce_amqp(&conf, &pace, &result);
+
+	printf("confirmed=%" PRIu64 " failed=%" PRIu64 " of=%" PRIu64 " seconds=%.3f\n", result.n_confirmed,
+		result.n_failed, conf.n_messages, now_s() - begin_s);
+	return err == 0 && result.n_confirmed == conf.n_messages ? EXIT_CLEAN : EXIT_ERROR;
+}
