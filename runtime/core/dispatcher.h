@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* The dispatcher: owns pipelines and knows workers; matches ready messages with free credit under the ordering rule, turns
+ * verdicts into settlements, and decides what becomes of a message whose worker is gone. No socket, no libevent, no clock:
+ * time is an argument, and dispatcher_tick says when it wants to be called again. Loop thread only. */
+#ifndef QBUS_CORE_DISPATCHER_H
+#define QBUS_CORE_DISPATCHER_H
+
+#include "core/ledger.h"
+#include "core/pipeline.h"
+#include "core/source.h"
+#include "core/worker.h"
+
+struct dispatcher;
+
+/* Counters since the start, and gauges of now. */
+struct pipeline_counts {
+	uint64_t received, delivered, acked, retried, rejected, dead_lettered, returned, late, skipped, deadlines, ended;
+	uint64_t commit_errors, redelivered, memo_cut;
+	size_t buffered, in_flight, waiting, parked, orphans;
+	size_t buffered_bytes; /* of batches alive */
+	size_t acked_uncommitted; /* settled, not yet confirmed as kept by the broker (messages, an upper bound) */
+	size_t lanes;
+	bool is_connected;
+};
+
+struct dispatcher *dispatcher_new(void);
+void dispatcher_free(struct dispatcher *dispatcher); /* no workers, sources closed */
+
+/* conf, plugin and source_conf must outlive the dispatcher. 0 or -errno. */
+int dispatcher_pipeline_add(struct dispatcher *dispatcher, const struct pipeline_conf *conf,
+	const struct qb_plugin *plugin, const struct qb_source_conf *source_conf, const struct msg_codec *codec);
+size_t dispatcher_n_pipelines(const struct dispatcher *dispatcher);
+struct pipeline *dispatcher_pipeline_at(const struct dispatcher *dispatcher, size_t index);
+const struct pipeline_conf *pipeline_conf(const struct pipeline *pipeline);
+const char *pipeline_kind(const struct pipeline *pipeline); /* the plugin's name */
+struct source *pipeline_source(const struct pipeline *pipeline);
+void pipeline_count(const struct pipeline *pipeline, struct pipeline_counts *ret_counts);
+
+/* The worker handles the pipelines of these names. 0, or -ENOENT with the unknown name's index in *ret_index. */
+int dispatcher_worker_add(struct dispatcher *dispatcher, struct worker *worker, const char *const *names, size_t n,
+	size_t *ret_index, int64_t now_us);
+/* The pipeline behind the worker's index (see worker_ops.deliver). */
+const struct pipeline *dispatcher_worker_pipeline(const struct worker *worker, size_t index);
+
+/* The session or process ended; what it held goes back. in_peace: it left by itself between messages (nothing is charged).
+ * The worker is not touched any more after this returns. Does nothing for a worker that was never added. */
+void dispatcher_worker_gone(struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason,
+	int64_t now_us);
+/* The worker's credit (0: automatic) or is_full has changed. */
+void dispatcher_worker_changed(struct dispatcher *dispatcher, struct worker *worker);
+
+/* Verdicts. Each returns how many of the ids were not held (late). Call dispatcher_settled once after those of a frame. */
+size_t dispatcher_ack(struct dispatcher *dispatcher, struct worker *worker, uint64_t first_id, uint64_t count);
+size_t dispatcher_retry(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t delay_us,
+	const char *reason, int64_t now_us); /* delay_us -1: the pipeline's backoff */
+size_t dispatcher_reject(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, const char *reason);
+size_t dispatcher_release(struct dispatcher *dispatcher, struct worker *worker, uint64_t id);
+void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us);
+
+/* The deadline of this delivery shall be at least ms_us from now; returns what is left in us, 0: not granted. */
+int64_t dispatcher_extend(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t for_us,
+	int64_t now_us);
+
+/* Does everything that is due, matches, and hands collected settlements to the sources. Call it after each turn of the
+ * loop; returns the next moment at which something is due, or CLOCK_NEVER. */
+int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us);
+
+/* Drain: fetching stops, running handlers finish, buffered messages are handled where handing them back costs an attempt. */
+void dispatcher_stop(struct dispatcher *dispatcher);
+bool dispatcher_is_idle(const struct dispatcher *dispatcher); /* nothing in flight that a stop waits for */
+/* Last settlements go out and the sources close; is_closed tells when all have. */
+void dispatcher_close(struct dispatcher *dispatcher, int64_t timeout_us, int64_t now_us);
+bool dispatcher_is_closed(const struct dispatcher *dispatcher);
+
+/* The sentence that is wrong, or NULL. O(everything). */
+const char *dispatcher_check(const struct dispatcher *dispatcher);
+
+#endif

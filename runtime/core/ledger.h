@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* The ledger of a pipeline: one entry for each message that was fetched and is not settled.
+ *
+ *     admit -> READY -> RESERVED -> SETTLED            acked, rejected, or its dead letter confirmed
+ *       |        ^  \_______ | \--> WAITING -> READY   retry after its backoff
+ *       |        |           |  \-> PARKED -> SETTLED  a dead letter is under way
+ *       +-> BEHIND (an earlier message of its key or lane is not settled)
+ *     lane closed: READY, BEHIND, WAITING entries go; RESERVED and PARKED ones become ORPHAN until their verdict.
+ *
+ * entry_move() in ledger.c is the only writer of the state; it keeps lists and counters. All on the loop's thread. */
+#ifndef QBUS_CORE_LEDGER_H
+#define QBUS_CORE_LEDGER_H
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/slots.h"
+#include "core/lane.h"
+#include "core/msg.h"
+#include "core/order.h"
+#include "core/pipeline.h"
+
+enum entry_state {
+	ENTRY_READY,
+	ENTRY_BEHIND,
+	ENTRY_RESERVED,
+	ENTRY_WAITING,
+	ENTRY_PARKED,
+	ENTRY_SETTLED,
+	ENTRY_ORPHAN,
+	ENTRY_STATES,
+};
+
+struct worker;
+
+struct entry {
+	struct list link;        /* READY: the ready or suspects list; BEHIND: its group's queue */
+	struct heap_node due;    /* WAITING: in the heap of the ledger */
+	struct entry *lane_next; /* next higher receipt of the lane */
+	struct lane *lane;
+	struct order_group *group; /* NULL: the pipeline has no order */
+	struct msg_batch *batch;   /* holds the row; NULL once settled */
+	const uint8_t *row;
+	uint32_t row_len, body_len;
+	int64_t receipt;
+	uint64_t id;            /* RESERVED: the delivery's id */
+	struct worker *worker;  /* RESERVED: who holds it */
+	int64_t admitted_us;
+	int64_t timestamp_ms;
+	uint32_t attempt;       /* of the running or next delivery, from 1 */
+	enum entry_state state;
+	bool is_suspect;        /* may have killed a worker: delivered alone */
+	bool is_rejected;       /* SETTLED by a reject */
+};
+
+struct ledger {
+	const struct pipeline_conf *conf;
+	struct slots entries;
+	struct order order;
+	struct list ready;    /* oldest first */
+	struct list suspects; /* READY, to be delivered one at a time */
+	struct heap waiting;
+	size_t n_in[ENTRY_STATES];
+	uint64_t n_released; /* messages that left the ledger since the start, for the source's budget */
+	size_t bytes_released;
+};
+
+void ledger_init(struct ledger *ledger, const struct pipeline_conf *conf);
+void ledger_done(struct ledger *ledger); /* frees every entry that is left */
+
+/* A message came. It becomes READY or BEHIND. */
+struct entry *ledger_admit(struct ledger *ledger, struct msg_batch *batch, const struct msg_item *item, int64_t now_us);
+
+/* The entry to be delivered next, NULL: none. */
+struct entry *ledger_next(const struct ledger *ledger);
+
+void ledger_reserve(struct ledger *ledger, struct entry *entry, struct worker *worker, uint64_t id);
+
+/* RESERVED or PARKED entries only. Each returns false when the entry was an ORPHAN, which it frees: nothing is to be told
+ * to the broker. After `settle` the entry may be gone; the lane's position may have moved. */
+bool ledger_settle(struct ledger *ledger, struct entry *entry);
+bool ledger_wait(struct ledger *ledger, struct entry *entry, int64_t due_us); /* for its next attempt, already counted */
+bool ledger_return(struct ledger *ledger, struct entry *entry);               /* at the front again */
+bool ledger_park(struct ledger *ledger, struct entry *entry);                 /* keeps its lane and group */
+
+/* WAITING entries whose moment has come become READY; returns the next moment or CLOCK_NEVER. */
+int64_t ledger_wake(struct ledger *ledger, int64_t now_us);
+
+/* The lane is gone: see the drawing. The lane is freed at once or with its last orphan. */
+void ledger_lane_close(struct ledger *ledger, struct lane *lane);
+
+size_t ledger_n_live(const struct ledger *ledger); /* fetched, not settled, orphans included */
+const char *entry_state_name(enum entry_state state);
+
+/* The sentence that is wrong, or NULL. O(entries). */
+const char *ledger_check(const struct ledger *ledger, const struct list *lanes);
+
+#endif
