@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* The log writes whole lines, escapes what could fool a reader, and never waits. */
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int saved_stderr;
+static char said[8192];
+
+/* Standard error becomes the given descriptor, which is closed. */
+static void stderr_becomes(int fd)
+{
+	fflush(stderr);
+	saved_stderr = dup(STDERR_FILENO);
+	assert_true(dup2(fd, STDERR_FILENO) >= 0);
+	close(fd);
+}
+
+static void stderr_comes_back(void)
+{
+	dup2(saved_stderr, STDERR_FILENO);
+	close(saved_stderr);
+	log_configure(LOG_INFO, false);
+}
+
+/* What one line looks like. */
+static const char *said_of(bool json, const char *who, const char *sentence)
+{
+	int ends[2];
+	assert_int_equal(pipe(ends), 0);
+	stderr_becomes(ends[1]);
+	log_configure(LOG_INFO, json);
+	log_say(LOG_INFO, who, "%s", sentence);
+	stderr_comes_back();
+	ssize_t n = read(ends[0], said, sizeof said - 1);
+	close(ends[0]);
+	assert_true(n > 0);
+	said[n] = '\0';
+	return said;
+}
+
+static void a_text_line_has_time_level_who_and_sentence(void **state)
+{
+	(void)state;
+	const char *line = said_of(false, "worker 3", "leaves reason=\"done\" path=a\\b");
+	int at = 0;
+	assert_int_equal(sscanf(line, "%*4d-%*2d-%*2dT%*2d:%*2d:%*2d.%*3dZ%n", &at), 0);
+	assert_int_equal(at, 24);
+	assert_string_equal(line + at, " info  worker 3: leaves reason=\"done\" path=a\\b\n");
+}
+
+static void a_line_about_the_process_has_no_who(void **state)
+{
+	(void)state;
+	assert_string_equal(said_of(false, NULL, "starts") + 24, " info  starts\n");
+	assert_non_null(strstr(said_of(true, NULL, "starts"), "\"who\":null,\"msg\":\"starts\"}\n"));
+}
+
+static void a_json_line_is_one_object(void **state)
+{
+	(void)state;
+	const char *line = said_of(true, "pipeline \"x\"", "opens C:\\dir");
+	assert_memory_equal(line, "{\"ts\":\"20", 9);
+	assert_string_equal(line + 31, "\",\"level\":\"info\",\"who\":\"pipeline \\\"x\\\"\",\"msg\":\"opens C:\\\\dir\"}\n");
+}
+
+static void control_bytes_and_bad_utf8_are_escaped(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *raw, *shown;
+	} rows[] = {
+		{"a\nb\tc\x1b[31m\x7f", "a\\x0ab\\x09c\\x1b[31m\\x7f"},
+		{"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"},
+		{"\xc2\x9b", "\\xc2\\x9b"},                 /* a control character of two bytes */
+		{"\xc0\xaf", "\\xc0\\xaf"},                 /* overlong */
+		{"\xed\xa0\x80", "\\xed\\xa0\\x80"},        /* surrogate */
+		{"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"}, /* above U+10FFFF */
+		{"\xe2\x82", "\\xe2\\x82"},                 /* cut */
+		{"\xff", "\\xff"},
+		{"\x80", "\\x80"},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		char expected[128];
+		snprintf(expected, sizeof expected, " info  %s\n", rows[i].shown);
+		assert_string_equal(said_of(false, NULL, rows[i].raw) + 24, expected);
+	}
+	assert_non_null(strstr(said_of(true, NULL, "a\nb\xff"), "\"msg\":\"a\\\\x0ab\\\\xff\"}\n"));
+}
+
+static void a_long_line_is_cut_at_4_kib_and_stays_well_formed(void **state)
+{
+	(void)state;
+	char *sentence = malloc(10001);
+	memset(sentence, 'x', 10000);
+	sentence[10000] = '\0';
+	const char *line = said_of(false, NULL, sentence);
+	assert_true(strlen(line) <= 4096 && strlen(line) > 4000);
+	assert_string_equal(line + strlen(line) - 5, "x...\n");
+	memset(sentence, '\n', 10000);
+	line = said_of(true, "w", sentence);
+	assert_true(strlen(line) <= 4096 && strlen(line) > 4000);
+	assert_string_equal(line + strlen(line) - 6, "...\"}\n");
+	line = said_of(true, sentence, "heard");
+	assert_non_null(strstr(line, "\",\"msg\":\"heard\"}\n"));
+	free(sentence);
+}
+
+static void levels_below_the_configured_one_are_silent(void **state)
+{
+	(void)state;
+	log_configure(LOG_WARN, false);
+	assert_true(log_is_on(LOG_ERROR) && log_is_on(LOG_WARN));
+	assert_false(log_is_on(LOG_INFO) || log_is_on(LOG_DEBUG));
+	log_configure(LOG_INFO, false);
+}
+
+/* Fills standard error until lines are lost; a log that waits would hang here. */
+static void fill(int fd)
+{
+	uint64_t before = log_dropped();
+	int flags = fcntl(fd, F_GETFL);
+	stderr_becomes(fd);
+	log_configure(LOG_INFO, false);
+	for (int i = 0; i < 100000 && log_dropped() == before; i++)
+		log_say(LOG_INFO, NULL, "line %d is here to fill the reader's buffer until there is no room in it", i);
+	bool is_unchanged = fcntl(STDERR_FILENO, F_GETFL) == flags;
+	stderr_comes_back();
+	assert_true(log_dropped() > before);
+	assert_true(is_unchanged);
+}
+
+static void a_reader_that_does_not_read_costs_lines_not_time(void **state)
+{
+	(void)state;
+	int ends[2];
+	assert_int_equal(pipe(ends), 0);
+	fill(ends[1]);
+	close(ends[0]);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	fill(ends[1]);
+	close(ends[0]);
+}
+
+static void a_pipe_is_not_waited_for_before_the_log_is_configured(void **state)
+{
+	(void)state;
+	int ends[2];
+	uint64_t before = log_dropped();
+	assert_int_equal(pipe(ends), 0);
+	stderr_becomes(ends[1]);
+	for (int i = 0; i < 100000 && log_dropped() == before; i++)
+		log_say(LOG_INFO, NULL, "line %d is here to fill the reader's buffer until there is no room in it", i);
+	stderr_comes_back();
+	close(ends[0]);
+	assert_true(log_dropped() > before);
+}
+
+static void a_file_is_appended_to(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/log_test.XXXXXX";
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	unlink(path);
+	int again = dup(fd);
+	stderr_becomes(fd);
+	log_configure(LOG_INFO, false);
+	log_say(LOG_INFO, NULL, "one");
+	log_say(LOG_INFO, NULL, "two");
+	stderr_comes_back();
+	ssize_t n = pread(again, said, sizeof said - 1, 0);
+	close(again);
+	assert_true(n > 0);
+	said[n] = '\0';
+	assert_non_null(strstr(said, "info  one\n20"));
+	assert_non_null(strstr(said, "info  two\n"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_pipe_is_not_waited_for_before_the_log_is_configured),
+		cmocka_unit_test(a_text_line_has_time_level_who_and_sentence),
+		cmocka_unit_test(a_line_about_the_process_has_no_who),
+		cmocka_unit_test(a_json_line_is_one_object),
+		cmocka_unit_test(control_bytes_and_bad_utf8_are_escaped),
+		cmocka_unit_test(a_long_line_is_cut_at_4_kib_and_stays_well_formed),
+		cmocka_unit_test(levels_below_the_configured_one_are_silent),
+		cmocka_unit_test(a_reader_that_does_not_read_costs_lines_not_time),
+		cmocka_unit_test(a_file_is_appended_to),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
