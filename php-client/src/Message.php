@@ -1,0 +1,202 @@
+<?php
+// SPDX-License-Identifier: MIT
+
+declare(strict_types=1);
+
+namespace Qbus;
+
+/**
+ * One delivery of one message, and the place to say what became of it.
+ *
+ * Kafka: `partition`, `offset`, `key` are set. AMQP: `routingKey`, `deliveryTag` are set. The others are null.
+ * `timestamp` is Unix time in milliseconds, null when the broker does not tell it. All strings are bytes.
+ *
+ * @property-read array<string, string> $headers by name; of repeated names the last one
+ */
+final class Message
+{
+    private bool $settled = false;
+
+    /** @var array<string, string>|null */
+    private ?array $headerMap = null;
+
+    /**
+     * @internal messages come from a session
+     *
+     * @param list<string>|null $headerList name, value, name, value, ...
+     * @param int               $deadline   nanoseconds of hrtime
+     */
+    public function __construct(
+        private readonly Session $session,
+        public readonly int $id,
+        public readonly string $pipeline,
+        public readonly int $attempt,
+        public readonly string $source,
+        public readonly ?int $partition,
+        public readonly ?int $offset,
+        public readonly ?string $routingKey,
+        public readonly ?int $deliveryTag,
+        public readonly ?int $timestamp,
+        public readonly ?string $key,
+        private readonly ?array $headerList,
+        public readonly string $body,
+        private int $deadline,
+        private ?Guard $guard = null,
+    ) {
+    }
+
+    /** The handler has done its work: never deliver this message again. */
+    public function ack(): void
+    {
+        $this->close();
+        $this->session->ack($this->id);
+    }
+
+    /** Deliver it again, $after seconds from now; null: after the pipeline's backoff. */
+    public function retry(?float $after = null, string $reason = ''): void
+    {
+        $this->close();
+        $delayMs = $after === null ? -1 : (int) \round(\max(0.0, $after) * 1000);
+        $this->session->settle($this->id, Verdict::Retry, $delayMs, $reason === '' ? null : $reason);
+    }
+
+    /** Do not deliver it again, put it aside as a dead letter. */
+    public function reject(string $reason = ''): void
+    {
+        $this->close();
+        $this->session->settle($this->id, Verdict::Reject, -1, $reason === '' ? null : $reason);
+    }
+
+    public function isSettled(): bool
+    {
+        return $this->settled;
+    }
+
+    /**
+     * Asks for at least $seconds from now; returns the seconds granted, which may be fewer.
+     *
+     * @throws DeadlineExceeded when the time is over or no more can be had
+     */
+    public function extend(float $seconds): float
+    {
+        if ($this->settled) {
+            throw new AlreadySettled($this->name() . ' has its verdict, there is nothing to extend');
+        }
+        $this->checkpoint();
+        $granted = $this->session->extend($this->id, (int) \ceil($seconds * 1000), $this->deadline);
+        if ($granted <= 0) {
+            throw new DeadlineExceeded($this->name() . ' gets no more time');
+        }
+        $this->deadline = \hrtime(true) + $granted * 1_000_000;
+
+        return $granted / 1000;
+    }
+
+    /** Seconds until the deadline; 0.0 when it has passed. Good as the timeout of a call to somewhere else. */
+    public function remaining(): float
+    {
+        return $this->session->isCancelled($this->id) ? 0.0 : \max(0.0, ($this->deadline - \hrtime(true)) / 1e9);
+    }
+
+    /** Whether the handler should end. */
+    public function isCancelled(): bool
+    {
+        return \hrtime(true) >= $this->deadline || $this->session->isCancelled($this->id);
+    }
+
+    /** @throws DeadlineExceeded when the handler should end */
+    public function checkpoint(): void
+    {
+        if ($this->isCancelled()) {
+            throw new DeadlineExceeded($this->name() . ' is past its deadline');
+        }
+    }
+
+    /**
+     * All values of one header, in the order of the message.
+     *
+     * @return list<string>
+     */
+    public function headerValues(string $name): array
+    {
+        $values = [];
+        for ($i = 0, $n = \count($this->headerList ?? []); $i + 1 < $n; $i += 2) {
+            if ((string) $this->headerList[$i] === $name) {
+                $values[] = (string) $this->headerList[$i + 1];
+            }
+        }
+
+        return $values;
+    }
+
+    /**
+     * What a handler's return means: a Reject or a Retry is that verdict, anything else an ack.
+     *
+     * @internal
+     */
+    public function returned(mixed $result): void
+    {
+        if ($result instanceof Reject || $result instanceof Retry) {
+            $this->threw($result);
+        } elseif (!$this->settled) {
+            $this->settled = true;
+            $this->session->ack($this->id);
+        }
+    }
+
+    /**
+     * What a handler's exception means.
+     *
+     * @internal
+     */
+    public function threw(\Throwable $thrown): void
+    {
+        $text = $thrown->getMessage();
+        match (true) {
+            $thrown instanceof Reject => $this->reject($text),
+            $thrown instanceof Retry => $this->retry($thrown->after, $text),
+            $thrown instanceof DeadlineExceeded => $this->retry(null, "deadline: {$text}"),
+            $thrown instanceof DoNotRetry => $this->reject($thrown::class . ": {$text}"),
+            default => $this->retry(null, $thrown::class . ": {$text}"),
+        };
+    }
+
+    public function __get(string $name): mixed
+    {
+        if ($name !== 'headers') {
+            throw new \LogicException("A message has no {$name}");
+        }
+
+        return $this->headerMap ??= $this->mapHeaders();
+    }
+
+    public function __isset(string $name): bool
+    {
+        return $name === 'headers';
+    }
+
+    /** @return array<string, string> */
+    private function mapHeaders(): array
+    {
+        $map = [];
+        for ($i = 0, $n = \count($this->headerList ?? []); $i + 1 < $n; $i += 2) {
+            $map[(string) $this->headerList[$i]] = (string) $this->headerList[$i + 1];
+        }
+
+        return $map;
+    }
+
+    private function close(): void
+    {
+        if ($this->settled) {
+            throw new AlreadySettled($this->name() . ' has its verdict already');
+        }
+        $this->settled = true;
+        $this->guard?->disarm();
+    }
+
+    private function name(): string
+    {
+        return "message {$this->id} of {$this->pipeline}";
+    }
+}

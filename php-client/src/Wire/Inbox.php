@@ -1,0 +1,138 @@
+<?php
+// SPDX-License-Identifier: MIT
+
+declare(strict_types=1);
+
+namespace Qbus\Wire;
+
+use Qbus\ProtocolError;
+
+/**
+ * Cuts the incoming bytes into frames and decodes them where they lie, without copying them out.
+ *
+ * Deliveries wait in the order in which they came; all other words overtake them. Does no I/O.
+ *
+ * @internal
+ */
+final class Inbox
+{
+    public const HEADER = 8;
+
+    /** The most that a frame may be long beyond max_frame: the size of one message, whose limit the proxy knows. */
+    private const MAX_MESSAGE = 512 << 20;
+
+    private string $bytes = '';
+
+    /** Where the first frame begins that nobody has looked at. */
+    private int $scanned = 0;
+
+    /** @var list<array{int, int}> begin and end of the payloads of DELIVER frames that were not taken yet */
+    private array $deliveries = [];
+
+    private readonly \MessagePackUnpacker $unpacker;
+
+    public function __construct(private int $maxFrame = 65536)
+    {
+        // false: the extension's default makes objects of classes that the sender names.
+        $this->unpacker = new \MessagePackUnpacker(false);
+    }
+
+    public function setMaxFrame(int $maxFrame): void
+    {
+        $this->maxFrame = $maxFrame;
+    }
+
+    public function append(string $bytes): void
+    {
+        if ($this->deliveries === [] && $this->scanned > 0) {
+            $this->bytes = \substr($this->bytes, $this->scanned);
+            $this->scanned = 0;
+        }
+        if ($this->bytes === '') {
+            $this->bytes = $bytes;
+        } else {
+            $this->bytes .= $bytes;
+        }
+    }
+
+    /** Whether no more should be read ahead of the handler than is here already. */
+    public function isFull(): bool
+    {
+        return \strlen($this->bytes) - ($this->deliveries[0][0] ?? $this->scanned) >= $this->maxFrame;
+    }
+
+    /** How many bytes the frame lacks that has begun to arrive; 0 when none has or its header is not whole. */
+    public function missing(): int
+    {
+        $there = \strlen($this->bytes) - $this->scanned;
+
+        return $there < self::HEADER ? 0 : \max(0, $this->header()[1] + self::HEADER - $there);
+    }
+
+    /**
+     * The next frame that is not a delivery, as [word, value].
+     *
+     * @return array{int, mixed}|null
+     */
+    public function nextControl(): ?array
+    {
+        while (\strlen($this->bytes) - $this->scanned >= self::HEADER) {
+            [$word, $length] = $this->header();
+            $begin = $this->scanned + self::HEADER;
+            $end = $begin + $length;
+            if ($end > \strlen($this->bytes)) {
+                return null;
+            }
+            $this->scanned = $end;
+            if ($word === Word::DELIVER) {
+                $this->deliveries[] = [$begin, $end];
+            } elseif ($word >= Word::WELCOME && $word <= Word::ERROR) {
+                return [$word, $this->decode($begin, $end)];
+            }
+        }
+
+        return null;
+    }
+
+    /**
+     * The value of the next DELIVER frame among those that nextControl() has passed.
+     */
+    public function nextDelivery(): mixed
+    {
+        if ($this->deliveries === []) {
+            return null;
+        }
+        [$begin, $end] = \array_shift($this->deliveries);
+        $value = $this->decode($begin, $end);
+        if ($this->deliveries === [] && $this->scanned === \strlen($this->bytes)) {
+            $this->bytes = '';
+            $this->scanned = 0;
+        }
+
+        return $value;
+    }
+
+    /** @return array{int, int} word and length of the payload */
+    private function header(): array
+    {
+        ['length' => $length, 'word' => $word] = \unpack('Nlength/Cword', $this->bytes, $this->scanned);
+        if ($length > $this->maxFrame + self::MAX_MESSAGE) {
+            throw new ProtocolError("a frame of {$length} bytes");
+        }
+
+        return [$word, $length];
+    }
+
+    private function decode(int $begin, int $end): mixed
+    {
+        $offset = $begin;
+        $whole = $this->unpacker->execute($this->bytes, $offset);
+        $value = $whole ? $this->unpacker->data() : null;
+        $this->unpacker->reset();
+        if (!$whole || $offset !== $end) {
+            throw new ProtocolError('the payload of a frame is not exactly one msgpack value');
+        }
+
+        return $value;
+    }
+}

@@ -1,0 +1,88 @@
+<?php
+// SPDX-License-Identifier: MIT
+
+declare(strict_types=1);
+
+namespace Qbus\Wire;
+
+use Qbus\Verdict;
+
+/**
+ * Verdicts that wait to be sent together.
+ *
+ * @internal
+ */
+final class Verdicts
+{
+    private const MAX_REASON = 1024;
+
+    /** Stay well below the 65,536 bytes and 16,384 elements that a frame may have. */
+    private const MAX_BYTES = 48 << 10;
+
+    /** @var array<int, int> first id => count */
+    private array $runs = [];
+
+    /** @var list<array{int, int, int, string|null}> */
+    private array $others = [];
+    private int $size = 0;
+
+    public function addRun(int $first, int $count): void
+    {
+        $this->runs[$first] = $count;
+        $this->size += 18;
+    }
+
+    public function add(int $id, Verdict $verdict, int $delayMs, ?string $reason): void
+    {
+        if ($reason !== null && \strlen($reason) > self::MAX_REASON) {
+            $reason = \substr($reason, 0, self::MAX_REASON);
+        }
+        $this->others[] = [$id, $verdict->value, $delayMs, $reason];
+        $this->size += 24 + \strlen($reason ?? '');
+    }
+
+    public function isEmpty(): bool
+    {
+        return $this->size === 0;
+    }
+
+    public function isFull(): bool
+    {
+        return $this->size >= self::MAX_BYTES;
+    }
+
+    /**
+     * The value of a SETTLE frame; nothing waits afterwards.
+     *
+     * @return array{list<int>, list<array{int, int, int, string|null}>|null, int}
+     */
+    public function take(int $memory): array
+    {
+        $value = [$this->joinRuns(), $this->others === [] ? null : $this->others, $memory];
+        $this->runs = $this->others = [];
+        $this->size = 0;
+
+        return $value;
+    }
+
+    /** @return list<int> first, count, first, count, ... */
+    private function joinRuns(): array
+    {
+        \ksort($this->runs);
+        $flat = [];
+        $last = -1;
+        $next = 0;
+        foreach ($this->runs as $first => $count) {
+            if ($last > 0 && $first === $next) {
+                $flat[$last] += $count;
+            } else {
+                $flat[] = $first;
+                $flat[] = $count;
+                $last = \count($flat) - 1;
+            }
+            $next = $first + $count;
+        }
+
+        return $flat;
+    }
+}

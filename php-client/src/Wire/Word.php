@@ -1,0 +1,27 @@
+<?php
+// SPDX-License-Identifier: MIT
+
+declare(strict_types=1);
+
+namespace Qbus\Wire;
+
+/**
+ * The words of the worker protocol, version 1.
+ *
+ * @internal
+ */
+final class Word
+{
+    public const HELLO = 1;
+    public const SETTLE = 2;
+    public const EXTEND = 3;
+    public const BYE = 4;
+
+    public const WELCOME = 65;
+    public const DELIVER = 66;
+    public const CANCEL = 67;
+    public const EXTENDED = 68;
+    public const LATE = 69;
+    public const DRAIN = 70;
+    public const ERROR = 71;
+}
