@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: MIT
+"""Real brokers on free loopback ports with private data: Kafka from Maven's artifacts, RabbitMQ from Debian's package."""
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+import confluent_kafka
+import confluent_kafka.admin
+import pika
+
+from process import BENCH, Process, is_alive, wait_until
+
+KAFKA_VERSIONS = {"4.1.1": ["org.apache.logging.log4j:log4j-slf4j-impl:2.24.3"],
+                  "3.9.1": ["ch.qos.reload4j:reload4j:1.2.25", "org.slf4j:slf4j-reload4j:1.7.36"]}
+
+POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>tests</groupId><artifactId>kafka</artifactId><version>1</version><dependencies>{}</dependencies></project>"""
+
+DEPENDENCY = "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>"
+
+KAFKA_PROPERTIES = """process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={data}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=3
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+num.network.threads=1
+num.io.threads=2
+log.cleaner.dedupe.buffer.size=2097152
+log.segment.bytes=16777216
+message.max.bytes=33554432
+auto.create.topics.enable=false
+"""
+
+LOG4J2 = """<Configuration><Appenders><Console name="out"><PatternLayout pattern="%d %p %c{1} %m%n"/></Console></Appenders>
+<Loggers><Root level="warn"><AppenderRef ref="out"/></Root></Loggers></Configuration>"""
+
+RELOAD4J = """log4j.rootLogger=WARN,out
+log4j.appender.out=org.apache.log4j.ConsoleAppender
+log4j.appender.out.layout=org.apache.log4j.PatternLayout
+log4j.appender.out.layout.ConversionPattern=%d %p %c{1} %m%n
+"""
+
+
+def free_ports(count):
+    """Port numbers that were free a moment ago, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def cache_directory():
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(base) / "qbus-tests"
+
+
+def kafka_jars(version):
+    """Folder with Kafka's jars; Maven brings them on first use."""
+    jars = cache_directory() / f"kafka-{version}"
+    if jars.is_dir():
+        return jars
+    jars.parent.mkdir(parents=True, exist_ok=True)
+    work = pathlib.Path(tempfile.mkdtemp(prefix=".kafka-", dir=jars.parent))
+    wanted = [f"org.apache.kafka:kafka_2.13:{version}", *KAFKA_VERSIONS[version]]
+    (work / "pom.xml").write_text(POM.format("".join(DEPENDENCY.format(*name.split(":")) for name in wanted)))
+    for attempt in (1, 2, 3):
+        done = subprocess.run(["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={work}/lib",
+                               "-DincludeScope=runtime"], cwd=work, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            break
+        assert attempt < 3, f"Maven does not bring Kafka {version}: {done.stdout[-800:]}"
+    (work / "lib").rename(jars)
+    shutil.rmtree(work)
+    return jars
+
+
+class Kafka:
+    """One KRaft node. start() after stop() or kill() continues with the same data on the same ports."""
+
+    def __init__(self, directory, version="4.1.1"):
+        self.version = version
+        self.directory = pathlib.Path(directory)
+        self.port, controller = free_ports(2)
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        self.classpath = f"{kafka_jars(version)}/*"
+        self.properties = self.directory / "server.properties"
+        self.properties.write_text(KAFKA_PROPERTIES.format(port=self.port, controller=controller,
+                                                           data=self.directory / "data"))
+        (self.directory / "log4j2.xml").write_text(LOG4J2)
+        (self.directory / "log4j.properties").write_text(RELOAD4J)
+        self.process = None
+        format_log = subprocess.run(["java", "-cp", self.classpath, "kafka.tools.StorageTool", "format", "-t",
+                                     "qbusqbusqbusqbusqbusqQ", "-c", self.properties],
+                                    capture_output=True, text=True, check=False)
+        assert format_log.returncode == 0, format_log.stdout + format_log.stderr
+
+    def start(self):
+        self.process = Process(
+            ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
+             f"-Dlog4j2.configurationFile={self.directory}/log4j2.xml",
+             f"-Dlog4j.configuration=file:{self.directory}/log4j.properties",
+             "-cp", self.classpath, "kafka.Kafka", self.properties], self.directory / "kafka.log")
+        wait_until(self.answers, 60, f"Kafka {self.version} answers\n{self.process.tail()}")
+        return self
+
+    def answers(self):
+        try:
+            self.admin().list_topics(timeout=1)
+            return True
+        except confluent_kafka.KafkaException:
+            assert self.process.is_running(), self.process.tail()
+            return False
+
+    def stop(self):
+        self.process.stop(signal.SIGTERM, 60)
+
+    def kill(self):
+        self.process.stop(signal.SIGKILL, 10)
+
+    def finish(self):
+        if self.process:
+            self.process.finish()
+
+    def admin(self):
+        return confluent_kafka.admin.AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+
+    def create_topic(self, name, partitions, **config):
+        topic = confluent_kafka.admin.NewTopic(name, partitions, 1, config={k.replace("_", "."): str(v)
+                                                                          for k, v in config.items()})
+        admin = self.admin() # lives until the answer is there
+        for future in admin.create_topics([topic]).values():
+            future.result(30)
+        wait_until(lambda: len(admin.list_topics(name, timeout=5).topics[name].partitions) == partitions, 20,
+                   f"topic {name} has {partitions} partitions")
+        return name
+
+    def consumer(self, group):
+        """Asks and commits for a group without joining it."""
+        return confluent_kafka.Consumer({"bootstrap.servers": self.bootstrap, "group.id": group, "log_level": 0,
+                                         "enable.auto.commit": False})
+
+    def partitions(self, topic):
+        return sorted(self.admin().list_topics(topic, timeout=10).topics[topic].partitions)
+
+    def committed(self, group, topic):
+        """{partition: offset}; a partition without a commit counts as 0."""
+        wanted = [confluent_kafka.TopicPartition(topic, p) for p in self.partitions(topic)]
+        consumer = self.consumer(group)
+
+        def ask():
+            try:
+                return consumer.committed(wanted, timeout=10)
+            except confluent_kafka.KafkaException:
+                return None # the group's coordinator is not ready yet
+
+        try:
+            return {p.partition: max(p.offset, 0) for p in wait_until(ask, 30, f"offsets of group {group}")}
+        finally:
+            consumer.close()
+
+    def ends(self, topic):
+        """{partition: offset of the next record}"""
+        consumer = self.consumer("ends")
+        try:
+            return {p: consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, p), timeout=30)[1]
+                    for p in self.partitions(topic)}
+        finally:
+            consumer.close()
+
+    def produce(self, topic, messages, *arguments):
+        """Fills a topic and waits for the confirmations."""
+        bench("produce", "--bootstrap", self.bootstrap, "--topic", topic, "--messages", messages, *arguments)
+
+
+def bench(*arguments):
+    done = subprocess.run([BENCH, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"qbus-bench {arguments}: exit {done.returncode}: {done.stderr}{done.stdout}"
+    return done.stdout
+
+
+class RabbitMQ:
+    """Debian's RabbitMQ under its own node name, epmd and data. start() after stop() or kill() continues in place."""
+
+    def __init__(self, directory):
+        self.directory = home = pathlib.Path(directory)
+        self.port, distribution, self.epmd_port = free_ports(3)
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/%2f"
+        for name in ("mnesia", "log", "schema"):
+            (home / name).mkdir()
+        (home / "empty.conf").write_text("")
+        (home / "plugins").write_text("[].")
+        (home / "rabbitmq.conf").write_text(
+            f"listeners.tcp.local = 127.0.0.1:{self.port}\nvm_memory_high_watermark.absolute = 1GB\n"
+            "disk_free_limit.absolute = 200MB\nlog.console = false\nlog.file.level = warning\n")
+        self.environment = {
+            "HOME": str(home), "RABBITMQ_NODENAME": "qbus@localhost", "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port), "RABBITMQ_DIST_PORT": str(distribution),
+            "RABBITMQ_MNESIA_BASE": str(home / "mnesia"), "RABBITMQ_LOG_BASE": str(home / "log"),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"), "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
+            "RABBITMQ_PID_FILE": str(home / "pid"), "RABBITMQ_CONF_ENV_FILE": str(home / "empty.conf"),
+            "RABBITMQ_SCHEMA_DIR": str(home / "schema"), "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(self.epmd_port), "PATH": "/usr/lib/rabbitmq/bin:" + os.environ["PATH"],
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
+                                                   " -kernel inet_dist_use_interface {127,0,0,1}"}
+        self.epmd = self.process = None
+
+    def start(self):
+        if not self.epmd:
+            self.epmd = Process(["epmd", "-address", "127.0.0.1", "-port", self.epmd_port],
+                                self.directory / "epmd.log", self.environment)
+        (self.directory / "pid").unlink(missing_ok=True)
+        self.process = Process(["/usr/lib/rabbitmq/bin/rabbitmq-server"], self.directory / "rabbitmq.log",
+                               self.environment)
+        wait_until(self.answers, 90, f"RabbitMQ answers\n{self.process.tail()}")
+        return self
+
+    def answers(self):
+        assert self.process.is_running(), self.process.tail()
+        try:
+            self.connect().close()
+            return True
+        except (pika.exceptions.AMQPError, OSError):
+            return False
+
+    def beam(self):
+        """Process id of the Erlang machine (the process that was started is a shell around it)."""
+        return int((self.directory / "pid").read_text())
+
+    def end(self, number):
+        beam = self.beam()
+        os.kill(beam, number)
+        wait_until(lambda: not is_alive(beam), 60, "RabbitMQ ends")
+        self.process.finish()
+
+    def stop(self):
+        self.end(signal.SIGTERM)
+
+    def kill(self):
+        self.end(signal.SIGKILL)
+
+    def finish(self):
+        for process in (self.process, self.epmd):
+            if process:
+                process.finish()
+
+    def connect(self):
+        return pika.BlockingConnection(pika.URLParameters(self.url + "?socket_timeout=5"))
+
+    def declare(self, queue, kind="classic", **arguments):
+        """A durable queue."""
+        named = {"x-queue-type": kind, **{"x-" + k.replace("_", "-"): v for k, v in arguments.items()}}
+        connection = self.connect()
+        connection.channel().queue_declare(queue, durable=True, arguments=named)
+        connection.close()
+        return queue
+
+    def ready(self, queue):
+        """How many messages wait in the queue, those that a consumer holds not counted."""
+        return self.inspect(queue).message_count
+
+    def consumers(self, queue):
+        return self.inspect(queue).consumer_count
+
+    def inspect(self, queue):
+        connection = self.connect()
+        try:
+            return connection.channel().queue_declare(queue, passive=True).method
+        finally:
+            connection.close()
+
+    def delete(self, queue):
+        connection = self.connect()
+        connection.channel().queue_delete(queue)
+        connection.close()
+
+    def produce(self, queue, messages, *arguments):
+        """Fills a queue with persistent messages and waits for the confirmations."""
+        bench("produce", "--amqp-url", self.url, "--queue", queue, "--messages", messages, *arguments)

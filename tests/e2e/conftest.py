@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""Brokers are started once for all tests that want them; everything else belongs to one test."""
+import itertools
+
+import pytest
+
+import brokers
+import process
+from ledger import Ledger
+from proxy import Proxy
+
+names = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def binaries():
+    for binary in (process.PROXY, process.BENCH):
+        assert binary.exists(), f"{binary} is not built (QBUS_BUILD names another build directory)"
+
+
+def broker(make):
+    started = make()
+    try:
+        yield started.start()
+    finally:
+        started.finish()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory):
+    yield from broker(lambda: brokers.Kafka(tmp_path_factory.mktemp("kafka"), "4.1.1"))
+
+
+@pytest.fixture(scope="session")
+def kafka_old(tmp_path_factory):
+    yield from broker(lambda: brokers.Kafka(tmp_path_factory.mktemp("kafka-old"), "3.9.1"))
+
+
+@pytest.fixture(params=["4.1.1", "3.9.1"])
+def any_kafka(request):
+    return request.getfixturevalue("kafka" if request.param == "4.1.1" else "kafka_old")
+
+
+@pytest.fixture(scope="session")
+def rabbit(tmp_path_factory):
+    yield from broker(lambda: brokers.RabbitMQ(tmp_path_factory.mktemp("rabbit")))
+
+
+@pytest.fixture
+def fresh():
+    """A name that no other test uses, for topics, queues and groups."""
+    return f"orders-{next(names)}"
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(tmp_path)
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """serve(configuration, name=...) starts a proxy that ends with the test."""
+    running = []
+
+    def start(configuration, ready=True, **options):
+        proxy = Proxy(tmp_path, configuration, **options)
+        running.append(proxy)
+        return proxy.start(ready)
+
+    yield start
+    for proxy in running:
+        proxy.finish()

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""Orders on a real RabbitMQ, classic and quorum queues, handled by the same PHP file as on Kafka."""
+import random
+
+import pytest
+
+from process import scaled, wait_until
+from proxy import EXIT_CLEAN, amqp_config
+
+MESSAGES = scaled(100_000)
+
+both_kinds = pytest.mark.parametrize("kind", ["classic", "quorum"])
+
+
+def fill(rabbit, queue, kind, messages):
+    rabbit.declare(queue, kind)
+    rabbit.produce(queue, messages)
+    return range(1, messages + 1)
+
+
+def wait_handled(ledger, count, timeout=180):
+    wait_until(lambda: ledger.unique() >= count, timeout, f"{count} orders handled")
+
+
+def wait_empty(rabbit, queue):
+    """No consumer and no message, held ones included: those go back when the consumer leaves."""
+    wait_until(lambda: rabbit.consumers(queue) == 0, 20, "the consumer left")
+    wait_until(lambda: rabbit.ready(queue) == 0, 5, "the queue is empty")
+
+
+@both_kinds
+def test_every_order_is_handled_once_and_acked(rabbit, fresh, ledger, serve, tmp_path, kind):
+    ids = fill(rabbit, fresh, kind, MESSAGES)
+    proxy = serve(amqp_config(tmp_path, rabbit, fresh, ledger))
+    wait_handled(ledger, MESSAGES)
+    assert proxy.stop() == EXIT_CLEAN
+    report = ledger.report(ids)
+    assert not (report.lost or report.duplicates or report.unexpected), report
+    assert len(report.workers) == 4, report
+    wait_empty(rabbit, fresh)
+
+
+@both_kinds
+def test_five_kills_lose_nothing_and_repeat_only_what_was_open(rabbit, fresh, ledger, serve, tmp_path, kind):
+    """A quorum queue of this age counts returns without a limit, so kills may repeat."""
+    ids = fill(rabbit, fresh, kind, MESSAGES)
+    chance = random.Random(20262)
+    proxy = serve(amqp_config(tmp_path, rabbit, fresh, ledger, handler=["delay_us=150"]))
+    n_open = 0
+    for kill in range(5):
+        wait_handled(ledger, int(MESSAGES * (kill + 0.2 + 0.7 * chance.random()) / 6))
+        proxy.kill()
+        wait_until(lambda: rabbit.consumers(fresh) == 0, 20, "the broker notices the kill")
+        handled, left = ledger.unique(), rabbit.ready(fresh)
+        unacked = handled - (MESSAGES - left)
+        print(f"kill {kill + 1}: handled={handled} left={left} handled_unacked={unacked}")
+        assert unacked >= 0, "acked what no handler handled"
+        assert 0 < left < MESSAGES and handled < MESSAGES, f"kill {kill + 1} did not strike in mid-flight"
+        n_open += unacked
+        proxy.start()
+    wait_handled(ledger, MESSAGES)
+    assert proxy.stop() == EXIT_CLEAN
+    report = ledger.report(ids)
+    print(report)
+    assert not (report.lost or report.unexpected), report
+    assert sum(report.duplicates.values()) <= n_open, f"{report}, but only {n_open} were handled and unacked at the kills"
+    wait_empty(rabbit, fresh)
+
+
+@both_kinds
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_the_broker_restarts_in_mid_flight(rabbit, fresh, ledger, serve, tmp_path, kind, how):
+    messages = MESSAGES if how == "stop" else scaled(30_000)
+    ids = fill(rabbit, fresh, kind, messages)
+    proxy = serve(amqp_config(tmp_path, rabbit, fresh, ledger, handler=["delay_us=150"]))
+    wait_handled(ledger, messages // 3)
+    getattr(rabbit, how)()
+    assert ledger.unique() < messages, "the broker ended in the middle"
+    rabbit.start()
+    wait_handled(ledger, messages)
+    assert proxy.stop() == EXIT_CLEAN
+    report = ledger.report(ids)
+    print(report)
+    assert not (report.lost or report.unexpected), report
+    wait_empty(rabbit, fresh)
+
+
+@both_kinds
+def test_sigterm_works_off_what_is_held_and_hands_nothing_back(rabbit, fresh, ledger, serve, tmp_path, kind):
+    messages = 3000
+    ids = fill(rabbit, fresh, kind, messages)
+    proxy = serve(amqp_config(tmp_path, rabbit, fresh, ledger, handler=["delay_us=2000"]))
+    wait_handled(ledger, messages // 4)
+    assert proxy.stop() == EXIT_CLEAN
+    wait_until(lambda: rabbit.consumers(fresh) == 0, 20, "the consumer left")
+    handled = ledger.unique()
+    assert handled < messages
+    assert handled + rabbit.ready(fresh) == messages, "acked exactly what was handled"
+    proxy.start()
+    wait_handled(ledger, messages)
+    assert proxy.stop() == EXIT_CLEAN
+    report = ledger.report(ids)
+    assert not (report.lost or report.duplicates), report
+
+
+def test_a_handler_that_throws_gets_the_order_again(rabbit, fresh, ledger, serve, tmp_path):
+    ids = fill(rabbit, fresh, "quorum", 5000)
+    proxy = serve(amqp_config(tmp_path, rabbit, fresh, ledger, handler=["fail_every=100"],
+                              pipelines={"orders": {"backoff": {"initial": "50ms", "max": "200ms"}}}))
+    wait_handled(ledger, 5000)
+    assert proxy.stop() == EXIT_CLEAN
+    report = ledger.report(ids)
+    assert not (report.lost or report.duplicates), report
+    assert {entry.id for entry in ledger.read() if entry.attempt == 2} == set(range(100, 5001, 100))
+    wait_empty(rabbit, fresh)
+
+
+def test_a_deleted_queue_is_noticed_and_consumed_again_when_it_is_back(rabbit, fresh, ledger, serve, tmp_path):
+    fill(rabbit, fresh, "classic", 100)
+    proxy = serve(amqp_config(tmp_path, rabbit, fresh, ledger))
+    wait_handled(ledger, 100)
+    rabbit.delete(fresh)
+    proxy.wait_log(r"(?i)cancel|no queue|not_found|gone|deleted")
+    rabbit.declare(fresh)
+    rabbit.produce(fresh, 100, "--first", 101)
+    wait_handled(ledger, 200, 120)
+    assert proxy.stop() == EXIT_CLEAN

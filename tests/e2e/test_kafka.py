@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""Orders on a real Kafka, handled by PHP workers; what counts is what the handlers wrote and what the broker keeps."""
+import random
+
+import pytest
+
+from process import scaled, wait_until
+from proxy import EXIT_CLEAN, kafka_config
+
+PARTITIONS = 12
+MESSAGES = scaled(200_000)
+
+
+def fill(kafka, topic, messages):
+    kafka.create_topic(topic, PARTITIONS)
+    kafka.produce(topic, messages)
+    return range(1, messages + 1)
+
+
+def wait_handled(ledger, count, timeout=180):
+    wait_until(lambda: ledger.unique() >= count, timeout, f"{count} orders handled")
+
+
+def check_commits(kafka, group, topic, ledger):
+    """Nothing unhandled may lie below a committed offset. Returns the commits."""
+    handled = {(entry.partition, entry.offset) for entry in ledger.read()}
+    committed = kafka.committed(group, topic)
+    skipped = [(p, offset) for p, end in committed.items() for offset in range(end) if (p, offset) not in handled]
+    assert not skipped, f"committed past unhandled messages: {skipped[:5]}"
+    return committed
+
+
+def test_every_order_is_handled_once_and_committed(any_kafka, fresh, ledger, serve, tmp_path):
+    ids = fill(any_kafka, fresh, MESSAGES)
+    proxy = serve(kafka_config(tmp_path, any_kafka, fresh, ledger))
+    wait_handled(ledger, MESSAGES)
+    assert proxy.stop() == EXIT_CLEAN
+    report = ledger.report(ids)
+    assert not (report.lost or report.duplicates or report.unexpected), report
+    assert len(report.workers) == 4, report
+    assert any_kafka.committed("orders-php", fresh) == any_kafka.ends(fresh)
+
+
+def test_a_clean_restart_in_the_middle_repeats_nothing(kafka, fresh, ledger, serve, tmp_path):
+    messages = scaled(50_000)
+    ids = fill(kafka, fresh, messages)
+    proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=["delay_us=200"]))
+    for part in (1, 2, 3):
+        wait_handled(ledger, messages * part // 4)
+        assert proxy.stop() == EXIT_CLEAN
+        assert ledger.unique() < messages, "the stop struck in the middle"
+        check_commits(kafka, "orders-php", fresh, ledger)
+        proxy.start()
+    wait_handled(ledger, messages)
+    assert proxy.stop() == EXIT_CLEAN
+    report = ledger.report(ids)
+    assert not (report.lost or report.duplicates), report
+
+
+@pytest.mark.parametrize("seed", [20261])
+def test_five_kills_lose_nothing_and_repeat_only_what_was_open(any_kafka, fresh, ledger, serve, tmp_path, seed):
+    ids = fill(any_kafka, fresh, MESSAGES)
+    chance = random.Random(seed)
+    proxy = serve(kafka_config(tmp_path, any_kafka, fresh, ledger, handler=["delay_us=200"],
+                               pipelines={"orders": {"commit_interval": "500ms"}}))
+    before, open_before = set(), set()
+    for kill in range(5):
+        wait_handled(ledger, int(MESSAGES * (kill + 0.2 + 0.7 * chance.random()) / 6))
+        proxy.kill()
+        check_repeats(ledger, before, open_before)
+        committed = check_commits(any_kafka, "orders-php", fresh, ledger)
+        entries = ledger.read()
+        open_entries = [entry for entry in entries if entry.offset >= committed[entry.partition]]
+        before, open_before = {entry.id for entry in entries}, {entry.id for entry in open_entries}
+        print(f"kill {kill + 1}: handled={len(before)} acked_uncommitted={len(open_before)}")
+        assert len(before) < MESSAGES and open_before, f"kill {kill + 1} did not strike in mid-flight"
+        oldest_us = max(e.time_us for e in entries) - min(e.time_us for e in open_entries)
+        assert oldest_us < 5_000_000, f"commits lag {oldest_us} us behind the handlers"
+        proxy.start()
+    wait_handled(ledger, MESSAGES)
+    assert proxy.stop() == EXIT_CLEAN
+    check_repeats(ledger, before, open_before)
+    report = ledger.report(ids)
+    print(report)
+    assert not (report.lost or report.unexpected), report
+    assert any_kafka.committed("orders-php", fresh) == any_kafka.ends(fresh)
+
+
+def check_repeats(ledger, before, open_before):
+    """Whatever was handled again since the last kill was open then: at most once, and nothing that was committed."""
+    n_before = getattr(ledger, "n_seen", 0)
+    entries = ledger.read()[n_before:]
+    ledger.n_seen = n_before + len(entries)
+    again = [entry.id for entry in entries if entry.id in before]
+    assert set(again) <= open_before, f"committed before the kill, handled again: {sorted(set(again) - open_before)[:5]}"
+    assert len(again) == len(set(again)), "handled again more than once after one kill"
+
+
+def test_a_member_joins_and_leaves(any_kafka, fresh, ledger, serve, tmp_path):
+    ids = fill(any_kafka, fresh, MESSAGES)
+    options = {"handler": ["delay_us=250"], "workers": 2}
+    first = serve(kafka_config(tmp_path, any_kafka, fresh, ledger, **options))
+    wait_handled(ledger, MESSAGES // 5)
+    second = serve(kafka_config(tmp_path, any_kafka, fresh, ledger, name="second", **options), name="second")
+    joined = wait_until(lambda: set(second.workers()) & {entry.pid for entry in ledger.read()}, 60, "the second works")
+    assert joined and ledger.unique() < MESSAGES
+    wait_handled(ledger, ledger.unique() + MESSAGES // 5)
+    assert second.stop() == EXIT_CLEAN
+    assert ledger.unique() < MESSAGES, "the second left in the middle"
+    wait_handled(ledger, MESSAGES)
+    assert first.stop() == EXIT_CLEAN
+    report = ledger.report(ids)
+    assert not (report.lost or report.unexpected or report.duplicates), report
+    assert any_kafka.committed("orders-php", fresh) == any_kafka.ends(fresh)
+
+
+def test_sigterm_waits_for_running_handlers_and_commits_their_acks(kafka, fresh, ledger, serve, tmp_path):
+    fill(kafka, fresh, 2000)
+    begun = tmp_path / "ledger.begun"
+    proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=["delay_us=300000"],
+                               pipelines={"orders": {"credit": 1, "commit_interval": "10s"}}))
+    wait_until(lambda: begun.exists() and len(begun.read_text().splitlines()) >= 8, 30, "handlers run")
+    assert proxy.stop() == EXIT_CLEAN
+    started = {int(line) for line in begun.read_text().splitlines()}
+    handled = {entry.id for entry in ledger.read()}
+    assert handled == started and len(handled) < 2000
+    committed = check_commits(kafka, "orders-php", fresh, ledger)
+    assert sum(committed.values()) > 0
+    proxy.configure(kafka_config(tmp_path, kafka, fresh, ledger))
+    proxy.start()
+    wait_handled(ledger, 2000)
+    assert proxy.stop() == EXIT_CLEAN
+    assert not ledger.report(range(1, 2001)).duplicates
+
+
+def test_a_handler_that_throws_gets_the_order_again(kafka, fresh, ledger, serve, tmp_path):
+    ids = fill(kafka, fresh, 5000)
+    proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=["fail_every=100", "reject_every=250"],
+                               pipelines={"orders": {"backoff": {"initial": "50ms", "max": "200ms"}}}))
+    wait_handled(ledger, 5000)
+    assert proxy.stop() == EXIT_CLEAN
+    report = ledger.report(ids)
+    assert not (report.lost or report.duplicates), report
+    assert {entry.id for entry in ledger.read() if entry.attempt == 2} == set(range(100, 5001, 100))
+    assert kafka.committed("orders-php", fresh) == kafka.ends(fresh)
+
+
+def test_the_broker_is_killed_in_mid_flight(tmp_path_factory, fresh, ledger, serve, tmp_path):
+    import brokers
+    kafka = brokers.Kafka(tmp_path_factory.mktemp("kafka-killed"))
+    try:
+        kafka.start()
+        messages = scaled(50_000)
+        ids = fill(kafka, fresh, messages)
+        proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=["delay_us=200"],
+                                   brokers={"b": {"properties": {"session.timeout.ms": 45000}}}))
+        wait_handled(ledger, messages // 4)
+        kafka.kill()
+        assert ledger.unique() < messages
+        kafka.start()
+        wait_handled(ledger, messages)
+        assert proxy.stop() == EXIT_CLEAN
+        report = ledger.report(ids)
+        assert not (report.lost or report.unexpected), report
+        assert kafka.committed("orders-php", fresh) == kafka.ends(fresh)
+    finally:
+        kafka.finish()
