@@ -15,11 +15,12 @@ struct dispatcher;
 /* Counters since the start, and gauges of now. */
 struct pipeline_counts {
 	uint64_t received, delivered, acked, retried, rejected, dead_lettered, returned, late, skipped, deadlines, ended;
-	uint64_t commit_errors, redelivered, memo_cut;
+	uint64_t commit_errors, rebalances, redelivered, memo_cut;
 	size_t buffered, in_flight, waiting, parked, orphans;
 	size_t buffered_bytes; /* of batches alive */
 	size_t acked_uncommitted; /* settled, not yet confirmed as kept by the broker (messages, an upper bound) */
-	size_t lanes;
+	size_t lanes, wedged;
+	int64_t lag;
 	bool is_connected;
 };
 

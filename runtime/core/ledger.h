@@ -5,7 +5,7 @@
  *       |        ^  \_______ | \--> WAITING -> READY   retry after its backoff
  *       |        |           |  \-> PARKED -> SETTLED  a dead letter is under way
  *       +-> BEHIND (an earlier message of its key or lane is not settled)
- *     lane closed: READY, BEHIND, WAITING entries go; RESERVED and PARKED ones become ORPHAN until their verdict.
+ *     lane closed: its entries go; only RESERVED ones stay, as ORPHAN, until their verdict, which then means nothing.
  *
  * entry_move() in ledger.c is the only writer of the state; it keeps lists and counters. All on the loop's thread. */
 #ifndef QBUS_CORE_LEDGER_H
@@ -31,12 +31,20 @@ enum entry_state {
 };
 
 struct worker;
+struct pipeline;
+
+/* Why a message becomes a dead letter. One allocation. */
+struct grave {
+	const char *reason; /* static: a word of the reasons that metrics know */
+	char error[];       /* what the handler or the runtime said, may be empty */
+};
 
 struct entry {
-	struct list link;        /* READY: the ready or suspects list; BEHIND: its group's queue */
+	struct list link;        /* READY: ready or suspects; PARKED: parked; BEHIND: its group's queue */
 	struct heap_node due;    /* WAITING: in the heap of the ledger */
 	struct entry *lane_next; /* next higher receipt of the lane */
 	struct lane *lane;
+	struct pipeline *pipeline; /* RESERVED and ORPHAN: whose it is */
 	struct order_group *group; /* NULL: the pipeline has no order */
 	struct msg_batch *batch;   /* holds the row; NULL once settled */
 	const uint8_t *row;
@@ -49,7 +57,7 @@ struct entry {
 	uint32_t attempt;       /* of the running or next delivery, from 1 */
 	enum entry_state state;
 	bool is_suspect;        /* may have killed a worker: delivered alone */
-	bool is_rejected;       /* SETTLED by a reject */
+	struct grave *grave;    /* why it is to become a dead letter, allocated; NULL: it is not */
 };
 
 struct ledger {
@@ -58,6 +66,7 @@ struct ledger {
 	struct order order;
 	struct list ready;    /* oldest first */
 	struct list suspects; /* READY, to be delivered one at a time */
+	struct list parked;   /* in the order of their publishing */
 	struct heap waiting;
 	size_t n_in[ENTRY_STATES];
 	uint64_t n_released; /* messages that left the ledger since the start, for the source's budget */
@@ -70,12 +79,15 @@ void ledger_done(struct ledger *ledger); /* frees every entry that is left */
 /* A message came. It becomes READY or BEHIND. */
 struct entry *ledger_admit(struct ledger *ledger, struct msg_batch *batch, const struct msg_item *item, int64_t now_us);
 
-/* The entry to be delivered next, NULL: none. */
+/* A message came that an earlier owner had settled: it only keeps its place in the lane until the position passes it. */
+void ledger_skip(struct ledger *ledger, const struct msg_item *item);
+
+/* The entry to be delivered next, NULL: none. Suspects are not asked for here. */
 struct entry *ledger_next(const struct ledger *ledger);
 
 void ledger_reserve(struct ledger *ledger, struct entry *entry, struct worker *worker, uint64_t id);
 
-/* RESERVED or PARKED entries only. Each returns false when the entry was an ORPHAN, which it frees: nothing is to be told
+/* RESERVED or PARKED entries (park: also READY). Each returns false when the entry was an ORPHAN, which it frees: nothing is to be told
  * to the broker. After `settle` the entry may be gone; the lane's position may have moved. */
 bool ledger_settle(struct ledger *ledger, struct entry *entry);
 bool ledger_wait(struct ledger *ledger, struct entry *entry, int64_t due_us); /* for its next attempt, already counted */

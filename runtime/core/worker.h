@@ -43,6 +43,7 @@ struct worker {
 	/* the dispatcher's, do not touch */
 	struct list link, crew_link;
 	struct crew *crew;
+	size_t *crew_count; /* the counter of the list on which crew_link is */
 	struct entry **held;      /* ring, index id & (n_slots - 1); NULL: settled */
 	uint32_t n_slots, n_held;
 	uint64_t base_id, next_id; /* oldest id held, next id given */
@@ -52,7 +53,11 @@ struct worker {
 	int64_t extended_us;      /* deadline granted by extend for busy_id, 0: none */
 	uint64_t busy_id;
 	struct heap_node deadline;
-	bool is_told, is_alone, is_leaving;
+	uint32_t n_settled;        /* in this frame */
+	bool is_told;              /* its oldest delivery is past its deadline, and it knows */
+	bool is_overdue;           /* past the grace too: it is being ended */
+	bool is_alone;             /* holds one suspect and gets nothing else */
+	bool is_leaving;
 };
 
 /* Before dispatcher_worker_add; number must be unique in the life of the process (ids are built on it). */

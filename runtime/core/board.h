@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* The dispatcher's board: the structures that its files share (dispatcher.c, pipeline.c, verdict.c, crew.c). Nobody else
+ * includes this. */
+#ifndef QBUS_CORE_BOARD_H
+#define QBUS_CORE_BOARD_H
+
+#include "core/dispatcher.h"
+
+/* A pipeline as one crew serves it: index is the pipeline's place in that crew's list. */
+struct pipeline_server {
+	struct crew *crew;
+	size_t index;
+};
+
+struct pipeline {
+	struct dispatcher *dispatcher;
+	const struct pipeline_conf *conf;
+	const struct qb_plugin *plugin;
+	const struct msg_codec *codec;
+	struct source *source;
+	enum source_state source_state;
+	struct ledger ledger;
+	struct list lanes;
+	struct list dirty; /* lanes to tell the broker about (prefix plugins) */
+	struct pipeline_server *servers;
+	size_t n_servers;
+	struct qb_settlement *settlements; /* collected since the last flush (plugins that want each receipt) */
+	size_t n_settlements, n_settlement_slots;
+	int64_t commit_due_us;       /* 0: nothing to commit */
+	int64_t paused_until_us;     /* the dead-letter target refused; 0: not paused */
+	uint64_t published_token;
+	size_t n_batch_bytes;        /* came in batches since the start */
+	struct pipeline_counts counts;
+	bool is_connected;
+};
+
+/* Workers that serve the same pipelines, by what they can take. */
+struct crew {
+	struct list link;
+	struct dispatcher *dispatcher;
+	struct pipeline **pipelines;
+	size_t n_pipelines;
+	struct list idle;    /* hold nothing */
+	struct list partial; /* hold something and have room */
+	struct list full;    /* have no room */
+	size_t n_idle, n_partial, n_full;
+};
+
+struct dispatcher {
+	struct pipeline **pipelines;
+	size_t n_pipelines, turn; /* turn: whose turn it is to be served first */
+	struct list crews;
+	struct list workers;
+	struct heap deadlines; /* of workers that hold something */
+	uint64_t seed;         /* of the jitter */
+	int64_t now_us;        /* of this turn */
+	bool is_stopping, is_closing;
+};
+
+/* crew.c */
+struct crew *crew_for(struct dispatcher *dispatcher, struct pipeline **pipelines, size_t n);
+void crew_join(struct crew *crew, struct worker *worker);
+void crew_leave(struct worker *worker); /* the crew is freed with its last worker */
+void crew_place(struct worker *worker); /* after its room changed */
+struct worker *crew_pick(const struct pipeline *pipeline, bool idle_only, size_t *ret_index, size_t *ret_n_free);
+
+/* pipeline.c */
+const struct source_sink *pipeline_sink(void); /* its ctx is the pipeline */
+void pipeline_settle(struct pipeline *pipeline, struct entry *entry, enum qb_verdict verdict);
+void pipeline_lane_changed(struct pipeline *pipeline, struct lane *lane);
+void pipeline_commit(struct pipeline *pipeline); /* every dirty lane, now */
+void pipeline_flush(struct pipeline *pipeline, int64_t now_us);
+void pipeline_free(struct pipeline *pipeline);
+bool pipeline_is_served(const struct pipeline *pipeline); /* may messages of it be delivered now? */
+
+/* verdict.c */
+/* The attempt failed: waits for the next one, or is buried. delay_us -1: by the backoff. Takes orphans too. */
+void verdict_failed(struct pipeline *pipeline, struct entry *entry, const char *reason, const char *error,
+	int64_t delay_us, int64_t now_us);
+void verdict_bury(struct pipeline *pipeline, struct entry *entry, const char *reason, const char *error);
+void verdict_publish(struct pipeline *pipeline, struct entry *entry); /* a buried READY entry, once more */
+void verdict_published(struct pipeline *pipeline, uint64_t token, int status, const char *error, int64_t now_us);
+
+#endif

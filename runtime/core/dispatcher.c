@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT */
+/* The dispatcher: matches ready messages with free workers, takes verdicts, watches deadlines.
+ *
+ * The way out: pipeline_on_batch -> ledger_admit -> dispatcher_match -> ledger_reserve -> ops->deliver.
+ * The way back: dispatcher_ack -> pipeline_settle -> lane position -> pipeline_flush -> source_settle. */
+#include "core/board.h"
+#include "core/retry.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* DISPATCH_RUN: the most messages in one piece, so that workers and pipelines take turns. */
+enum { DISPATCH_RUN = 512 };
+
+struct dispatcher *dispatcher_new(void)
+{
+	struct dispatcher *dispatcher = alloc_zero(sizeof *dispatcher);
+	list_init(&dispatcher->crews);
+	list_init(&dispatcher->workers);
+	dispatcher->now_us = clock_now_us();
+	dispatcher->seed = (uint64_t)dispatcher->now_us;
+	return dispatcher;
+}
+
+void dispatcher_free(struct dispatcher *dispatcher)
+{
+	if (!dispatcher)
+		return;
+	assert(list_is_empty(&dispatcher->workers));
+	for (size_t i = 0; i < dispatcher->n_pipelines; i++)
+		pipeline_free(dispatcher->pipelines[i]);
+	heap_done(&dispatcher->deadlines);
+	free(dispatcher->pipelines);
+	free(dispatcher);
+}
+
+int dispatcher_pipeline_add(struct dispatcher *dispatcher, const struct pipeline_conf *conf,
+	const struct qb_plugin *plugin, const struct qb_source_conf *source_conf, const struct msg_codec *codec)
+{
+	struct pipeline *pipeline = alloc_zero(sizeof *pipeline);
+	pipeline->dispatcher = dispatcher;
+	pipeline->conf = conf;
+	pipeline->plugin = plugin;
+	pipeline->codec = codec;
+	list_init(&pipeline->lanes);
+	list_init(&pipeline->dirty);
+	ledger_init(&pipeline->ledger, conf);
+	int status = source_new(plugin, source_conf, codec, pipeline_sink(), pipeline, &pipeline->source);
+	if (status < 0) {
+		ledger_done(&pipeline->ledger);
+		free(pipeline);
+		return status;
+	}
+	dispatcher->pipelines =
+		alloc_resize(dispatcher->pipelines, (dispatcher->n_pipelines + 1) * sizeof *dispatcher->pipelines);
+	dispatcher->pipelines[dispatcher->n_pipelines++] = pipeline;
+	return 0;
+}
+
+size_t dispatcher_n_pipelines(const struct dispatcher *dispatcher)
+{
+	return dispatcher->n_pipelines;
+}
+
+struct pipeline *dispatcher_pipeline_at(const struct dispatcher *dispatcher, size_t index)
+{
+	return dispatcher->pipelines[index];
+}
+
+/* ---- deadlines ------------------------------------------------------------------------------------------------------ */
+
+static const struct pipeline *worker_pipeline(const struct worker *worker)
+{
+	struct entry *oldest = worker_find(worker, worker->base_id);
+	return oldest ? oldest->pipeline : NULL;
+}
+
+/* The clock of the oldest delivery runs from the moment at which its handler could start. */
+static void dispatcher_watch(struct dispatcher *dispatcher, struct worker *worker)
+{
+	const struct pipeline *pipeline = worker_pipeline(worker);
+	if (!pipeline) {
+		heap_remove(&dispatcher->deadlines, &worker->deadline);
+		return;
+	}
+	int64_t at_us = worker->busy_since_us + pipeline->conf->handler_timeout_us;
+	if (worker->busy_id == worker->base_id && worker->extended_us > at_us)
+		at_us = worker->extended_us;
+	if (worker->is_told)
+		at_us += pipeline->conf->handler_grace_us;
+	heap_put(&dispatcher->deadlines, &worker->deadline, at_us);
+}
+
+/* A worker's oldest delivery changed: its successor can start now. */
+static void dispatcher_restart_clock(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us)
+{
+	worker->busy_since_us = now_us;
+	worker->is_told = false;
+	dispatcher_watch(dispatcher, worker);
+}
+
+/* Told, then ended. */
+static void dispatcher_overdue(struct dispatcher *dispatcher, struct worker *worker)
+{
+	struct entry *entry = worker_find(worker, worker->base_id);
+	struct pipeline *pipeline = entry->pipeline;
+	const struct pipeline_conf *conf = pipeline->conf;
+	if (!worker->is_told) {
+		worker->is_told = true;
+		pipeline->counts.deadlines++;
+		log_say(LOG_WARN, conf->name, "handler is past its deadline worker=%u source=%s partition=%d receipt=%lld",
+			worker->number, entry->lane->source, entry->lane->partition, (long long)entry->receipt);
+		worker->ops->cancel(worker, entry->id, conf->handler_grace_us);
+		dispatcher_watch(dispatcher, worker);
+		return;
+	}
+	pipeline->counts.ended++;
+	heap_remove(&dispatcher->deadlines, &worker->deadline);
+	worker->is_leaving = worker->is_overdue = true;
+	crew_place(worker);
+	worker->ops->end(worker, "slow_worker", "the handler did not end within its deadline and grace");
+}
+
+int64_t dispatcher_extend(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t for_us,
+	int64_t now_us)
+{
+	struct entry *entry = worker_find(worker, id);
+	if (!entry || id != worker->base_id || worker->is_overdue)
+		return 0;
+	const struct pipeline_conf *conf = entry->pipeline->conf;
+	int64_t latest_us = worker->busy_since_us + conf->handler_timeout_us + conf->max_extension_us;
+	int64_t wanted_us = for_us < conf->max_extension_us ? now_us + for_us : latest_us;
+	worker->extended_us = wanted_us < latest_us ? wanted_us : latest_us;
+	worker->busy_id = id;
+	worker->is_told = false;
+	dispatcher_watch(dispatcher, worker);
+	return worker->deadline.at_us > now_us ? worker->deadline.at_us - now_us : 0;
+}
+
+/* ---- workers -------------------------------------------------------------------------------------------------------- */
+
+static struct pipeline *dispatcher_find(const struct dispatcher *dispatcher, const char *name)
+{
+	for (size_t i = 0; i < dispatcher->n_pipelines; i++)
+		if (strcmp(dispatcher->pipelines[i]->conf->name, name) == 0)
+			return dispatcher->pipelines[i];
+	return NULL;
+}
+
+int dispatcher_worker_add(struct dispatcher *dispatcher, struct worker *worker, const char *const *names, size_t n,
+	size_t *ret_index, int64_t now_us)
+{
+	struct pipeline **pipelines = alloc_new(n * sizeof *pipelines);
+	for (size_t i = 0; i < n; i++) {
+		pipelines[i] = dispatcher_find(dispatcher, names[i]);
+		if (!pipelines[i]) {
+			*ret_index = i;
+			free(pipelines);
+			return -ENOENT;
+		}
+	}
+	worker->busy_since_us = now_us;
+	if (worker->wanted)
+		worker->credit = worker->wanted;
+	crew_join(crew_for(dispatcher, pipelines, n), worker);
+	list_add_tail(&dispatcher->workers, &worker->link);
+	free(pipelines);
+	return 0;
+}
+
+const struct pipeline *dispatcher_worker_pipeline(const struct worker *worker, size_t index)
+{
+	return worker->crew->pipelines[index];
+}
+
+void dispatcher_worker_changed(struct dispatcher *dispatcher, struct worker *worker)
+{
+	(void)dispatcher;
+	if (!worker->crew)
+		return;
+	if (worker->wanted)
+		worker->credit = worker->wanted;
+	crew_place(worker);
+}
+
+/* Alone: it was running, so it is charged. One of several: any of them may have been running when the worker died; nobody
+ * is charged, and each is delivered alone next time, so that the culprit shows itself. */
+static void dispatcher_take_back(struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason,
+	int64_t now_us)
+{
+	bool was_alone = worker->n_held == 1 || worker->is_overdue;
+	for (uint64_t id = worker->next_id; worker->n_held && id-- > worker->base_id;) {
+		struct entry *entry = worker_find(worker, id);
+		if (!entry)
+			continue;
+		struct pipeline *pipeline = entry->pipeline;
+		struct lane *lane = entry->state == ENTRY_ORPHAN ? NULL : entry->lane;
+		bool is_oldest = id == worker->base_id;
+		worker_drop(worker, id);
+		pipeline->counts.returned++;
+		if (!in_peace && was_alone && is_oldest) {
+			verdict_failed(pipeline, entry, worker->is_overdue ? "deadline" : "crash", reason, -1, now_us);
+			continue;
+		}
+		entry->is_suspect |= !in_peace && !was_alone;
+		if (ledger_return(&pipeline->ledger, entry) && lane)
+			pipeline_lane_changed(pipeline, lane);
+	}
+	(void)dispatcher;
+}
+
+void dispatcher_worker_gone(struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason,
+	int64_t now_us)
+{
+	if (!worker->crew)
+		return;
+	heap_remove(&dispatcher->deadlines, &worker->deadline);
+	dispatcher_take_back(dispatcher, worker, in_peace, reason, now_us);
+	crew_leave(worker);
+	list_remove(&worker->link);
+}
+
+/* ---- verdicts ------------------------------------------------------------------------------------------------------- */
+
+/* Takes the delivery from the worker; NULL: it does not hold it. */
+static struct entry *dispatcher_take(struct worker *worker, uint64_t id)
+{
+	struct entry *entry = worker_find(worker, id);
+	if (!entry)
+		return NULL;
+	worker_drop(worker, id);
+	worker->n_settled++;
+	return entry;
+}
+
+size_t dispatcher_ack(struct dispatcher *dispatcher, struct worker *worker, uint64_t first_id, uint64_t count)
+{
+	size_t n_late = 0;
+	/* What lies outside the worker's ids needs no walk: a run may claim 2^63 of them. */
+	uint64_t end = count > UINT64_MAX - first_id ? UINT64_MAX : first_id + count;
+	uint64_t from = first_id < worker->base_id ? worker->base_id : first_id;
+	uint64_t until = end > worker->next_id ? worker->next_id : end;
+	for (uint64_t id = from; id < until; id++) {
+		struct entry *entry = dispatcher_take(worker, id);
+		if (!entry) {
+			n_late++;
+			continue;
+		}
+		entry->pipeline->counts.acked += entry->state != ENTRY_ORPHAN;
+		pipeline_settle(entry->pipeline, entry, QB_ACK);
+	}
+	(void)dispatcher;
+	return until > from ? n_late + (size_t)(count - (until - from)) : (size_t)count;
+}
+
+size_t dispatcher_retry(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t delay_us,
+	const char *reason, int64_t now_us)
+{
+	bool was_told = worker->is_told && id == worker->base_id;
+	struct entry *entry = dispatcher_take(worker, id);
+	if (!entry)
+		return 1;
+	(void)dispatcher;
+	verdict_failed(entry->pipeline, entry, was_told ? "deadline" : "exception", reason, delay_us, now_us);
+	return 0;
+}
+
+size_t dispatcher_reject(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, const char *reason)
+{
+	struct entry *entry = dispatcher_take(worker, id);
+	if (!entry)
+		return 1;
+	(void)dispatcher;
+	verdict_bury(entry->pipeline, entry, "rejected", reason);
+	return 0;
+}
+
+size_t dispatcher_release(struct dispatcher *dispatcher, struct worker *worker, uint64_t id)
+{
+	struct entry *entry = dispatcher_take(worker, id);
+	if (!entry)
+		return 1;
+	(void)dispatcher;
+	struct pipeline *pipeline = entry->pipeline;
+	struct lane *lane = entry->lane;
+	pipeline->counts.returned++;
+	if (ledger_return(&pipeline->ledger, entry))
+		pipeline_lane_changed(pipeline, lane);
+	return 0;
+}
+
+void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us)
+{
+	if (!worker->crew || !worker->n_settled)
+		return;
+	worker_measure(worker, worker->n_settled, now_us - worker->busy_since_us);
+	worker->n_settled = 0;
+	worker->is_alone = worker->is_alone && worker->n_held;
+	dispatcher_restart_clock(dispatcher, worker, now_us);
+	crew_place(worker);
+}
+
+/* ---- matching ------------------------------------------------------------------------------------------------------- */
+
+/* Up to `want` ready entries of one attempt, reserved for the worker; messages of closing lanes fall off the ready list and
+ * stay where they are until their lane is gone. */
+static size_t dispatcher_reserve(struct pipeline *pipeline, struct worker *worker, size_t want, struct entry **ret)
+{
+	struct ledger *ledger = &pipeline->ledger;
+	size_t n = 0;
+	for (struct entry *entry; n < want && (entry = ledger_next(ledger));) {
+		if (entry->lane->state != LANE_OPEN) {
+			list_remove(&entry->link);
+			continue;
+		}
+		if (entry->grave) {
+			verdict_publish(pipeline, entry);
+			continue;
+		}
+		if (n && entry->attempt != ret[0]->attempt)
+			break;
+		entry->pipeline = pipeline;
+		ledger_reserve(ledger, entry, worker, worker_hold(worker, entry));
+		ret[n++] = entry;
+	}
+	return n;
+}
+
+static void dispatcher_deliver(struct pipeline *pipeline, struct worker *worker, size_t index, struct entry **entries,
+	size_t n)
+{
+	struct dispatcher *dispatcher = pipeline->dispatcher;
+	bool was_idle = worker->n_held == n;
+	pipeline->counts.delivered += n;
+	worker->ops->deliver(
+		worker, index, entries[0]->id, entries[0]->attempt, pipeline->conf->handler_timeout_us, entries, n);
+	if (was_idle)
+		dispatcher_restart_clock(dispatcher, worker, dispatcher->now_us);
+	crew_place(worker);
+}
+
+/* One suspect for one idle worker, which gets nothing else until it has settled it. */
+static bool dispatcher_match_suspect(struct pipeline *pipeline)
+{
+	struct ledger *ledger = &pipeline->ledger;
+	size_t index, n_free;
+	struct list *link = list_peek(&ledger->suspects);
+	if (!link)
+		return false;
+	struct entry *entry = list_item(link, struct entry, link);
+	if (entry->lane->state != LANE_OPEN) {
+		list_remove(&entry->link);
+		return true;
+	}
+	if (entry->grave) {
+		verdict_publish(pipeline, entry);
+		return true;
+	}
+	struct worker *worker = crew_pick(pipeline, true, &index, &n_free);
+	if (!worker)
+		return false;
+	worker->is_alone = true;
+	entry->pipeline = pipeline;
+	ledger_reserve(ledger, entry, worker, worker_hold(worker, entry));
+	dispatcher_deliver(pipeline, worker, index, &entry, 1);
+	return true;
+}
+
+/* One run of messages for one worker. Returns whether something moved. */
+static bool dispatcher_match_run(struct pipeline *pipeline)
+{
+	struct entry *entries[DISPATCH_RUN];
+	size_t index, n_free;
+	if (!ledger_next(&pipeline->ledger))
+		return false;
+	struct worker *worker = crew_pick(pipeline, false, &index, &n_free);
+	if (!worker)
+		return false;
+	/* An even share, so that one worker does not take what others could begin at once. */
+	size_t share = (pipeline->ledger.n_in[ENTRY_READY] + n_free - 1) / n_free;
+	size_t want = worker_room(worker);
+	want = want < share ? want : share;
+	want = want < DISPATCH_RUN ? want : DISPATCH_RUN;
+	size_t n = dispatcher_reserve(pipeline, worker, want ? want : 1, entries);
+	if (n)
+		dispatcher_deliver(pipeline, worker, index, entries, n);
+	return n > 0;
+}
+
+static void dispatcher_match(struct dispatcher *dispatcher)
+{
+	for (bool moved = true; moved;) {
+		moved = false;
+		for (size_t i = 0; i < dispatcher->n_pipelines; i++) {
+			struct pipeline *pipeline = dispatcher->pipelines[(dispatcher->turn + i) % dispatcher->n_pipelines];
+			if (!pipeline_is_served(pipeline))
+				continue;
+			moved |= dispatcher_match_suspect(pipeline);
+			moved |= dispatcher_match_run(pipeline);
+		}
+		dispatcher->turn++;
+	}
+}
+
+/* ---- the turn ------------------------------------------------------------------------------------------------------- */
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us)
+{
+	int64_t next_us = CLOCK_NEVER;
+	dispatcher->now_us = now_us;
+	for (struct heap_node *node; (node = heap_peek(&dispatcher->deadlines)) && node->at_us <= now_us;)
+		dispatcher_overdue(dispatcher, list_item(node, struct worker, deadline));
+	for (size_t i = 0; i < dispatcher->n_pipelines; i++) {
+		struct pipeline *pipeline = dispatcher->pipelines[i];
+		if (pipeline->paused_until_us && pipeline->paused_until_us <= now_us)
+			pipeline->paused_until_us = 0;
+		next_us = earlier(next_us, ledger_wake(&pipeline->ledger, now_us));
+		if (pipeline->paused_until_us)
+			next_us = earlier(next_us, pipeline->paused_until_us);
+	}
+	dispatcher_match(dispatcher);
+	for (size_t i = 0; i < dispatcher->n_pipelines; i++) {
+		struct pipeline *pipeline = dispatcher->pipelines[i];
+		pipeline_flush(pipeline, now_us);
+		if (pipeline->commit_due_us)
+			next_us = earlier(next_us, pipeline->commit_due_us);
+	}
+	struct heap_node *node = heap_peek(&dispatcher->deadlines);
+	return node ? earlier(next_us, node->at_us) : next_us;
+}
+
+void dispatcher_stop(struct dispatcher *dispatcher)
+{
+	if (dispatcher->is_stopping)
+		return;
+	dispatcher->is_stopping = true;
+	for (size_t i = 0; i < dispatcher->n_pipelines; i++)
+		source_drain(dispatcher->pipelines[i]->source);
+}
+
+bool dispatcher_is_idle(const struct dispatcher *dispatcher)
+{
+	for (size_t i = 0; i < dispatcher->n_pipelines; i++) {
+		const struct pipeline *pipeline = dispatcher->pipelines[i];
+		const size_t *n_in = pipeline->ledger.n_in;
+		if (n_in[ENTRY_RESERVED] || n_in[ENTRY_PARKED])
+			return false;
+		/* What waits for a retry is not waited for: it comes again, with its attempt lost. */
+		if (pipeline_is_served(pipeline) && (n_in[ENTRY_READY] || n_in[ENTRY_BEHIND]) && pipeline->n_servers)
+			return false;
+	}
+	return true;
+}
+
+void dispatcher_close(struct dispatcher *dispatcher, int64_t timeout_us, int64_t now_us)
+{
+	if (dispatcher->is_closing)
+		return;
+	dispatcher->is_closing = dispatcher->is_stopping = true;
+	for (size_t i = 0; i < dispatcher->n_pipelines; i++) {
+		struct pipeline *pipeline = dispatcher->pipelines[i];
+		pipeline_commit(pipeline);
+		pipeline_flush(pipeline, now_us);
+		source_close(pipeline->source, timeout_us);
+	}
+}
+
+bool dispatcher_is_closed(const struct dispatcher *dispatcher)
+{
+	for (size_t i = 0; i < dispatcher->n_pipelines; i++)
+		if (dispatcher->pipelines[i]->source_state != SOURCE_CLOSED)
+			return false;
+	return true;
+}
+
+const char *dispatcher_check(const struct dispatcher *dispatcher)
+{
+	const char *wrong = heap_check(&dispatcher->deadlines);
+	for (size_t i = 0; i < dispatcher->n_pipelines && !wrong; i++)
+		wrong = ledger_check(&dispatcher->pipelines[i]->ledger, &dispatcher->pipelines[i]->lanes);
+	list_each(pos, &dispatcher->workers)
+		wrong = wrong ? wrong : worker_check(list_item(pos, struct worker, link));
+	return wrong;
+}

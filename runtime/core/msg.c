@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Batches of messages. */
+#include "core/msg.h"
+
+#include "base/alloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct msg_batch *msg_batch_new(size_t n_items, size_t n_bytes)
+{
+	size_t items_at = sizeof(struct msg_batch);
+	size_t rows_at = items_at + n_items * sizeof(struct msg_item);
+	struct msg_batch *batch = alloc_new(rows_at + n_bytes);
+	*batch = (struct msg_batch){.n_refs = 1, .n_items = (uint32_t)n_items, .size = rows_at + n_bytes};
+	batch->items = (struct msg_item *)(void *)((uint8_t *)batch + items_at);
+	batch->rows = (uint8_t *)batch + rows_at;
+	return batch;
+}
+
+void msg_batch_ref(struct msg_batch *batch)
+{
+	batch->n_refs++;
+}
+
+void msg_batch_unref(struct msg_batch *batch)
+{
+	assert(batch->n_refs > 0);
+	if (--batch->n_refs)
+		return;
+	if (batch->released)
+		*batch->released += batch->size;
+	free(batch);
+}
+
+/* FNV-1a with a final mix (Fowler, Noll, Vo; the mix is the last step of MurmurHash3). Keys come from the broker's own
+ * producers; a collision only makes two keys wait for each other. */
+uint64_t msg_key_hash(struct qb_bytes key)
+{
+	if (!key.data)
+		return 0;
+	const uint8_t *bytes = key.data;
+	uint64_t hash = 0xcbf29ce484222325u;
+	for (size_t i = 0; i < key.len; i++)
+		hash = (hash ^ bytes[i]) * 0x100000001b3u;
+	hash ^= hash >> 33;
+	hash *= 0xff51afd7ed558ccdu;
+	hash ^= hash >> 33;
+	return hash ? hash : 1;
+}

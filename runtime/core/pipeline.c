@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/* A pipeline at work: what its source tells, and what is told to its source. */
+#include "core/board.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool pipeline_has(const struct pipeline *pipeline, enum qb_trait trait)
+{
+	return pipeline->plugin->traits & trait;
+}
+
+bool pipeline_is_served(const struct pipeline *pipeline)
+{
+	if (pipeline->paused_until_us)
+		return false;
+	return !pipeline->dispatcher->is_stopping || pipeline_has(pipeline, QB_FINISH_BUFFERED);
+}
+
+/* ---- towards the broker --------------------------------------------------------------------------------------------- */
+
+static void pipeline_lane_dirty(struct pipeline *pipeline, struct lane *lane)
+{
+	if (lane->is_dirty)
+		return;
+	lane->is_dirty = true;
+	list_add_tail(&pipeline->dirty, &lane->dirty_link);
+}
+
+/* One receipt to be told to a broker that wants each. */
+static void pipeline_collect(struct pipeline *pipeline, uint64_t lane, int64_t receipt, enum qb_verdict verdict)
+{
+	if (pipeline->n_settlements == pipeline->n_settlement_slots) {
+		pipeline->n_settlement_slots = pipeline->n_settlement_slots ? 2 * pipeline->n_settlement_slots : 256;
+		pipeline->settlements = alloc_resize(
+			pipeline->settlements, pipeline->n_settlement_slots * sizeof *pipeline->settlements);
+	}
+	pipeline->settlements[pipeline->n_settlements++] = (struct qb_settlement){lane, receipt, verdict, {"", 0}};
+}
+
+static void pipeline_flow(struct pipeline *pipeline, struct lane *lane, bool open)
+{
+	if (lane->is_shut == !open)
+		return;
+	lane->is_shut = !open;
+	source_flow(pipeline->source, lane->number, open);
+	if (!open)
+		log_say(LOG_WARN, pipeline->conf->name,
+			"lane takes no new work until its oldest message is settled source=%s partition=%d offset=%lld gap=%u",
+			lane->source, lane->partition, (long long)lane->head->receipt, lane->n_entries);
+}
+
+void pipeline_settle(struct pipeline *pipeline, struct entry *entry, enum qb_verdict verdict)
+{
+	struct lane *lane = entry->lane;
+	int64_t receipt = entry->receipt;
+	uint64_t number = lane->number;
+	if (!ledger_settle(&pipeline->ledger, entry))
+		return;
+	if (pipeline_has(pipeline, QB_SETTLE_EACH))
+		pipeline_collect(pipeline, number, receipt, verdict);
+	else
+		pipeline_lane_dirty(pipeline, lane);
+	pipeline_lane_changed(pipeline, lane);
+}
+
+/* Settlements of every dirty lane, memos included. Memos live until source_settle has copied them. */
+void pipeline_commit(struct pipeline *pipeline)
+{
+	for (struct list *link; (link = list_take(&pipeline->dirty));) {
+		struct lane *lane = list_item(link, struct lane, dirty_link);
+		char memo[LANE_MEMO_BYTES + 1];
+		size_t cut, len = lane_memo_write(lane, memo, &cut);
+		lane->is_dirty = false;
+		lane->told = lane->position;
+		pipeline->counts.memo_cut += cut;
+		struct qb_settlement settlement = {lane->number, lane->position, QB_ACK, {memo, len}};
+		source_settle(pipeline->source, &settlement, 1);
+	}
+	pipeline->commit_due_us = 0;
+}
+
+/* A lane that is given up in peace: when nothing of it runs any more, its last settlement goes out and the plugin is told. */
+void pipeline_lane_changed(struct pipeline *pipeline, struct lane *lane)
+{
+	if (lane->is_shut && (int64_t)lane->n_entries <= pipeline->conf->max_ack_gap / 2)
+		pipeline_flow(pipeline, lane, true);
+	if (lane->state != LANE_CLOSING || lane->n_running || lane->is_drained)
+		return;
+	lane->is_drained = true;
+	pipeline_commit(pipeline);
+	source_lane_drained(pipeline->source, lane->number);
+}
+
+void pipeline_flush(struct pipeline *pipeline, int64_t now_us)
+{
+	if (pipeline->n_settlements) {
+		source_settle(pipeline->source, pipeline->settlements, pipeline->n_settlements);
+		pipeline->n_settlements = 0;
+	}
+	if (!list_is_empty(&pipeline->dirty)) {
+		if (!pipeline->commit_due_us)
+			pipeline->commit_due_us = now_us + pipeline->conf->commit_interval_us;
+		if (pipeline->commit_due_us <= now_us)
+			pipeline_commit(pipeline);
+	}
+	source_released(pipeline->source, pipeline->ledger.n_released, pipeline->ledger.bytes_released);
+}
+
+void pipeline_free(struct pipeline *pipeline)
+{
+	list_each_safe(pos, after, &pipeline->lanes)
+		ledger_lane_close(&pipeline->ledger, list_item(pos, struct lane, link));
+	source_free(pipeline->source);
+	ledger_done(&pipeline->ledger);
+	free(pipeline->settlements);
+	free(pipeline->servers);
+	free(pipeline);
+}
+
+/* ---- from the broker ------------------------------------------------------------------------------------------------ */
+
+static void pipeline_on_lane_open(void *ctx, struct lane *lane, const char *memo, size_t memo_len)
+{
+	struct pipeline *pipeline = ctx;
+	list_add_tail(&pipeline->lanes, &lane->link);
+	if (memo_len && lane_memo_read(lane, memo, memo_len) < 0)
+		log_say(LOG_WARN, pipeline->conf->name,
+			"commit metadata was written by something else and is left alone source=%s partition=%d", lane->source,
+			lane->partition);
+	log_say(LOG_INFO, pipeline->conf->name, "lane opens source=%s partition=%d after=%lld skips=%zu", lane->source,
+		lane->partition, (long long)lane->position, lane->n_skips);
+}
+
+static void pipeline_on_lane_closing(void *ctx, struct lane *lane)
+{
+	lane->state = LANE_CLOSING;
+	pipeline_lane_changed(ctx, lane);
+}
+
+static void pipeline_on_lane_close(void *ctx, struct lane *lane)
+{
+	struct pipeline *pipeline = ctx;
+	log_say(LOG_INFO, pipeline->conf->name, "lane closes source=%s partition=%d settled=%lld void=%u", lane->source,
+		lane->partition, (long long)lane->position, lane->n_entries - lane->n_above);
+	ledger_lane_close(&pipeline->ledger, lane);
+}
+
+static void pipeline_on_batch(void *ctx, struct msg_batch *batch)
+{
+	struct pipeline *pipeline = ctx;
+	struct ledger *ledger = &pipeline->ledger;
+	int64_t now_us = pipeline->dispatcher->now_us;
+	batch->released = &ledger->bytes_released;
+	pipeline->n_batch_bytes += batch->size;
+	pipeline->counts.received += batch->n_items;
+	for (uint32_t i = 0; i < batch->n_items; i++) {
+		const struct msg_item *item = &batch->items[i];
+		struct lane *lane = item->lane;
+		pipeline->counts.redelivered += item->deliveries > 0;
+		if (lane->n_skips && lane_is_skipped(lane, item->receipt)) {
+			pipeline->counts.skipped++;
+			ledger_skip(ledger, item);
+			pipeline_lane_dirty(pipeline, lane);
+			continue;
+		}
+		ledger_admit(ledger, batch, item, now_us);
+		if ((int64_t)lane->n_entries > pipeline->conf->max_ack_gap)
+			pipeline_flow(pipeline, lane, false);
+	}
+	msg_batch_unref(batch);
+}
+
+static void pipeline_on_kept(void *ctx, struct lane *lane, int64_t receipt, int status)
+{
+	struct pipeline *pipeline = ctx;
+	if (status < 0) {
+		pipeline->counts.commit_errors++;
+		pipeline_lane_dirty(pipeline, lane); /* and with it the next commit tries again */
+	} else if (receipt > lane->kept && receipt <= lane->told) {
+		lane->kept = receipt;
+	}
+}
+
+static void pipeline_on_published(void *ctx, uint64_t token, int status, const char *reason)
+{
+	struct pipeline *pipeline = ctx;
+	verdict_published(pipeline, token, status, reason, pipeline->dispatcher->now_us);
+}
+
+static void pipeline_on_condition(void *ctx, enum qb_condition what, struct lane *lane, bool on, const char *reason)
+{
+	static const char *const sentences[][2] = {
+		[QB_CONNECTED] = {"broker is not connected", "broker is connected"},
+		[QB_BLOCKED] = {"broker takes publications again", "broker blocks publications"},
+		[QB_CANCELLED] = {"broker delivers again", "broker ended the consumer"},
+		[QB_WEDGED] = {"lane can be read again", "lane cannot be read"},
+	};
+	struct pipeline *pipeline = ctx;
+	if (what == QB_CONNECTED)
+		pipeline->is_connected = on;
+	if (lane && what == QB_WEDGED)
+		lane->is_wedged = on;
+	bool is_good = on == (what == QB_CONNECTED);
+	const char *source = lane ? lane->source : "";
+	log_say(is_good ? LOG_INFO : LOG_WARN, pipeline->conf->name, "%s%s%s%s%s", sentences[what][on],
+		lane ? " source=" : "", source, reason ? ": " : "", reason ? reason : "");
+}
+
+static void pipeline_on_measure(void *ctx, enum qb_measure what, struct lane *lane, int64_t value)
+{
+	struct pipeline *pipeline = ctx;
+	if (what == QB_LAG && lane)
+		lane->lag = value;
+	else if (what == QB_REBALANCES)
+		pipeline->counts.rebalances = (uint64_t)value;
+}
+
+static void pipeline_on_state(void *ctx, enum source_state state)
+{
+	struct pipeline *pipeline = ctx;
+	pipeline->source_state = state;
+	log_say(LOG_DEBUG, pipeline->conf->name, "source is %s", source_state_name(state));
+}
+
+static const struct source_sink sink = {
+	.lane_open = pipeline_on_lane_open,
+	.lane_closing = pipeline_on_lane_closing,
+	.lane_close = pipeline_on_lane_close,
+	.batch = pipeline_on_batch,
+	.kept = pipeline_on_kept,
+	.published = pipeline_on_published,
+	.condition = pipeline_on_condition,
+	.measure = pipeline_on_measure,
+	.state = pipeline_on_state,
+};
+
+const struct source_sink *pipeline_sink(void)
+{
+	return &sink;
+}
+
+/* ---- for others to look at ------------------------------------------------------------------------------------------ */
+
+const struct pipeline_conf *pipeline_conf(const struct pipeline *pipeline)
+{
+	return pipeline->conf;
+}
+
+const char *pipeline_kind(const struct pipeline *pipeline)
+{
+	return pipeline->plugin->name;
+}
+
+struct source *pipeline_source(const struct pipeline *pipeline)
+{
+	return pipeline->source;
+}
+
+void pipeline_count(const struct pipeline *pipeline, struct pipeline_counts *ret_counts)
+{
+	const struct ledger *ledger = &pipeline->ledger;
+	*ret_counts = pipeline->counts;
+	ret_counts->buffered = ledger->n_in[ENTRY_READY] + ledger->n_in[ENTRY_BEHIND];
+	ret_counts->in_flight = ledger->n_in[ENTRY_RESERVED];
+	ret_counts->waiting = ledger->n_in[ENTRY_WAITING];
+	ret_counts->parked = ledger->n_in[ENTRY_PARKED];
+	ret_counts->orphans = ledger->n_in[ENTRY_ORPHAN];
+	ret_counts->buffered_bytes = pipeline->n_batch_bytes - ledger->bytes_released;
+	ret_counts->is_connected = pipeline->is_connected;
+	list_each(pos, &pipeline->lanes) {
+		const struct lane *lane = list_item(pos, struct lane, link);
+		ret_counts->lanes++;
+		ret_counts->wedged += lane->is_wedged;
+		ret_counts->lag += lane->lag > 0 ? lane->lag : 0;
+		if (!pipeline_has(pipeline, QB_SETTLE_EACH))
+			ret_counts->acked_uncommitted += (size_t)(lane->position - lane->kept) + lane->n_above;
+	}
+}

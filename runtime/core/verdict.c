@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* What becomes of a message that failed: another attempt, or its dead letter. */
+#include "core/board.h"
+#include "core/retry.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* VERDICT_PAUSE_US: how long a pipeline stands still after its dead-letter target refused. */
+enum { VERDICT_PAUSE_US = 2000000, VERDICT_HEADERS_MAX = 256, VERDICT_FACTS = 6, VERDICT_ERROR_MAX = 1024 };
+
+void verdict_failed(struct pipeline *pipeline, struct entry *entry, const char *reason, const char *error,
+	int64_t delay_us, int64_t now_us)
+{
+	const struct pipeline_conf *conf = pipeline->conf;
+	if (entry->state == ENTRY_ORPHAN) {
+		ledger_settle(&pipeline->ledger, entry);
+		return;
+	}
+	if (conf->max_attempts && entry->attempt >= conf->max_attempts) {
+		verdict_bury(pipeline, entry, reason, error);
+		return;
+	}
+	if (delay_us < 0)
+		delay_us = retry_delay(&conf->backoff, entry->attempt, &pipeline->dispatcher->seed);
+	log_say(LOG_INFO, conf->name, "message waits for its next attempt reason=%s attempt=%u delay_ms=%lld source=%s "
+		"partition=%d receipt=%lld error=\"%.200s\"",
+		reason, entry->attempt, (long long)(delay_us / 1000), entry->lane->source, entry->lane->partition,
+		(long long)entry->receipt, error ? error : "");
+	struct lane *lane = entry->lane;
+	entry->attempt++;
+	pipeline->counts.retried++;
+	ledger_wait(&pipeline->ledger, entry, now_us + delay_us);
+	pipeline_lane_changed(pipeline, lane);
+}
+
+static void verdict_drop(struct pipeline *pipeline, struct entry *entry, const char *reason, const char *error)
+{
+	bool by_broker = pipeline->plugin->traits & QB_SETTLE_EACH;
+	pipeline->counts.rejected++;
+	log_say(LOG_WARN, pipeline->conf->name,
+		"message is rejected, %s reason=%s attempt=%u source=%s partition=%d receipt=%lld error=\"%.200s\"",
+		by_broker ? "the queue's dead-letter exchange has it if there is one" : "no dead_letter is configured",
+		reason, entry->attempt, entry->lane->source, entry->lane->partition, (long long)entry->receipt,
+		error ? error : "");
+	pipeline_settle(pipeline, entry, by_broker ? QB_REJECT : QB_ACK);
+}
+
+void verdict_bury(struct pipeline *pipeline, struct entry *entry, const char *reason, const char *error)
+{
+	const struct pipeline_dead_letter *dead_letter = &pipeline->conf->dead_letter;
+	if (entry->state == ENTRY_ORPHAN) {
+		ledger_settle(&pipeline->ledger, entry);
+		return;
+	}
+	if (!dead_letter->target || dead_letter->reject || !pipeline->plugin->publish) {
+		verdict_drop(pipeline, entry, reason, error);
+		return;
+	}
+	size_t len = error ? strnlen(error, VERDICT_ERROR_MAX) : 0;
+	struct grave *grave = alloc_new(sizeof *grave + len + 1);
+	grave->reason = reason;
+	memcpy(grave->error, error ? error : "", len);
+	grave->error[len] = '\0';
+	entry->grave = grave;
+	verdict_publish(pipeline, entry);
+}
+
+static struct qb_bytes verdict_text(const char *text)
+{
+	return (struct qb_bytes){text, strlen(text)};
+}
+
+void verdict_publish(struct pipeline *pipeline, struct entry *entry)
+{
+	struct qb_header headers[VERDICT_HEADERS_MAX + VERDICT_FACTS];
+	size_t n = VERDICT_HEADERS_MAX;
+	struct qb_message original;
+	char attempts[16], origin[512], first[24];
+	if (pipeline->codec->row_read(entry->row, entry->row_len, &original, headers, &n) < 0)
+		n = 0, original = (struct qb_message){.body = {entry->row, entry->row_len}};
+	snprintf(attempts, sizeof attempts, "%u", entry->attempt);
+	snprintf(origin, sizeof origin, "%.400s/%d/%lld", entry->lane->source, entry->lane->partition,
+		(long long)entry->receipt);
+	snprintf(first, sizeof first, "%lld", (long long)entry->timestamp_ms);
+	const struct qb_header facts[VERDICT_FACTS] = {
+		{verdict_text("x-qbus-reason"), verdict_text(entry->grave->reason)},
+		{verdict_text("x-qbus-attempts"), verdict_text(attempts)},
+		{verdict_text("x-qbus-pipeline"), verdict_text(pipeline->conf->name)},
+		{verdict_text("x-qbus-origin"), verdict_text(origin)},
+		{verdict_text("x-qbus-first-delivered"), verdict_text(first)},
+		{verdict_text("x-qbus-error"), verdict_text(entry->grave->error)},
+	};
+	memcpy(headers + n, facts, sizeof facts);
+	struct qb_outgoing copy = {
+		.target = pipeline->conf->dead_letter.target,
+		.routing_key = pipeline->conf->dead_letter.routing_key,
+		.key = original.key,
+		.body = original.body,
+		.headers = headers,
+		.n_headers = n + VERDICT_FACTS,
+	};
+	ledger_park(&pipeline->ledger, entry);
+	entry->id = ++pipeline->published_token;
+	source_publish(pipeline->source, &copy, entry->id);
+}
+
+static struct entry *verdict_find_parked(const struct pipeline *pipeline, uint64_t token)
+{
+	list_each(pos, &pipeline->ledger.parked) {
+		struct entry *entry = list_item(pos, struct entry, link);
+		if (entry->id == token)
+			return entry;
+	}
+	return NULL;
+}
+
+void verdict_published(struct pipeline *pipeline, uint64_t token, int status, const char *error, int64_t now_us)
+{
+	struct entry *entry = verdict_find_parked(pipeline, token);
+	if (!entry)
+		return; /* its lane closed meanwhile: the message comes again, and so may its dead letter */
+	if (status < 0) {
+		log_say(LOG_ERROR, pipeline->conf->name,
+			"dead-letter target refuses, the pipeline pauses target=%s reason=\"%.200s\"",
+			pipeline->conf->dead_letter.target, error ? error : strerror(-status));
+		pipeline->paused_until_us = now_us + VERDICT_PAUSE_US;
+		ledger_wait(&pipeline->ledger, entry, pipeline->paused_until_us);
+		return;
+	}
+	pipeline->counts.dead_lettered++;
+	log_say(LOG_WARN, pipeline->conf->name,
+		"message is dead-lettered reason=%s attempt=%u target=%s source=%s partition=%d receipt=%lld error=\"%.200s\"",
+		entry->grave->reason, entry->attempt, pipeline->conf->dead_letter.target, entry->lane->source,
+		entry->lane->partition, (long long)entry->receipt, entry->grave->error);
+	pipeline_settle(pipeline, entry, QB_ACK);
+}
