@@ -2,12 +2,23 @@
 /* Reads allowances from stdin without ever holding the producer longer than it asked for. */
 #include "pace.h"
 
+#include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <unistd.h>
 
 void pace_init(struct pace *pace, bool is_on)
 {
 	*pace = (struct pace){.is_on = is_on, .allowed = is_on ? 0 : UINT64_MAX};
+}
+
+void pace_tell(struct pace *pace, uint64_t n_confirmed)
+{
+	if (!pace->is_on || n_confirmed == pace->n_told)
+		return;
+	pace->n_told = n_confirmed;
+	printf("confirmed=%" PRIu64 "\n", n_confirmed);
+	fflush(stdout);
 }
 
 static void pace_feed(struct pace *pace, const char *text, size_t len)

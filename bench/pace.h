@@ -17,6 +17,9 @@ struct pace {
 
 void pace_init(struct pace *pace, bool is_on);
 
+/* Says on stdout how many messages are confirmed, if paced and if that is news. */
+void pace_tell(struct pace *pace, uint64_t n_confirmed);
+
 /* Reads what is there, waiting at most timeout_ms, when message number n_sent (from 0) is not allowed yet.
  * Returns whether it is allowed now. */
 bool pace_allows(struct pace *pace, uint64_t n_sent, int timeout_ms);

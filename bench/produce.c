@@ -22,8 +22,8 @@ static const char usage[] =
 	"  --size BYTES     size of a body (default and least 192)\n"
 	"  --keys K         number of different customers, which are the keys of Kafka messages (default 1000)\n"
 	"  --first ID       id of the first record (default 1)\n"
-	"  --paced          send only what stdin allows: each line is the total that may have been sent so far;\n"
-	"                   its end stops the producer\n"
+	"  --paced          send only what stdin allows: each line is the total that may have been sent so far,\n"
+	"                   its end stops the producer; meanwhile stdout tells confirmed=N\n"
 	"  -X NAME=VALUE    a property of librdkafka, may be repeated\n";
 
 enum {

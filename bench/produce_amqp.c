@@ -155,6 +155,7 @@ static int publish_all(struct link *link, const struct produce_conf *conf, struc
 			err = link_pump(link, 100);
 		} else if (!pace_allows(pace, n_sent, 10)) {
 			err = link_pump(link, pace->is_over ? 100 : 0);
+			pace_tell(pace, link->result->n_confirmed);
 			if (pace->is_over && confirms->lowest == confirms->next)
 				break;
 		} else {

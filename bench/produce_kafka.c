@@ -84,6 +84,7 @@ static int send_all(
 	while (err == 0 && n_sent < conf->n_messages && result->n_failed == 0) {
 		if (!pace_allows(pace, n_sent, 10)) {
 			rd_kafka_poll(rk, 0);
+			pace_tell(pace, result->n_confirmed);
 			if (pace->is_over)
 				break;
 			continue;

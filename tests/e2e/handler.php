@@ -14,7 +14,7 @@ $rejectEvery = (int) ($options['reject_every'] ?? 0);
 $ledger = fopen($argv[1], 'a');
 $begun = fopen($argv[1] . '.begun', 'a');
 
-Qbus\Worker::connect()->on($options['pipeline'] ?? 'orders', function (Qbus\Message $message) use (
+exit(Qbus\Worker::connect()->on($options['pipeline'] ?? 'orders', function (Qbus\Message $message) use (
     $ledger,
     $begun,
     $delay,
@@ -43,4 +43,4 @@ Qbus\Worker::connect()->on($options['pipeline'] ?? 'orders', function (Qbus\Mess
     if ($rejectEvery > 0 && $id % $rejectEvery === 0) {
         throw new Qbus\Reject("order $id is not for us");
     }
-})->run();
+})->run());
