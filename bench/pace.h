@@ -13,6 +13,7 @@ struct pace {
 	bool is_over;	  /* stdin has ended; `allowed` will not rise any more */
 	uint64_t allowed; /* in total */
 	uint64_t line;	  /* the number read so far of the current line */
+	uint64_t n_told;  /* confirmations that stdout knows of */
 };
 
 void pace_init(struct pace *pace, bool is_on);
