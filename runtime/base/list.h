@@ -14,11 +14,11 @@ struct list {
 /* The object of type `type` whose member `member` is the link `link`. */
 #define list_item(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
 
-#define list_each(pos, list) for (struct list *pos = (list)->next; pos != (list); pos = pos->next)
+#define list_each(pos, head) for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
 
 /* The same, allowing that `pos` is removed or freed within. */
-#define list_each_safe(pos, after, list)                                                                              \
-	for (struct list *pos = (list)->next, *after = pos->next; pos != (list); pos = after, after = pos->next)
+#define list_each_safe(pos, after, head)                                                                              \
+	for (struct list *pos = (head)->next, *after = pos->next; pos != (head); pos = after, after = pos->next)
 
 static inline void list_init(struct list *list)
 {

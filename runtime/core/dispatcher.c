@@ -308,6 +308,18 @@ void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, in
 
 /* ---- matching ------------------------------------------------------------------------------------------------------- */
 
+/* Deals with a ready message that no handler shall see: its dead letter was refused before, or it is too big. */
+static bool dispatcher_is_dead(struct pipeline *pipeline, struct entry *entry)
+{
+	if (entry->grave)
+		verdict_publish(pipeline, entry);
+	else if ((int64_t)entry->body_len > pipeline->conf->max_message_bytes)
+		verdict_bury(pipeline, entry, "oversize", "the body is above max_message_bytes");
+	else
+		return false;
+	return true;
+}
+
 /* Up to `want` ready entries of one attempt, reserved for the worker; messages of closing lanes fall off the ready list and
  * stay where they are until their lane is gone. */
 static size_t dispatcher_reserve(struct pipeline *pipeline, struct worker *worker, size_t want, struct entry **ret)
@@ -319,10 +331,8 @@ static size_t dispatcher_reserve(struct pipeline *pipeline, struct worker *worke
 			list_remove(&entry->link);
 			continue;
 		}
-		if (entry->grave) {
-			verdict_publish(pipeline, entry);
+		if (dispatcher_is_dead(pipeline, entry))
 			continue;
-		}
 		if (n && entry->attempt != ret[0]->attempt)
 			break;
 		entry->pipeline = pipeline;
@@ -358,10 +368,8 @@ static bool dispatcher_match_suspect(struct pipeline *pipeline)
 		list_remove(&entry->link);
 		return true;
 	}
-	if (entry->grave) {
-		verdict_publish(pipeline, entry);
+	if (dispatcher_is_dead(pipeline, entry))
 		return true;
-	}
 	struct worker *worker = crew_pick(pipeline, true, &index, &n_free);
 	if (!worker)
 		return false;

@@ -22,7 +22,7 @@ static const char *const entry_state_names[] = {
 
 /* Legal moves. An entry that is dropped with its lane needs none: it is freed. */
 static const unsigned entry_moves[] = {
-	[ENTRY_READY] = TO(ENTRY_RESERVED) | TO(ENTRY_PARKED),
+	[ENTRY_READY] = TO(ENTRY_RESERVED) | TO(ENTRY_PARKED) | TO(ENTRY_SETTLED),
 	[ENTRY_BEHIND] = TO(ENTRY_READY),
 	[ENTRY_RESERVED] =
 		TO(ENTRY_SETTLED) | TO(ENTRY_WAITING) | TO(ENTRY_PARKED) | TO(ENTRY_READY) | TO(ENTRY_ORPHAN),

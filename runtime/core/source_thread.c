@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT */
+/* The thread's side of a source: opens the plugin, polls it for ever, opens it again when it is lost, and packs what it
+ * delivers. Every call of the plugin but wake is made here. */
+#include "core/source_thread.h"
+#include "core/retry.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How long to wait before opening again: a lost broker comes back by itself, a refusal wants an operator. */
+static const struct pipeline_backoff source_lost_backoff = {200000, 10000000, 2, 0.5};
+static const struct pipeline_backoff source_refused_backoff = {5000000, 30000000, 2, 0.2};
+
+/* SOURCE_POLL_MS: the longest a poll may wait; orders wake it earlier. */
+enum { SOURCE_POLL_MS = 1000, SOURCE_TEXT_MAX = 1024 };
+
+/* Shares of the budget: nothing is fetched below 1/8, and a starving thread is woken at 1/4. */
+enum { SOURCE_LOW_SHARE = 8, SOURCE_OPEN_SHARE = 4 };
+
+/* ---- news ----------------------------------------------------------------------------------------------------------- */
+
+static struct news *news_new(enum news_kind kind, const void *text, size_t text_len)
+{
+	struct news *news = alloc_new(sizeof *news + text_len + 1);
+	*news = (struct news){.kind = kind, .text_len = text_len};
+	if (text_len)
+		memcpy(news->text, text, text_len);
+	news->text[text_len] = '\0';
+	return news;
+}
+
+static struct news *news_with_reason(enum news_kind kind, const char *reason)
+{
+	return news_new(kind, reason, reason ? strnlen(reason, SOURCE_TEXT_MAX) : 0);
+}
+
+static void news_post(struct source *source, struct news *news)
+{
+	mailbox_post(&source->news, &news->mail);
+}
+
+static void news_post_state(struct source *source, enum source_state state)
+{
+	struct news *news = news_new(NEWS_STATE, NULL, 0);
+	news->code = (int)state;
+	news_post(source, news);
+}
+
+/* ---- lanes ---------------------------------------------------------------------------------------------------------- */
+
+static struct source_lane *source_find_lane(const struct source *source, uint64_t number)
+{
+	size_t low = 0, high = source->n_lanes;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (source->lanes[middle].number < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < source->n_lanes && source->lanes[low].number == number ? &source->lanes[low] : NULL;
+}
+
+static uint64_t source_on_lane_open(void *self, const struct qb_lane_info *info)
+{
+	struct source *source = self;
+	uint64_t number = ++source->last_lane;
+	struct news *news = news_new(NEWS_LANE_OPEN, info->memo.data, info->memo.data ? info->memo.len : 0);
+	news->lane = lane_new(number, info->source.data, info->source.len, info->partition, info->next);
+	source->lanes = alloc_resize(source->lanes, (source->n_lanes + 1) * sizeof *source->lanes);
+	source->lanes[source->n_lanes++] = (struct source_lane){number, news->lane};
+	news_post(source, news);
+	return number;
+}
+
+static void source_on_lane_closing(void *self, uint64_t number)
+{
+	struct source *source = self;
+	struct source_lane *known = source_find_lane(source, number);
+	if (!known)
+		return;
+	struct news *news = news_new(NEWS_LANE_CLOSING, NULL, 0);
+	news->lane = known->lane;
+	news_post(source, news);
+}
+
+static void source_on_lane_close(void *self, uint64_t number)
+{
+	struct source *source = self;
+	struct source_lane *known = source_find_lane(source, number);
+	if (!known)
+		return;
+	struct news *news = news_new(NEWS_LANE_CLOSE, NULL, 0);
+	news->lane = known->lane;
+	size_t index = (size_t)(known - source->lanes);
+	memmove(known, known + 1, (--source->n_lanes - index) * sizeof *known);
+	news_post(source, news);
+}
+
+/* ---- messages ------------------------------------------------------------------------------------------------------- */
+
+static void source_pack(const struct source *source, const struct qb_message *message, struct lane *lane,
+	struct msg_item *item, uint8_t *rows, uint32_t offset)
+{
+	struct qb_bytes key = message->key.data ? message->key : message->routing_key;
+	*item = (struct msg_item){
+		.lane = lane,
+		.receipt = message->receipt,
+		.timestamp_ms = message->timestamp_ms,
+		.key_hash = msg_key_hash(key),
+		.row_offset = offset,
+		.body_len = (uint32_t)message->body.len,
+		.deliveries = message->deliveries,
+	};
+	item->row_len = (uint32_t)source->codec->row_write(message, rows + offset);
+}
+
+/* How many of the messages fill one batch, at least one, and how many bytes their rows can take. */
+static size_t source_measure(const struct source *source, const struct qb_message *messages, size_t n, size_t *ret_bytes)
+{
+	size_t count = 0, bytes = 0;
+	while (count < n) {
+		size_t next = sizeof(struct msg_item) + source->codec->row_bound(&messages[count]);
+		if (count && bytes + next > MSG_BATCH_BYTES)
+			break;
+		bytes += next;
+		count++;
+	}
+	*ret_bytes = bytes - count * sizeof(struct msg_item);
+	return count;
+}
+
+static void source_on_deliver(void *self, const struct qb_message *messages, size_t n)
+{
+	struct source *source = self;
+	struct source_lane known = {0};
+	for (size_t count; n; messages += count, n -= count) {
+		size_t bytes, n_kept = 0;
+		uint32_t offset = 0;
+		count = source_measure(source, messages, n, &bytes);
+		struct msg_batch *batch = msg_batch_new(count, bytes);
+		for (size_t i = 0; i < count; i++) {
+			if (known.number != messages[i].lane) {
+				struct source_lane *found = source_find_lane(source, messages[i].lane);
+				known = found ? *found : (struct source_lane){0};
+			}
+			if (!known.lane)
+				continue; /* of a lane that the plugin has closed itself */
+			struct msg_item *item = &batch->items[n_kept++];
+			source_pack(source, &messages[i], known.lane, item, batch->rows, offset);
+			offset += item->row_len;
+		}
+		batch->n_items = (uint32_t)n_kept;
+		source->taken_messages += (int64_t)n_kept;
+		source->taken_bytes += (int64_t)batch->size;
+		struct news *news = news_new(NEWS_BATCH, NULL, 0);
+		news->batch = batch;
+		news_post(source, news);
+	}
+}
+
+/* ---- the other functions of the host --------------------------------------------------------------------------------- */
+
+static void source_on_settled(void *self, uint64_t number, int64_t receipt, int status)
+{
+	struct source *source = self;
+	struct source_lane *known = source_find_lane(source, number);
+	if (!known)
+		return;
+	struct news *news = news_new(NEWS_KEPT, NULL, 0);
+	news->lane = known->lane;
+	news->number = receipt;
+	news->code = status;
+	news_post(source, news);
+}
+
+static void source_on_published(void *self, uint64_t token, int status, const char *reason)
+{
+	struct news *news = news_with_reason(NEWS_PUBLISHED, reason);
+	news->number = (int64_t)token;
+	news->code = status;
+	news_post(self, news);
+}
+
+static void source_on_condition(void *self, enum qb_condition what, uint64_t lane, bool on, const char *reason)
+{
+	struct source *source = self;
+	struct source_lane *known = source_find_lane(source, lane);
+	struct news *news = news_with_reason(NEWS_CONDITION, reason);
+	news->code = (int)what;
+	news->on = on;
+	news->lane = known ? known->lane : NULL;
+	news_post(source, news);
+}
+
+static void source_on_measure(void *self, enum qb_measure what, uint64_t lane, int64_t value)
+{
+	struct source *source = self;
+	struct source_lane *known = source_find_lane(source, lane);
+	struct news *news = news_new(NEWS_MEASURE, NULL, 0);
+	news->code = (int)what;
+	news->lane = known ? known->lane : NULL;
+	news->number = value;
+	news_post(source, news);
+}
+
+static void source_on_log(void *self, enum qb_level level, const char *format, ...)
+{
+	struct source *source = self;
+	va_list list;
+	va_start(list, format);
+	log_say_list((enum log_level)level, source->conf->pipeline, format, list);
+	va_end(list);
+}
+
+/* ---- orders --------------------------------------------------------------------------------------------------------- */
+
+static void source_do_settle(struct source *source, const struct source_order *order)
+{
+	struct qb_settlement *settlements = order->settlements;
+	size_t n = 0;
+	for (size_t i = 0; i < order->n; i++) /* of open lanes only: receipts of a closed lane are void */
+		if (source_find_lane(source, settlements[i].lane))
+			settlements[n++] = settlements[i];
+	if (n)
+		source->plugin->settle(source->instance, settlements, n);
+}
+
+static void source_do(struct source *source, struct source_order *order)
+{
+	const struct qb_plugin *plugin = source->plugin;
+	switch (order->kind) {
+	case ORDER_SETTLE:
+		if (source->instance)
+			source_do_settle(source, order);
+		break;
+	case ORDER_FLOW:
+		if (source->instance && plugin->flow && source_find_lane(source, order->number))
+			plugin->flow(source->instance, order->number, order->on);
+		break;
+	case ORDER_LANE_DRAINED:
+		if (source->instance && source_find_lane(source, order->number))
+			plugin->lane_drained(source->instance, order->number);
+		break;
+	case ORDER_PUBLISH:
+		if (source->instance)
+			plugin->publish(source->instance, &order->outgoing, order->number);
+		else
+			source_on_published(source, order->number, -1, "the broker is not connected");
+		break;
+	case ORDER_DRAIN:
+		source->is_draining = true;
+		if (source->instance)
+			plugin->drain(source->instance);
+		break;
+	case ORDER_CLOSE:
+		source->is_done = true;
+		if (source->instance) {
+			pthread_mutex_lock(&source->wake_lock);
+			source->is_open = false;
+			pthread_mutex_unlock(&source->wake_lock);
+			plugin->close(source->instance, (int)(order->timeout_us / 1000));
+			source->instance = NULL;
+		}
+		break;
+	case ORDER_KINDS:
+		assert(!"a kind");
+	}
+}
+
+static void source_do_orders(struct source *source)
+{
+	for (struct mail *mail = mailbox_take(&source->orders), *next; mail; mail = next) {
+		next = mail->next;
+		source_do(source, (struct source_order *)(void *)mail);
+		free(mail);
+	}
+}
+
+/* ---- the thread ----------------------------------------------------------------------------------------------------- */
+
+static void source_set_open(struct source *source, bool is_open)
+{
+	pthread_mutex_lock(&source->wake_lock);
+	source->is_open = is_open;
+	pthread_mutex_unlock(&source->wake_lock);
+}
+
+/* Every lane is void with the connection. */
+static void source_lose(struct source *source)
+{
+	source_set_open(source, false);
+	source->plugin->close(source->instance, 0);
+	source->instance = NULL;
+	while (source->n_lanes)
+		source_on_lane_close(source, source->lanes[source->n_lanes - 1].number);
+}
+
+static void source_back_off(struct source *source, enum qb_result result)
+{
+	bool is_lost = result == QB_LOST;
+	news_post_state(source, is_lost ? SOURCE_LOST : SOURCE_REFUSED);
+	int64_t delay_us =
+		retry_delay(is_lost ? &source_lost_backoff : &source_refused_backoff, ++source->n_failures, &source->seed);
+	int64_t until_us = clock_now_us() + delay_us;
+	for (int64_t now_us; !source->is_done && (now_us = clock_now_us()) < until_us;) {
+		struct pollfd wait = {.fd = source->orders.fd, .events = POLLIN};
+		poll(&wait, 1, (int)((until_us - now_us) / 1000) + 1);
+		source_do_orders(source);
+	}
+}
+
+static void source_open(struct source *source)
+{
+	news_post_state(source, SOURCE_OPENING);
+	enum qb_result result = source->plugin->open(&source->host, source->conf, &source->instance);
+	if (result != QB_OK) {
+		source->instance = NULL;
+		source_back_off(source, result);
+		return;
+	}
+	source_set_open(source, true);
+	news_post_state(source, SOURCE_OPEN);
+	if (source->is_draining)
+		source->plugin->drain(source->instance);
+}
+
+/* Nothing below the low mark, so that a slow loop gets few large batches and not many small ones. */
+static struct qb_budget source_budget(struct source *source)
+{
+	const struct qb_source_conf *conf = source->conf;
+	int64_t messages =
+		conf->max_outstanding_messages - source->taken_messages + atomic_load(&source->released_messages);
+	int64_t bytes = conf->max_outstanding_bytes - source->taken_bytes + atomic_load(&source->released_bytes);
+	bool is_low = messages <= conf->max_outstanding_messages / SOURCE_LOW_SHARE ||
+		bytes <= conf->max_outstanding_bytes / SOURCE_LOW_SHARE;
+	return is_low ? (struct qb_budget){0, 0} : (struct qb_budget){(size_t)messages, (size_t)bytes};
+}
+
+/* Says how much has to be released before it is worth waking. */
+static void source_starve(struct source *source)
+{
+	const struct qb_source_conf *conf = source->conf;
+	int64_t used_messages = conf->max_outstanding_messages - conf->max_outstanding_messages / SOURCE_OPEN_SHARE;
+	int64_t used_bytes = conf->max_outstanding_bytes - conf->max_outstanding_bytes / SOURCE_OPEN_SHARE;
+	atomic_store(&source->wake_bytes, source->taken_bytes - used_bytes);
+	atomic_store(&source->wake_messages, source->taken_messages - used_messages);
+}
+
+static void source_poll(struct source *source)
+{
+	bool is_shut = source->is_draining && !(source->plugin->traits & QB_FINISH_BUFFERED);
+	struct qb_budget budget = {0, 0};
+	if (!is_shut)
+		budget = source_budget(source);
+	if (!is_shut && !budget.messages) {
+		source_starve(source); /* announced first, looked again after: a release in between is seen by one of the two */
+		budget = source_budget(source);
+	}
+	enum qb_result result = source->plugin->poll(source->instance, SOURCE_POLL_MS, &budget);
+	if (result == QB_OK)
+		return;
+	source_lose(source);
+	source_back_off(source, result);
+}
+
+void *source_thread_main(void *self)
+{
+	struct source *source = self;
+	source->host = (struct qb_host){
+		.size = sizeof source->host,
+		.self = source,
+		.lane_open = source_on_lane_open,
+		.lane_closing = source_on_lane_closing,
+		.lane_close = source_on_lane_close,
+		.deliver = source_on_deliver,
+		.settled = source_on_settled,
+		.published = source_on_published,
+		.condition = source_on_condition,
+		.measure = source_on_measure,
+		.log = source_on_log,
+	};
+	source->seed = (uint64_t)clock_now_us() ^ (uint64_t)(uintptr_t)source;
+	while (!source->is_done) {
+		source_do_orders(source);
+		if (source->is_done)
+			break;
+		if (source->instance)
+			source_poll(source);
+		else
+			source_open(source);
+	}
+	while (source->n_lanes)
+		source_on_lane_close(source, source->lanes[source->n_lanes - 1].number);
+	news_post_state(source, SOURCE_CLOSED);
+	return NULL;
+}
