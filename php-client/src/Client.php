@@ -124,24 +124,16 @@ final class Client implements Session
         }
 
         $id = $this->firstId + $this->row;
+        $row = $this->rows[$this->row++];
         try {
-            [$source, $where, $receipt, $timestamp, $key, $headers, $body] = $this->rows[$this->row++];
-            $kafka = \is_int($where);
-
             return new Message(
                 $this,
                 $id,
                 $this->pipeline,
                 $this->attempt,
-                $source,
-                $kafka ? $where : null,
-                $kafka ? $receipt : null,
-                $kafka ? null : $where,
-                $kafka ? null : $receipt,
-                $timestamp < 0 ? null : $timestamp,
-                $key,
-                $headers,
-                $body,
+                $row[4],
+                $row[6],
+                $row,
                 $now + $this->timeout,
                 $this->guarded ? new Guard($this, $id) : null,
             );

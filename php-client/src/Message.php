@@ -11,35 +11,35 @@ namespace Qbus;
  * Kafka: `partition`, `offset`, `key` are set. AMQP: `routingKey`, `deliveryTag` are set. The others are null.
  * `timestamp` is Unix time in milliseconds, null when the broker does not tell it. All strings are bytes.
  *
- * @property-read array<string, string> $headers by name; of repeated names the last one
+ * What nearly every handler reads is stored; the other properties are looked up when they are asked for.
+ *
+ * @property-read string                $source      topic or queue
+ * @property-read int|null              $partition
+ * @property-read int|null              $offset
+ * @property-read string|null           $routingKey
+ * @property-read int|null              $deliveryTag
+ * @property-read int|null              $timestamp
+ * @property-read array<string, string> $headers     by name; of repeated names the last one
  */
 final class Message
 {
     private bool $settled = false;
-
-    /** @var array<string, string>|null */
-    private ?array $headerMap = null;
+    private ?Details $details = null;
 
     /**
      * @internal messages come from a session
      *
-     * @param list<string>|null $headerList name, value, name, value, ...
-     * @param int               $deadline   nanoseconds of hrtime
+     * @param array<int, mixed> $row      as the protocol has it
+     * @param int               $deadline nanoseconds of hrtime
      */
     public function __construct(
-        private readonly Session $session,
+        private Session $session,
         public readonly int $id,
         public readonly string $pipeline,
         public readonly int $attempt,
-        public readonly string $source,
-        public readonly ?int $partition,
-        public readonly ?int $offset,
-        public readonly ?string $routingKey,
-        public readonly ?int $deliveryTag,
-        public readonly ?int $timestamp,
         public readonly ?string $key,
-        private readonly ?array $headerList,
         public readonly string $body,
+        private array $row,
         private int $deadline,
         private ?Guard $guard = null,
     ) {
@@ -120,9 +120,10 @@ final class Message
     public function headerValues(string $name): array
     {
         $values = [];
-        for ($i = 0, $n = \count($this->headerList ?? []); $i + 1 < $n; $i += 2) {
-            if ((string) $this->headerList[$i] === $name) {
-                $values[] = (string) $this->headerList[$i + 1];
+        $list = $this->row[5] ?? [];
+        for ($i = 0, $n = \count($list); $i + 1 < $n; $i += 2) {
+            if ((string) $list[$i] === $name) {
+                $values[] = (string) $list[$i + 1];
             }
         }
 
@@ -136,7 +137,7 @@ final class Message
      */
     public function returned(mixed $result): void
     {
-        if ($result instanceof Reject || $result instanceof Retry) {
+        if ($result !== null && ($result instanceof Reject || $result instanceof Retry)) {
             $this->threw($result);
         } elseif (!$this->settled) {
             $this->settled = true;
@@ -163,27 +164,21 @@ final class Message
 
     public function __get(string $name): mixed
     {
-        if ($name !== 'headers') {
-            throw new \LogicException("A message has no {$name}");
+        if (!\property_exists(Details::class, $name)) {
+            throw new \LogicException("a message has no property {$name}");
         }
 
-        return $this->headerMap ??= $this->mapHeaders();
+        return ($this->details ??= Details::ofRow($this->row))->$name;
     }
 
     public function __isset(string $name): bool
     {
-        return $name === 'headers';
+        return \property_exists(Details::class, $name) && $this->__get($name) !== null;
     }
 
-    /** @return array<string, string> */
-    private function mapHeaders(): array
+    public function __set(string $name, mixed $value): void
     {
-        $map = [];
-        for ($i = 0, $n = \count($this->headerList ?? []); $i + 1 < $n; $i += 2) {
-            $map[(string) $this->headerList[$i]] = (string) $this->headerList[$i + 1];
-        }
-
-        return $map;
+        throw new \LogicException("a message cannot be changed, nor its property {$name}");
     }
 
     private function close(): void
