@@ -41,6 +41,7 @@ struct conf_broker {
 	const char *name;
 	const char *type;
 	const struct qb_plugin *plugin; /* never NULL in a conf without errors */
+	const struct qb_value *values;  /* parallel to the plugin's options; set are those of the broker */
 };
 
 struct conf_pipeline {

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* Prints a configuration as YAML, and the reference of all keys; both by the tables that reading goes by. */
+#include <string.h>
+
+#include "host/conf.h"
+#include "host/conf_plugin.h"
+#include "host/conf_write.h"
+
+static void print_indent(FILE *out, int depth)
+{
+	fprintf(out, "%*s", depth * 2, "");
+}
+
+/* What is printed of one table: the keys that have a value. */
+struct printing {
+	FILE *out;
+	struct conf_table table;
+	const void *target;
+	const struct qb_value *options;
+};
+
+static bool printing_fetch(const struct printing *printing, const struct conf_key *key, struct conf_value *ret_value)
+{
+	if (key->kind == CONF_PART)
+		return false;
+	if (key->is_option)
+		*ret_value = (struct conf_value){.plain = printing->options[key->offset]};
+	else
+		conf_value_fetch(key, printing->target, ret_value);
+	return conf_write_is_needed(key, ret_value);
+}
+
+/* Whether an earlier key that is printed lies in the same mapping, so that its head stands already. */
+static bool head_is_printed(const struct printing *printing, size_t index, size_t len)
+{
+	struct conf_value value;
+	for (size_t i = 0; i < index; i++)
+		if (strncmp(printing->table.keys[i].path, printing->table.keys[index].path, len) == 0 &&
+			printing_fetch(printing, &printing->table.keys[i], &value))
+			return true;
+	return false;
+}
+
+/* Prints the keys whose path begins with the first len bytes of prefix; those of one mapping together. */
+static void print_level(const struct printing *printing, const char *prefix, size_t len, int depth)
+{
+	for (size_t i = 0; i < printing->table.n_keys; i++) {
+		const struct conf_key *key = &printing->table.keys[i];
+		struct conf_value value;
+		if (strncmp(key->path, prefix, len) != 0 || !printing_fetch(printing, key, &value))
+			continue;
+		size_t len_name = strcspn(key->path + len, ".");
+		bool is_leaf = key->path[len + len_name] == '\0';
+		if (!is_leaf && head_is_printed(printing, i, len + len_name + 1))
+			continue;
+		print_indent(printing->out, depth);
+		fprintf(printing->out, "%.*s:", (int)len_name, key->path + len);
+		if (is_leaf) {
+			fputc(' ', printing->out);
+			conf_write_value(printing->out, key, &value);
+		}
+		fputc('\n', printing->out);
+		if (!is_leaf)
+			print_level(printing, key->path, len + len_name + 1, depth + 1);
+	}
+}
+
+static bool printing_has_any(const struct printing *printing)
+{
+	struct conf_value value;
+	for (size_t i = 0; i < printing->table.n_keys; i++)
+		if (printing_fetch(printing, &printing->table.keys[i], &value))
+			return true;
+	return false;
+}
+
+/* One mapping called name, if anything is in it. printing->table is set here. */
+static void print_part(struct printing *printing, struct conf_arena *arena, enum conf_part part,
+	const struct qb_plugin *plugin, const char *name, int depth)
+{
+	printing->table = conf_plugin_table(arena, part, plugin);
+	if (!printing_has_any(printing))
+		return;
+	print_indent(printing->out, depth);
+	conf_write_name(printing->out, name);
+	fputc('\n', printing->out);
+	print_level(printing, "", 0, depth + 1);
+}
+
+static void print_pipeline(FILE *out, struct conf_arena *arena, const struct conf_pipeline *pipeline)
+{
+	const struct qb_plugin *plugin = pipeline->broker->plugin;
+	struct printing printing = {.out = out, .target = pipeline, .options = pipeline->source.values};
+	print_indent(out, 1);
+	conf_write_name(out, pipeline->conf.name);
+	fputc('\n', out);
+	print_part(&printing, arena, CONF_SOURCE, plugin, "source", 2);
+	print_part(&printing, arena, CONF_FETCH, plugin, "fetch", 2);
+	printing.table = *conf_schema_table(CONF_PIPELINE);
+	print_level(&printing, "", 0, 2);
+}
+
+static void print_broker(FILE *out, struct conf_arena *arena, const struct conf_broker *broker)
+{
+	struct printing printing = {.out = out, .target = broker, .options = broker->values};
+	print_part(&printing, arena, CONF_BROKER, broker->plugin, broker->name, 1);
+}
+
+void conf_print(const struct conf *conf, FILE *out)
+{
+	struct conf_arena *arena = conf_arena_new();
+	struct printing root = {.out = out, .table = *conf_schema_table(CONF_ROOT), .target = conf};
+	print_level(&root, "", 0, 0);
+	fputs("brokers:\n", out);
+	for (size_t i = 0; i < conf->n_brokers; i++)
+		print_broker(out, arena, &conf->brokers[i]);
+	fputs("pipelines:\n", out);
+	for (size_t i = 0; i < conf->n_pipelines; i++)
+		print_pipeline(out, arena, &conf->pipelines[i]);
+	if (conf->n_pools)
+		fputs("pools:\n", out);
+	for (size_t i = 0; i < conf->n_pools; i++) {
+		struct printing pool = {.out = out, .target = &conf->pools[i]};
+		print_part(&pool, arena, CONF_POOL, NULL, conf->pools[i].name, 1);
+	}
+	conf_arena_free(arena);
+}
+
+static void reference_table(FILE *out, enum conf_part part, const struct conf_table *table)
+{
+	const char *place = conf_schema_place(part);
+	for (size_t i = 0; i < table->n_keys; i++) {
+		const struct conf_key *key = &table->keys[i];
+		if (key->kind == CONF_PART)
+			continue;
+		fprintf(out, "%s%s%s\t%s\t%s\t%s\n", place, *place ? "." : "", key->path, conf_schema_kind_name(key->kind),
+			key->is_required ? "required" : key->fallback ? key->fallback : "", key->help);
+		if (key->kind == CONF_SECRET)
+			fprintf(out, "%s%s%s_file\t%s\t\tThe file that holds it.\n", place, *place ? "." : "", key->path,
+				conf_schema_kind_name(CONF_FILE));
+	}
+}
+
+void conf_reference(const struct qb_plugin *const *plugins, size_t n_plugins, FILE *out)
+{
+	for (enum conf_part part = CONF_ROOT; part < CONF_N_PARTS; part++)
+		reference_table(out, part, conf_schema_table(part));
+	struct conf_arena *arena = conf_arena_new();
+	for (size_t i = 0; i < n_plugins; i++)
+		for (enum conf_part part = CONF_ROOT; part < CONF_N_PARTS; part++) {
+			size_t n_own = conf_schema_table(part)->n_keys;
+			struct conf_table table = conf_plugin_table(arena, part, plugins[i]);
+			table.keys += n_own;
+			table.n_keys -= n_own;
+			reference_table(out, part, &table);
+		}
+	conf_arena_free(arena);
+}
