@@ -1,0 +1,171 @@
+<?php
+// SPDX-License-Identifier: MIT
+
+declare(strict_types=1);
+
+namespace Qbus\Tests;
+
+use PHPUnit\Framework\TestCase;
+use Qbus\AlreadySettled;
+use Qbus\DeadlineExceeded;
+use Qbus\DoNotRetry;
+use Qbus\Message;
+use Qbus\QbusException;
+use Qbus\Reject;
+use Qbus\Retry;
+use Qbus\Testing\FakeProxy;
+use Qbus\Testing\Settled;
+use Qbus\Verdict;
+
+final class HandlerTest extends TestCase
+{
+    /** @dataProvider handlers */
+    public function testWhatAHandlerDoesIsAVerdict(callable $handler, Settled $expected): void
+    {
+        $proxy = new FakeProxy();
+        self::assertEquals($expected, $proxy->handle($handler, $proxy->message('body')));
+    }
+
+    public static function handlers(): array
+    {
+        $throw = static fn (\Throwable $thrown) => static fn () => throw $thrown;
+        $mine = new class ('no such customer') extends \DomainException implements DoNotRetry {
+        };
+
+        return [
+            'return' => [static fn () => null, new Settled(1, Verdict::Ack)],
+            'return something' => [static fn () => 42, new Settled(1, Verdict::Ack)],
+            'return Reject' => [static fn () => new Reject('why'), new Settled(1, Verdict::Reject, null, 'why')],
+            'throw Reject' => [$throw(new Reject('why')), new Settled(1, Verdict::Reject, null, 'why')],
+            'throw' => [$throw(new \LogicException('x')), new Settled(1, Verdict::Retry, null, 'LogicException: x')],
+            'throw Error' => [$throw(new \TypeError('x')), new Settled(1, Verdict::Retry, null, 'TypeError: x')],
+            'throw Retry' => [$throw(new Retry()), new Settled(1, Verdict::Retry)],
+            'throw Retry after' => [$throw(new Retry(5.0, 'busy')), new Settled(1, Verdict::Retry, 5.0, 'busy')],
+            'return Retry' => [static fn () => new Retry(after: 0.5), new Settled(1, Verdict::Retry, 0.5)],
+            'throw DoNotRetry' => [
+                $throw($mine),
+                new Settled(1, Verdict::Reject, null, $mine::class . ': no such customer'),
+            ],
+            'throw DeadlineExceeded' => [
+                $throw(new DeadlineExceeded('x')),
+                new Settled(1, Verdict::Retry, null, 'deadline: x'),
+            ],
+            'ack itself' => [static fn (Message $m) => $m->ack(), new Settled(1, Verdict::Ack)],
+            'retry itself' => [static fn (Message $m) => $m->retry(2, 'later'), new Settled(1, Verdict::Retry, 2.0, 'later')],
+            'reject itself' => [static fn (Message $m) => $m->reject(), new Settled(1, Verdict::Reject)],
+        ];
+    }
+
+    public function testASecondVerdictThrows(): void
+    {
+        $message = (new FakeProxy())->message();
+        $message->ack();
+        foreach (['ack', 'retry', 'reject'] as $verdict) {
+            try {
+                $message->$verdict();
+                self::fail("{$verdict} after ack");
+            } catch (AlreadySettled $error) {
+                self::assertInstanceOf(QbusException::class, $error);
+            }
+        }
+    }
+
+    public function testAnExceptionAfterAVerdictDoesNotChangeIt(): void
+    {
+        $proxy = new FakeProxy();
+        $message = $proxy->message();
+        try {
+            $proxy->handle(static function (Message $m): void {
+                $m->ack();
+                throw new \LogicException('afterwards');
+            }, $message);
+            self::fail('the test should hear of it');
+        } catch (\LogicException) {
+            self::assertSame(Verdict::Ack, $proxy->verdictOf($message)->verdict);
+        }
+    }
+
+    public function testAMessageOfKafkaHasItsPlace(): void
+    {
+        $message = (new FakeProxy())->message('{}', key: 'k', timestamp: 1700000000000, source: 'orders', attempt: 2);
+        self::assertSame(['{}', 'k', 'orders', 2], [$message->body, $message->key, $message->source, $message->attempt]);
+        self::assertSame([0, $message->id], [$message->partition, $message->offset]);
+        self::assertSame([null, null], [$message->routingKey, $message->deliveryTag]);
+        self::assertSame(1700000000000, $message->timestamp);
+        self::assertTrue(isset($message->offset));
+        self::assertFalse(isset($message->routingKey));
+    }
+
+    public function testAMessageOfAmqpHasItsPlace(): void
+    {
+        $message = (new FakeProxy())->message('{}', routingKey: 'mail.send');
+        self::assertSame([null, null], [$message->partition, $message->offset]);
+        self::assertSame(['mail.send', $message->id], [$message->routingKey, $message->deliveryTag]);
+        self::assertNull($message->timestamp);
+        self::assertNull($message->key);
+    }
+
+    public function testOfRepeatedHeadersTheLastOneWinsAndAllCanBeHad(): void
+    {
+        $message = (new FakeProxy())->message(headers: ['via' => ['a', 'b'], 'type' => 'order']);
+        self::assertSame(['via' => 'b', 'type' => 'order'], $message->headers);
+        self::assertSame(['a', 'b'], $message->headerValues('via'));
+        self::assertSame([], $message->headerValues('none'));
+    }
+
+    public function testAMessageCannotBeChanged(): void
+    {
+        $message = (new FakeProxy())->message();
+        $this->expectException(\LogicException::class);
+        $message->offset = 5;
+    }
+
+    public function testATypoInAPropertyIsLoud(): void
+    {
+        $this->expectException(\LogicException::class);
+        (new FakeProxy())->message()->ofset;
+    }
+
+    public function testTheClockEndsAMessage(): void
+    {
+        $message = (new FakeProxy())->message(timeout: 0.0);
+        self::assertTrue($message->isCancelled());
+        self::assertSame(0.0, $message->remaining());
+        $this->expectException(DeadlineExceeded::class);
+        $message->checkpoint();
+    }
+
+    public function testACancellationEndsThatMessageOnly(): void
+    {
+        $proxy = new FakeProxy();
+        [$first, $second] = [$proxy->message(), $proxy->message()];
+        $proxy->cancel($first);
+        self::assertTrue($first->isCancelled());
+        self::assertSame(0.0, $first->remaining());
+        self::assertFalse($second->isCancelled());
+        self::assertGreaterThan(29.0, $second->remaining());
+    }
+
+    public function testExtendMovesTheDeadline(): void
+    {
+        $message = (new FakeProxy())->message(timeout: 5.0);
+        self::assertSame(60.0, $message->extend(60.0));
+        self::assertGreaterThan(59.0, $message->remaining());
+    }
+
+    public function testExtendThrowsWhenNothingIsGranted(): void
+    {
+        $proxy = new FakeProxy();
+        $proxy->limitExtension(0.0);
+        $this->expectException(DeadlineExceeded::class);
+        $proxy->message()->extend(60.0);
+    }
+
+    public function testExtendAfterTheVerdictThrows(): void
+    {
+        $message = (new FakeProxy())->message();
+        $message->ack();
+        $this->expectException(AlreadySettled::class);
+        $message->extend(1.0);
+    }
+}

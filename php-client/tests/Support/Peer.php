@@ -1,0 +1,148 @@
+<?php
+// SPDX-License-Identifier: MIT
+
+declare(strict_types=1);
+
+namespace Qbus\Tests\Support;
+
+/** The proxy's end of one connection: blocking, simple, and not made of the code under test. */
+final class Peer
+{
+    public const FIRST_ID = (1 << 40) + 1;
+
+    private readonly \MessagePack $packer;
+
+    /** @param resource $stream */
+    public function __construct(private $stream)
+    {
+        $this->packer = new \MessagePack(false);
+        \stream_set_timeout($stream, 20);
+    }
+
+    public static function frame(int $word, mixed $value): string
+    {
+        $payload = (new \MessagePack(false))->pack($value);
+
+        return \pack('NCCn', \strlen($payload), $word, 0, 0) . $payload;
+    }
+
+    /** @return list<mixed> a row as Kafka's plugin makes it */
+    public static function row(string $body, ?string $key = 'k', ?array $headers = null): array
+    {
+        return ['orders', 3, 1041, 1700000000000, $key, $headers, $body];
+    }
+
+    /** @param list<array<int, mixed>> $rows */
+    public static function deliver(array $rows, int $firstId = self::FIRST_ID, int $remainingMs = 30000): string
+    {
+        return self::frame(66, [0, $firstId, 1, $remainingMs, $rows]);
+    }
+
+    public static function welcomeFrame(): string
+    {
+        return self::frame(65, ['protocol' => 1, 'server' => 'test', 'session' => 1, 'max_frame' => 262144,
+            'pipelines' => [['name' => 'orders', 'kind' => 'kafka', 'timeout_ms' => 30000, 'max_attempts' => 5]]]);
+    }
+
+    /** Reads HELLO, answers it, and returns what HELLO said. */
+    public function welcome(): array
+    {
+        [$word, $hello] = $this->read();
+        if ($word !== 1) {
+            throw new \RuntimeException("word {$word} instead of HELLO");
+        }
+        $this->write(self::welcomeFrame());
+
+        return $hello;
+    }
+
+    public function send(int $word, mixed $value): void
+    {
+        $this->write(self::frame($word, $value));
+    }
+
+    public function write(string $bytes): void
+    {
+        for ($at = 0; $at < \strlen($bytes); $at += $sent) {
+            $sent = \fwrite($this->stream, \substr($bytes, $at, 1 << 20));
+            if ($sent === false || $sent === 0) {
+                throw new \RuntimeException('the client does not read');
+            }
+        }
+    }
+
+    /** @return array{int, mixed}|null word and value, null at the end */
+    public function read(): ?array
+    {
+        $header = $this->exactly(8);
+        if ($header === null) {
+            return null;
+        }
+        ['length' => $length, 'word' => $word] = \unpack('Nlength/Cword', $header);
+        if ($length > 65536) {
+            throw new \RuntimeException("a frame of {$length} bytes");
+        }
+
+        return [$word, $this->packer->unpack((string) $this->exactly($length))];
+    }
+
+    /** @return list<array{int, mixed}> every frame until the client hangs up */
+    public function readAll(): array
+    {
+        for ($frames = []; ($frame = $this->read()) !== null; ) {
+            $frames[] = $frame;
+        }
+
+        return $frames;
+    }
+
+    /**
+     * Reads SETTLE frames until so many ids have a verdict.
+     *
+     * @return array{acks: list<int>, others: list<array>, frames: int}
+     */
+    public function settled(int $n): array
+    {
+        $acks = $others = [];
+        for ($nFrames = 0; \count($acks) + \count($others) < $n; ++$nFrames) {
+            [$word, $value] = $this->read() ?? throw new \RuntimeException('the client is gone');
+            if ($word !== 2) {
+                throw new \RuntimeException("word {$word} instead of SETTLE");
+            }
+            \array_push($acks, ...self::ids($value[0]));
+            \array_push($others, ...($value[1] ?? []));
+        }
+
+        return ['acks' => $acks, 'others' => $others, 'frames' => $nFrames];
+    }
+
+    /**
+     * @param list<int> $runs
+     *
+     * @return list<int>
+     */
+    public static function ids(array $runs): array
+    {
+        $ids = [];
+        for ($i = 0; $i < \count($runs); $i += 2) {
+            \array_push($ids, ...\range($runs[$i], $runs[$i] + $runs[$i + 1] - 1));
+        }
+
+        return $ids;
+    }
+
+    private function exactly(int $n): ?string
+    {
+        for ($bytes = ''; \strlen($bytes) < $n; $bytes .= $part) {
+            $part = (string) \fread($this->stream, $n - \strlen($bytes));
+            if ($part === '' && \feof($this->stream)) {
+                return null;
+            }
+            if ($part === '' && \stream_get_meta_data($this->stream)['timed_out']) {
+                throw new \RuntimeException('the client says nothing');
+            }
+        }
+
+        return $bytes;
+    }
+}
