@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* One batch of messages on their way out. */
+#include "batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct gathering {
+	struct batch *batch;
+	size_t max_messages, max_bytes;
+	size_t bytes;
+	batch_error *error;
+	void *ctx;
+};
+
+static struct qb_header *header_room(struct batch *batch)
+{
+	if (batch->n_headers == batch->n_headers_room) {
+		batch->n_headers_room = batch->n_headers_room ? 2 * batch->n_headers_room : 1024;
+		batch->headers = realloc(batch->headers, batch->n_headers_room * sizeof(*batch->headers));
+		if (!batch->headers)
+			abort();
+	}
+	return &batch->headers[batch->n_headers++];
+}
+
+/* Only the number of the first header is kept: the array may still move. */
+static void headers_take(struct batch *batch, const rd_kafka_message_t *from, struct qb_message *message)
+{
+	rd_kafka_headers_t *headers;
+	const char *name;
+	const void *value;
+	size_t size;
+
+	batch->first_header[batch->n] = batch->n_headers;
+	if (rd_kafka_message_headers(from, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return;
+	for (size_t i = 0; !rd_kafka_header_get_all(headers, i, &name, &value, &size); i++)
+		*header_room(batch) = (struct qb_header){{name, strlen(name)}, {value, size}};
+	message->n_headers = batch->n_headers - batch->first_header[batch->n];
+}
+
+static void message_take(
+	struct batch *batch, struct lane *lane, const rd_kafka_message_t *from, rd_kafka_event_t *event)
+{
+	struct qb_message *message = &batch->messages[batch->n];
+	rd_kafka_timestamp_type_t type;
+
+	*message = (struct qb_message){.lane = lane->id,
+		.receipt = from->offset,
+		.timestamp_ms = rd_kafka_message_timestamp(from, &type),
+		.partition = lane->partition,
+		.source = {lane->topic, lane->topic_len},
+		.key = {from->key, from->key_len},
+		.body = {from->payload, from->len}};
+	headers_take(batch, from, message);
+	batch->events[batch->n++] = event;
+	lane->next = from->offset + 1;
+}
+
+/* Takes what the lane has, as far as the batch goes. False: its queue is empty. */
+static bool lane_take(struct gathering *gathering, struct lane *lane)
+{
+	struct batch *batch = gathering->batch;
+
+	while (batch->n < gathering->max_messages && gathering->bytes < gathering->max_bytes) {
+		rd_kafka_event_t *event = rd_kafka_queue_poll(lane->queue, 0);
+		const rd_kafka_message_t *from;
+
+		if (!event)
+			return false;
+		from = rd_kafka_event_type(event) == RD_KAFKA_EVENT_FETCH ? rd_kafka_event_message_next(event) : NULL;
+		if (from && !from->err && from->offset >= lane->next) {
+			lane->taken_messages++;
+			lane->taken_bytes += from->len;
+			gathering->bytes += from->len + from->key_len;
+			message_take(batch, lane, from, event);
+			continue;
+		}
+		if (from && from->err)
+			gathering->error(gathering->ctx, lane, from->err, rd_kafka_message_errstr(from));
+		else if (!from && rd_kafka_event_error(event))
+			gathering->error(gathering->ctx, lane, rd_kafka_event_error(event), rd_kafka_event_error_string(event));
+		rd_kafka_event_destroy(event);
+	}
+	return true;
+}
+
+/* A fetcher that found its queue full sleeps for a second and does not notice that the queue was emptied (before
+ * librdkafka 2.2). To be full the queue held its whole limit, so each half of the limit that was taken is a moment to
+ * wake it. */
+static void wake_count(struct batch *batch, struct lane *lane)
+{
+	if (!batch->wake_bytes || (lane->taken_bytes < batch->wake_bytes && lane->taken_messages < batch->wake_messages))
+		return;
+	lane->taken_bytes = 0;
+	lane->taken_messages = 0;
+	batch->wants_wake = true;
+}
+
+void batch_gather(
+	struct batch *batch, struct lanes *lanes, const struct qb_budget *budget, batch_error *error, void *ctx)
+{
+	struct gathering gathering = {.batch = batch, .error = error, .ctx = ctx};
+	struct lane *lane;
+
+	gathering.max_messages = budget->messages < BATCH_MESSAGES ? budget->messages : BATCH_MESSAGES;
+	gathering.max_bytes = budget->bytes < BATCH_BYTES ? budget->bytes : BATCH_BYTES;
+	while (batch->n < gathering.max_messages && gathering.bytes < gathering.max_bytes &&
+		   (lane = TAILQ_FIRST(&lanes->ready))) {
+		if (lane_take(&gathering, lane))
+			lanes_rotate(lanes, lane);
+		else
+			lanes_rest(lanes, lane);
+		wake_count(batch, lane);
+	}
+	for (size_t i = 0; i < batch->n; i++)
+		batch->messages[i].headers = &batch->headers[batch->first_header[i]];
+}
+
+void batch_release(struct batch *batch)
+{
+	for (size_t i = 0; i < batch->n; i++)
+		rd_kafka_event_destroy(batch->events[i]);
+	batch->n = 0;
+	batch->n_headers = 0;
+}
+
+void batch_done(struct batch *batch)
+{
+	batch_release(batch);
+	free(batch->headers);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* What goes wrong. */
+#include "fault.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "consumer.h"
+
+#define SILENCE_US INT64_C(60000000)
+
+/* What an error of the whole client means. What is in no row is worth a line and passes. */
+enum fault_kind { FAULT_PASSING, FAULT_QUIET, FAULT_DOWN, FAULT_CANCELLED, FAULT_WEDGED, FAULT_FATAL };
+
+static const struct fault_rule {
+	rd_kafka_resp_err_t error;
+	enum fault_kind kind;
+} rules[] = {
+	{RD_KAFKA_RESP_ERR__TRANSPORT, FAULT_QUIET}, /* one broker; that all are away is said by the next */
+	{RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, FAULT_DOWN},
+	{RD_KAFKA_RESP_ERR__RESOLVE, FAULT_DOWN},
+	{RD_KAFKA_RESP_ERR__SSL, FAULT_DOWN},
+	{RD_KAFKA_RESP_ERR__AUTHENTICATION, FAULT_FATAL},
+	{RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED, FAULT_FATAL},
+	{RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM, FAULT_FATAL},
+	{RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, FAULT_FATAL},
+	{RD_KAFKA_RESP_ERR_INVALID_GROUP_ID, FAULT_FATAL},
+	{RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT, FAULT_FATAL},
+	{RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL, FAULT_FATAL},
+	{RD_KAFKA_RESP_ERR__FATAL, FAULT_FATAL},
+	{RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, FAULT_CANCELLED},
+	{RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, FAULT_CANCELLED},
+	{RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, FAULT_CANCELLED},
+	{RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, FAULT_CANCELLED},
+	{RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION, FAULT_CANCELLED},
+	{RD_KAFKA_RESP_ERR__BAD_MSG, FAULT_WEDGED},
+};
+
+static enum fault_kind kind_of(rd_kafka_resp_err_t error)
+{
+	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
+		if (rules[i].error == error)
+			return rules[i].kind;
+	return FAULT_PASSING;
+}
+
+static bool was_said(struct faults *faults, const char *line, int64_t now_us)
+{
+	uint32_t what = 2166136261u;
+
+	for (; *line; line++)
+		what = (what ^ (unsigned char)*line) * 16777619u;
+	for (size_t i = 0; i < FAULT_SAYINGS; i++)
+		if (faults->said[i].what == what && now_us < faults->said[i].until_us)
+			return true;
+	faults->said[faults->next].what = what;
+	faults->said[faults->next].until_us = now_us + SILENCE_US;
+	faults->next = (faults->next + 1) % FAULT_SAYINGS;
+	return false;
+}
+
+void fault_say(struct consumer *consumer, enum qb_level level, int64_t now_us, const char *format, ...)
+{
+	char line[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	if (!was_said(&consumer->faults, line, now_us))
+		consumer->host->log(consumer->host->self, level, "%s", line);
+}
+
+static void source_say(struct consumer *consumer, enum qb_condition what, bool *is_on, bool on, const char *reason)
+{
+	if (*is_on == on)
+		return;
+	*is_on = on;
+	consumer->host->condition(consumer->host->self, what, 0, on, reason);
+}
+
+/* The first word on the connection may be that there is none, so that is not a change of what was. */
+static void connection_lost(struct consumer *consumer, const char *reason, int64_t now_us)
+{
+	struct faults *faults = &consumer->faults;
+
+	if (faults->is_connected || !faults->down_us)
+		consumer->host->condition(consumer->host->self, QB_CONNECTED, 0, false, reason);
+	faults->is_connected = false;
+	faults->down_us = now_us;
+}
+
+void fault_turn(struct consumer *consumer)
+{
+	struct faults *faults = &consumer->faults;
+
+	if (!faults->is_connected && gate_answered_us(consumer->gate) > faults->down_us)
+		source_say(consumer, QB_CONNECTED, &faults->is_connected, true, NULL);
+}
+
+enum qb_result fault_source(struct consumer *consumer, rd_kafka_event_t *event, int64_t now_us)
+{
+	rd_kafka_resp_err_t error = rd_kafka_event_error(event);
+	char reason[512];
+
+	if (rd_kafka_event_error_is_fatal(event))
+		error = rd_kafka_fatal_error(consumer->rk, reason, sizeof(reason));
+	else
+		snprintf(reason, sizeof(reason), "%s", rd_kafka_event_error_string(event));
+	switch (rd_kafka_event_error_is_fatal(event) ? FAULT_FATAL : kind_of(error)) {
+	case FAULT_PASSING:
+		fault_say(consumer, QB_WARN, now_us, "%s error=%s", reason, rd_kafka_err2name(error));
+		return QB_OK;
+	case FAULT_QUIET:
+		fault_say(consumer, QB_DEBUG, now_us, "%s error=%s", reason, rd_kafka_err2name(error));
+		return QB_OK;
+	case FAULT_DOWN:
+		connection_lost(consumer, reason, now_us);
+		return QB_OK;
+	case FAULT_CANCELLED:
+		source_say(consumer, QB_CANCELLED, &consumer->faults.is_cancelled, true, reason);
+		return QB_OK;
+	case FAULT_WEDGED:
+		source_say(consumer, QB_WEDGED, &consumer->faults.is_wedged, true, reason);
+		return QB_OK;
+	case FAULT_FATAL:
+		connection_lost(consumer, reason, now_us);
+		break;
+	}
+	return QB_FATAL;
+}
+
+/* One sentence with the offset, for an operator who has never seen the library. */
+static void wedge_tell(struct consumer *consumer, struct lane *lane, rd_kafka_resp_err_t error, const char *text,
+	char *ret_reason, size_t size)
+{
+	long long next = (long long)lane->next;
+	int64_t low = -1, high = -1;
+
+	if (error != RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+		snprintf(ret_reason, size, "%s[%d] cannot be read at offset %lld: %s", lane->topic, (int)lane->partition, next,
+			text);
+		return;
+	}
+	if (lane->next < 0) {
+		snprintf(ret_reason, size, "%s[%d] has no committed offset of group %s and `start` is error", lane->topic,
+			(int)lane->partition, options_text(consumer->conf, OPTION_GROUP_ID));
+		return;
+	}
+	rd_kafka_query_watermark_offsets(consumer->rk, lane->topic, lane->partition, &low, &high, 500);
+	snprintf(ret_reason, size,
+		"%s[%d] has no offset %lld any more, the broker keeps %lld to %lld: messages were lost to retention "
+		"or the topic was made anew",
+		lane->topic, (int)lane->partition, next, (long long)low, (long long)high);
+}
+
+void fault_lane(
+	struct consumer *consumer, struct lane *lane, rd_kafka_resp_err_t error, const char *text, int64_t now_us)
+{
+	const struct qb_host *host = consumer->host;
+	char reason[512];
+
+	if (error == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+		return;
+	if (kind_of(error) == FAULT_CANCELLED) {
+		if (!lane->is_cancelled)
+			host->condition(host->self, QB_CANCELLED, lane->id, true, text);
+		lane->is_cancelled = true;
+		return;
+	}
+	if (lane->is_wedged && now_us < lane->wedge_said_us + SILENCE_US)
+		return;
+	wedge_tell(consumer, lane, error, text ? text : rd_kafka_err2str(error), reason, sizeof(reason));
+	if (lane->is_wedged)
+		fault_say(consumer, QB_ERROR, now_us, "%s", reason);
+	else
+		host->condition(host->self, QB_WEDGED, lane->id, true, reason);
+	lane->is_wedged = true;
+	lane->wedge_said_us = now_us;
+}
+
+void fault_lane_healed(struct consumer *consumer, struct lane *lane)
+{
+	const struct qb_host *host = consumer->host;
+
+	if (lane->is_wedged)
+		host->condition(host->self, QB_WEDGED, lane->id, false, NULL);
+	if (lane->is_cancelled)
+		host->condition(host->self, QB_CANCELLED, lane->id, false, NULL);
+	lane->is_wedged = lane->is_cancelled = false;
+}
+
+void fault_assigned(struct consumer *consumer)
+{
+	source_say(consumer, QB_CANCELLED, &consumer->faults.is_cancelled, false, NULL);
+	source_say(consumer, QB_WEDGED, &consumer->faults.is_wedged, false, NULL);
+}

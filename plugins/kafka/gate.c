@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* Watches the requests and answers of one client. */
+#include "gate.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define NAME "qbus"
+
+enum { API_JOIN_GROUP = 11, API_SYNC_GROUP = 14 };
+
+/* A JoinGroup that failed is followed by no SyncGroup. So long after its answer the SyncGroup would have been sent. */
+#define JOIN_FAILED_US 50000
+
+struct gate {
+	bool guards_commits;
+	atomic_bool is_joining;
+	_Atomic int64_t joined_us; /* when the JoinGroup was answered; 0: it was not */
+	_Atomic int64_t answered_us;
+};
+
+int64_t gate_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+struct gate *gate_new(bool guards_commits)
+{
+	struct gate *gate = calloc(1, sizeof(*gate));
+
+	if (!gate)
+		abort();
+	gate->guards_commits = guards_commits;
+	return gate;
+}
+
+void gate_free(struct gate *gate)
+{
+	free(gate);
+}
+
+static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id, int16_t api,
+	int16_t version, int32_t id, size_t size, void *opaque)
+{
+	struct gate *gate = opaque;
+
+	(void)rk, (void)fd, (void)broker, (void)broker_id, (void)version, (void)id, (void)size;
+	if (api == API_JOIN_GROUP) {
+		atomic_store(&gate->joined_us, 0);
+		atomic_store(&gate->is_joining, true);
+	} else if (api == API_SYNC_GROUP) {
+		atomic_store(&gate->is_joining, false);
+	}
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* The payload is not parsed yet and comes twice at times: only a moment is noted, nothing is counted. */
+static rd_kafka_resp_err_t on_answer(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id, int16_t api,
+	int16_t version, int32_t id, size_t size, int64_t rtt, rd_kafka_resp_err_t err, void *opaque)
+{
+	struct gate *gate = opaque;
+
+	(void)rk, (void)fd, (void)broker, (void)broker_id, (void)version, (void)id, (void)size, (void)rtt;
+	if (api == API_JOIN_GROUP)
+		atomic_store(&gate->joined_us, gate_now_us());
+	if (!err)
+		atomic_store(&gate->answered_us, gate_now_us());
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t on_new(
+	rd_kafka_t *rk, const rd_kafka_conf_t *settings, void *opaque, char *error, size_t size)
+{
+	(void)settings, (void)error, (void)size;
+	rd_kafka_interceptor_add_on_request_sent(rk, NAME, on_request, opaque);
+	return rd_kafka_interceptor_add_on_response_received(rk, NAME, on_answer, opaque);
+}
+
+void gate_install(struct gate *gate, rd_kafka_conf_t *settings)
+{
+	rd_kafka_conf_interceptor_add_on_new(settings, NAME, on_new, gate);
+}
+
+bool gate_is_joining(const struct gate *gate, int64_t now_us)
+{
+	int64_t joined_us = atomic_load(&gate->joined_us);
+
+	return atomic_load(&gate->is_joining) && (!joined_us || now_us < joined_us + JOIN_FAILED_US);
+}
+
+bool gate_is_open(const struct gate *gate, int64_t now_us)
+{
+	return !gate->guards_commits || !gate_is_joining(gate, now_us);
+}
+
+void gate_lift(struct gate *gate)
+{
+	atomic_store(&gate->is_joining, false);
+}
+
+int64_t gate_answered_us(const struct gate *gate)
+{
+	return atomic_load(&gate->answered_us);
+}

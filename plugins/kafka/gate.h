@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* Watches the requests and answers of one client: is the group joining, may a commit go out, does the broker answer?
+ *
+ * Why a gate: before librdkafka 2.10 a cooperative member that sends a commit behind its JoinGroup gets
+ * ILLEGAL_GENERATION and declares its whole assignment lost. So no commit goes out between a JoinGroup and the
+ * SyncGroup that ends it.
+ *
+ * The watching happens on the library's threads, everything else is asked on the source's thread; only atomics lie
+ * between. A gate must outlive its client. */
+#ifndef KAFKA_GATE_H
+#define KAFKA_GATE_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gate;
+
+/* guards_commits: the assignment is cooperative and the library needs it. */
+struct gate *gate_new(bool guards_commits);
+void gate_free(struct gate *gate);
+
+/* Before rd_kafka_new with these settings. */
+void gate_install(struct gate *gate, rd_kafka_conf_t *settings);
+
+/* A JoinGroup is out and its SyncGroup is not. */
+bool gate_is_joining(const struct gate *gate, int64_t now_us);
+bool gate_is_open(const struct gate *gate, int64_t now_us);
+/* An assign or revoke event came: whatever was joining has joined. */
+void gate_lift(struct gate *gate);
+
+/* When the last answer without error arrived; 0: none yet. Monotonic. */
+int64_t gate_answered_us(const struct gate *gate);
+
+int64_t gate_now_us(void);
+
+#endif
