@@ -72,7 +72,6 @@ bool lane_advance(struct lane *lane, void (*done)(void *ctx, struct entry *entry
 		lane->position = entry->receipt;
 		lane->head = entry->lane_next;
 		lane->n_entries--;
-		lane->n_above--;
 		done(ctx, entry);
 	}
 	if (!lane->head)
