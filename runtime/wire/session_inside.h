@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* What the three files of the session share: session.c (its life), session_words.c (what the worker says) and
+ * session_output.c (what it is told). Nobody else includes this. */
+#ifndef QBUS_WIRE_SESSION_INSIDE_H
+#define QBUS_WIRE_SESSION_INSIDE_H
+
+#include "wire/frame.h"
+#include "wire/proto.h"
+#include "wire/session.h"
+
+struct event;
+struct evbuffer;
+
+enum {
+	SESSION_INPUT_BYTES = 256 * 1024,
+	SESSION_OUTPUT_HIGH = 1024 * 1024, /* nothing more is delivered */
+	SESSION_OUTPUT_LOW = 256 * 1024,   /* it is again */
+	SESSION_ANSWERS_MAX = 1024 * 1024, /* frames other than DELIVER that a worker may leave unread */
+	SESSION_LATE_MAX = 4096,           /* late verdicts in one SETTLE; the longest run of nonsense that is answered */
+};
+
+struct session_set {
+	struct event_base *base;
+	struct dispatcher *dispatcher;
+	const struct session_host *host;
+	void *ctx;
+	struct list sessions;
+	struct list turn; /* those that the next flush looks at */
+	size_t n_sessions;
+	uint32_t last_number;
+	struct proto_out out; /* where a frame is made before it goes to its session's output */
+	uint8_t *input;
+};
+
+struct session {
+	struct worker worker;
+	struct session_set *set;
+	struct list link, turn_link;
+	enum session_state state;
+	int fd;
+	struct session_peer peer;
+	int64_t opened_us;
+	struct event *readable, *writable, *timer;
+	struct frame_reader reader;
+	struct evbuffer *output;
+	size_t n_answer_bytes;  /* of frames other than DELIVER since the output was empty */
+	bool is_blocked;        /* the socket took no more; `writable` is waited for */
+	bool is_timed;          /* the timer runs */
+	bool is_known;          /* to the dispatcher */
+	bool is_in_peace;       /* ENDING: it left by itself, holding nothing that it should have settled */
+	bool has_settled, has_frames; /* in this piece of input */
+	uint64_t late[256];
+	size_t n_late, n_late_in_frame;
+	char who[24], client[64], end_code[24], end_reason[256];
+};
+
+/* The next flush looks at this session. */
+void session_mark(struct session *session);
+void session_state_set(struct session *session, enum session_state state);
+/* Ends it without a word: the worker has gone, or will not listen. */
+void session_leave(struct session *session, bool in_peace, const char *reason);
+
+/* frame_take: handles one frame; other than 0 once the session is ending. */
+int session_word(void *ctx, const struct frame *frame);
+
+const struct worker_ops *session_worker_ops(void);
+/* Sends what was written into set->out. */
+void session_send(struct session *session);
+/* Writes once. 0, or -errno when the connection is of no use any more. */
+int session_write(struct session *session);
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* What a worker says: one row of the table and one small function for each word. */
+#include "wire/session_inside.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A word's function returns NULL, or the sentence with which the session ends. */
+typedef const char *session_say(struct session *session, const struct frame *frame);
+
+static int64_t session_now(const struct session *session)
+{
+	return session->set->host->now(session->set->ctx);
+}
+
+/* ---- HELLO ------------------------------------------------------------------------------------------------------- */
+
+static void hello_welcome(struct session *session, size_t n_pipelines)
+{
+	struct proto_pipeline pipelines[PROTO_PIPELINES_MAX];
+	for (size_t i = 0; i < n_pipelines; i++) {
+		const struct pipeline *pipeline = dispatcher_worker_pipeline(&session->worker, i);
+		const struct pipeline_conf *conf = pipeline_conf(pipeline);
+		pipelines[i] = (struct proto_pipeline){
+			.name = conf->name,
+			.kind = pipeline_kind(pipeline),
+			.timeout_ms = conf->handler_timeout_us / 1000,
+			.max_attempts = conf->max_attempts,
+		};
+	}
+	proto_welcome_write(&session->set->out, &(struct proto_welcome){
+		.server = session->set->host->server,
+		.session = session->worker.number,
+		.pipelines = pipelines,
+		.n_pipelines = n_pipelines,
+	});
+	session_send(session);
+}
+
+static void hello_attach(struct session *session, const char *const *names, size_t n)
+{
+	char sentence[200];
+	size_t index = 0;
+	int result = dispatcher_worker_add(session->set->dispatcher, &session->worker, names, n, &index, session_now(session));
+	if (result == -ENOENT) {
+		snprintf(sentence, sizeof sentence, "there is no pipeline \"%.128s\"", names[index]);
+		session_end(session, "unknown_pipeline", sentence);
+	} else if (result < 0) {
+		snprintf(sentence, sizeof sentence, "the pipelines cannot be attached: %s", strerror(-result));
+		session_end(session, "protocol", sentence);
+	} else {
+		session->is_known = true;
+		session_state_set(session, SESSION_OPEN);
+		log_say(LOG_INFO, session->who, "opens client=\"%s\" pid=%d uid=%u pool=%s pipelines=%zu", session->client,
+			(int)session->peer.pid, (unsigned)session->peer.uid, session->worker.pool ? session->worker.pool : "-", n);
+		hello_welcome(session, n);
+	}
+}
+
+static uint32_t credit_of(int64_t credit)
+{
+	return credit < UINT32_MAX ? (uint32_t)credit : UINT32_MAX;
+}
+
+static const char *say_hello(struct session *session, const struct frame *frame)
+{
+	struct proto_hello hello;
+	char *names[PROTO_PIPELINES_MAX];
+	if (session->state != SESSION_HANDSHAKE)
+		return "HELLO comes once";
+	const char *wrong = proto_hello_read(frame, &hello);
+	if (wrong)
+		return wrong;
+	snprintf(session->client, sizeof session->client, "%.*s", (int)hello.client.len, (const char *)hello.client.data);
+	session->worker.pool = session->set->host->pool_of(session->set->ctx, session->peer.pid);
+	session->worker.wanted = credit_of(hello.credit);
+	for (size_t i = 0; i < hello.n_pipelines; i++)
+		names[i] = alloc_string(hello.pipelines[i].data, hello.pipelines[i].len);
+	hello_attach(session, (const char *const *)names, hello.n_pipelines);
+	for (size_t i = 0; i < hello.n_pipelines; i++)
+		free(names[i]);
+	return NULL;
+}
+
+/* ---- SETTLE ------------------------------------------------------------------------------------------------------ */
+
+static void late_send(struct session *session)
+{
+	if (session->n_late == 0)
+		return;
+	proto_late_write(&session->set->out, session->late, session->n_late);
+	session->n_late = 0;
+	session_send(session);
+}
+
+static void late_add(struct session *session, uint64_t id)
+{
+	if (++session->n_late_in_frame > SESSION_LATE_MAX)
+		return;
+	session->late[session->n_late++] = id;
+	if (session->n_late == sizeof session->late / sizeof session->late[0])
+		late_send(session);
+}
+
+/* Runs are given on whole; only what is not held is given on, and answered, one by one. */
+static void settle_acks(void *ctx, uint64_t first_id, uint64_t count)
+{
+	struct session *session = ctx;
+	struct dispatcher *dispatcher = session->set->dispatcher;
+	uint64_t run = first_id, end = first_id + count;
+	for (uint64_t id = first_id; id < end && session->n_late_in_frame <= SESSION_LATE_MAX; id++) {
+		if (worker_find(&session->worker, id))
+			continue;
+		if (id > run)
+			dispatcher_ack(dispatcher, &session->worker, run, id - run);
+		dispatcher_ack(dispatcher, &session->worker, id, 1);
+		late_add(session, id);
+		run = id + 1;
+	}
+	if (end > run && session->n_late_in_frame <= SESSION_LATE_MAX)
+		dispatcher_ack(dispatcher, &session->worker, run, end - run);
+}
+
+static void settle_verdict(void *ctx, const struct proto_verdict *verdict)
+{
+	struct session *session = ctx;
+	struct dispatcher *dispatcher = session->set->dispatcher;
+	struct worker *worker = &session->worker;
+	size_t n_late = 0;
+	int64_t delay_us = verdict->delay_ms < INT64_MAX / 1000 ? verdict->delay_ms * 1000 : INT64_MAX;
+	if (verdict->kind == PROTO_RETRY)
+		n_late = dispatcher_retry(dispatcher, worker, verdict->id, verdict->delay_ms < 0 ? -1 : delay_us,
+			verdict->reason, session_now(session));
+	else if (verdict->kind == PROTO_REJECT)
+		n_late = dispatcher_reject(dispatcher, worker, verdict->id, verdict->reason);
+	else
+		n_late = dispatcher_release(dispatcher, worker, verdict->id);
+	if (n_late)
+		late_add(session, verdict->id);
+}
+
+static const char *say_settle(struct session *session, const struct frame *frame)
+{
+	static const struct proto_settle_sink sink = {settle_acks, settle_verdict};
+	session->n_late_in_frame = 0;
+	session->has_settled = true;
+	const char *wrong = proto_settle_read(frame, &sink, session, &session->worker.memory_bytes);
+	late_send(session);
+	if (!wrong && session->n_late_in_frame > SESSION_LATE_MAX)
+		wrong = "SETTLE: more than 4096 verdicts for deliveries that the session does not hold";
+	return wrong;
+}
+
+/* ---- the small words --------------------------------------------------------------------------------------------- */
+
+static const char *say_extend(struct session *session, const struct frame *frame)
+{
+	uint64_t id;
+	int64_t ms;
+	const char *wrong = proto_extend_read(frame, &id, &ms);
+	if (wrong)
+		return wrong;
+	int64_t for_us = ms < INT64_MAX / 1000 ? ms * 1000 : INT64_MAX;
+	int64_t left_us = dispatcher_extend(session->set->dispatcher, &session->worker, id, for_us, session_now(session));
+	proto_extended_write(&session->set->out, id, left_us / 1000);
+	session_send(session);
+	return NULL;
+}
+
+static const char *say_bye(struct session *session, const struct frame *frame)
+{
+	struct qb_bytes reason;
+	char sentence[128] = "says BYE";
+	const char *wrong = proto_bye_read(frame, &reason);
+	if (wrong)
+		return wrong;
+	if (reason.data)
+		snprintf(sentence, sizeof sentence, "says BYE: %.*s", reason.len < 100 ? (int)reason.len : 100,
+			(const char *)reason.data);
+	session_leave(session, true, sentence);
+	return NULL;
+}
+
+static const char *say_credit(struct session *session, const struct frame *frame)
+{
+	int64_t credit;
+	const char *wrong = proto_credit_read(frame, &credit);
+	if (wrong)
+		return wrong;
+	session->worker.wanted = credit_of(credit);
+	dispatcher_worker_changed(session->set->dispatcher, &session->worker);
+	return NULL;
+}
+
+static const char *say_unsupported(struct session *session, const struct frame *frame);
+
+static const struct {
+	const char *name;
+	session_say *say;
+} words[] = {
+	[PROTO_HELLO] = {"HELLO", say_hello},
+	[PROTO_SETTLE] = {"SETTLE", say_settle},
+	[PROTO_EXTEND] = {"EXTEND", say_extend},
+	[PROTO_BYE] = {"BYE", say_bye},
+	[PROTO_CREDIT] = {"CREDIT", say_credit},
+	[PROTO_PUBLISH] = {"PUBLISH", say_unsupported},
+	[PROTO_LIMIT] = {"LIMIT", say_unsupported},
+	[PROTO_UNLIMIT] = {"UNLIMIT", say_unsupported},
+	[PROTO_LEAK] = {"LEAK", say_unsupported},
+};
+
+static const char *say_unsupported(struct session *session, const struct frame *frame)
+{
+	char sentence[80];
+	snprintf(sentence, sizeof sentence, "this proxy does not serve the word %s", words[frame->word].name);
+	session_end(session, "unsupported", sentence);
+	return NULL;
+}
+
+int session_word(void *ctx, const struct frame *frame)
+{
+	struct session *session = ctx;
+	const char *wrong = NULL;
+	session->has_frames = true;
+	if (session->state == SESSION_HANDSHAKE && frame->word != PROTO_HELLO)
+		wrong = "the first frame of a session is HELLO";
+	else if (frame->word < sizeof words / sizeof words[0] && words[frame->word].say)
+		wrong = words[frame->word].say(session, frame);
+	if (wrong)
+		session_end(session, "protocol", wrong);
+	return session->state == SESSION_ENDING ? -ECANCELED : 0;
+}
