@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* The listener: the Unix socket at which workers attach. It decides who may, and hands each connection to the session set.
+ *
+ * The path is guarded by PATH.lock: who holds that lock owns the path, so that what a killed proxy left behind is taken over
+ * and a living one is never robbed. Its folder must exist, and should keep strangers out: whoever may write there may put
+ * another socket in place. Loop thread only. */
+#ifndef QBUS_WIRE_LISTENER_H
+#define QBUS_WIRE_LISTENER_H
+
+#include "wire/session.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct event_base;
+struct listener;
+
+#define LISTENER_UNCHANGED ((uid_t)-1) /* no owner, or no group, is set */
+
+struct listener_conf {
+	const char *path;
+	mode_t mode;  /* permission bits; connecting needs write permission */
+	uid_t owner;  /* LISTENER_UNCHANGED: that of the process */
+	gid_t group;
+	const uid_t *allow_uids; /* both lists empty: whom the mode lets in. The process's own uid may always. */
+	size_t n_allow_uids;
+	const gid_t *allow_gids; /* against the worker's primary group */
+	size_t n_allow_gids;
+	size_t max_sessions; /* more are refused with ERROR; 0: no limit */
+};
+
+struct listener_counts {
+	uint64_t accepted, forbidden, over_limit, no_descriptor;
+};
+
+enum { LISTENER_ERROR_BYTES = 256 };
+
+/* Binds and listens. The lists and the path are copied. Returns 0, or -errno with one sentence in ret_error. */
+int listener_open(struct event_base *base, const struct listener_conf *conf, struct session_set *set,
+	struct listener **ret_listener, char ret_error[LISTENER_ERROR_BYTES]);
+/* Nobody can attach any more; sessions live on. The socket is removed when it is still ours. NULL is allowed. */
+void listener_close(struct listener *listener);
+void listener_count(const struct listener *listener, struct listener_counts *ret_counts);
+
+#endif
