@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* A pool: keeps a number of worker processes running, replaces those that end, ends those that it is told to.
  *
- * Main thread only: a worker dies with the thread that made it. All times are monotonic microseconds, all waiting is done
- * by timers of the given event base. Worker numbers count from 1 and stay with the place: the process that follows a
- * dead one has its number.
+ * Main thread only: a worker dies with the thread that made it. Times are monotonic microseconds; all waiting is done by
+ * timers of the given event base. Worker numbers count from 1 and stay with the place: the process that follows a dead
+ * one has its number.
  *
- * Each worker leads a process group of its own; what is left of the group is killed when its leader ends, and so is what
- * left the group but still carries the pool's environment (that needs process_adopt_strays). */
+ * Each worker leads a process group of its own. What is left of the group is killed when its leader ends, and so is what
+ * left the group but still carries the pool's environment (that needs strays_adopt; the host calls strays_reap on
+ * SIGCHLD). The standard descriptors must be open and SIGCHLD must not be ignored. */
 #ifndef QBUS_POOL_POOL_H
 #define QBUS_POOL_POOL_H
 
@@ -30,7 +31,7 @@ struct pool_conf {
 	uint32_t num_workers;      /* at least 1 */
 	const char *const *inherited;      /* environment to start from, as in environ; ends with NULL; NULL: empty */
 	const char *const *hidden;         /* names that are not inherited (secrets); ends with NULL; NULL: none */
-	const struct pool_variable *environment; /* set on top; QBUS_SOCKET, QBUS_POOL and QBUS_WORKER win over all */
+	const struct pool_variable *environment; /* set on top; QBUS_SOCKET, _POOL, _WORKER, _START win */
 	size_t n_environment;
 	const char *user;          /* NULL: as the proxy */
 	const char *directory;     /* NULL: as the proxy */
@@ -51,6 +52,8 @@ struct pool_ops {
 	void (*exited)(void *ctx, uint32_t number, pid_t pid, int status);
 	/* Its ttl or its max_jobs is over: let it finish what it holds and leave. NULL: it gets SIGTERM. */
 	void (*retire)(void *ctx, uint32_t number, pid_t pid, const char *reason);
+	/* pool_stop has done its work: once, from the loop, also when nothing ran. */
+	void (*stopped)(void *ctx);
 };
 
 /* 0, or -errno after a line in the log: -ENOENT the user does not exist, -EPERM we may not become that user. Nothing is
@@ -63,7 +66,7 @@ void pool_free(struct pool *pool);
 void pool_start(struct pool *pool); /* starts all; what cannot be started is tried again */
 /* SIGTERM to each group, SIGKILL after destroy_timeout, nothing is replaced any more. May be called again. */
 void pool_stop(struct pool *pool);
-bool pool_is_stopped(const struct pool *pool); /* pool_stop was called and no process is left */
+bool pool_is_stopped(const struct pool *pool); /* pool_stop was called and nothing of the pool is left */
 
 /* The worker whose process group contains pid. 0: none of this pool. */
 uint32_t pool_find(const struct pool *pool, pid_t pid);
