@@ -25,11 +25,13 @@ DEPENDENCY = "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><versi
 KAFKA_PROPERTIES = """process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL://127.0.0.1:{sasl}
+listener.name.sasl.sasl.enabled.mechanisms=PLAIN
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_app="right";
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT
 log.dirs={data}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=3
@@ -99,11 +101,12 @@ class Kafka:
     def __init__(self, directory, version="4.1.1"):
         self.version = version
         self.directory = pathlib.Path(directory)
-        self.port, controller = free_ports(2)
+        self.port, sasl, controller = free_ports(3)
         self.bootstrap = f"127.0.0.1:{self.port}"
+        self.sasl_bootstrap = f"127.0.0.1:{sasl}"  # user app, password right
         self.classpath = f"{kafka_jars(version)}/*"
         self.properties = self.directory / "server.properties"
-        self.properties.write_text(KAFKA_PROPERTIES.format(port=self.port, controller=controller,
+        self.properties.write_text(KAFKA_PROPERTIES.format(port=self.port, sasl=sasl, controller=controller,
                                                            data=self.directory / "data"))
         (self.directory / "log4j2.xml").write_text(LOG4J2)
         (self.directory / "log4j.properties").write_text(RELOAD4J)
@@ -146,7 +149,7 @@ class Kafka:
     def create_topic(self, name, partitions, **config):
         topic = confluent_kafka.admin.NewTopic(name, partitions, 1, config={k.replace("_", "."): str(v)
                                                                           for k, v in config.items()})
-        admin = self.admin() # lives until the answer is there
+        admin = self.admin()  # lives until the answer is there
         for future in admin.create_topics([topic]).values():
             future.result(30)
         wait_until(lambda: len(admin.list_topics(name, timeout=5).topics[name].partitions) == partitions, 20,
@@ -170,7 +173,7 @@ class Kafka:
             try:
                 return consumer.committed(wanted, timeout=10)
             except confluent_kafka.KafkaException:
-                return None # the group's coordinator is not ready yet
+                return None  # the group's coordinator is not ready yet
 
         try:
             return {p.partition: max(p.offset, 0) for p in wait_until(ask, 30, f"offsets of group {group}")}

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: MIT
+"""What goes wrong is told in one clear sentence, and nothing is lost by it."""
+import json
+import os
+import re
+import socket
+
+import pytest
+
+import brokers
+from process import wait_until
+from proxy import EXIT_CLEAN, EXIT_CONFIG, EXIT_ERROR, EXIT_USAGE, amqp_config, kafka_config, merge, run
+
+GOOD = """socket: { path: DIR/qbus.sock }
+admin: { listen: off, socket: off }
+brokers:
+  b: { type: kafka, bootstrap_servers: "127.0.0.1:9" }
+pipelines:
+  orders:
+    source: { broker: b, topics: [orders], group_id: g }
+    pool: php
+pools:
+  php: { command: [php, worker.php], num_workers: 2 }
+"""
+
+# name: (text, its replacement, line, what the sentence must say)
+WRONG = {
+    "unknown key": ("num_workers: 2", "num_wokers: 2", 10, "num_wokers.*num_workers"),
+    "unknown root key": ("pools:", "poools:", 9, "poools.*pools"),
+    "unknown option of a plugin": ("bootstrap_servers", "bootstrap_server", 4, "bootstrap_server.*bootstrap_servers"),
+    "wrong type": ("num_workers: 2", "num_workers: many", 10, "num_workers|many"),
+    "a map for a number": ("num_workers: 2", "num_workers: { a: 1 }", 10, "num_workers"),
+    "below its range": ("num_workers: 2", "num_workers: 0", 10, "num_workers"),
+    "wrong unit": ("pool: php\n", "pool: php\n    handler_timeout: 30 lightyears\n", 9, "handler_timeout|lightyears"),
+    "duplicate key": ("pool: php\n", "pool: php\n    pool: php\n", 9, "pool.*twice|duplicate|already"),
+    "unknown broker": ("broker: b", "broker: x", 7, "x"),
+    "unknown pool": ("pool: php\n", "pool: perl\n", 8, "perl"),
+    "unknown plugin": ("type: kafka", "type: pigeon", 4, "pigeon"),
+    "missing command": ("command: [php, worker.php], ", "", 10, "command"),
+    "missing topics": ("topics: [orders], ", "", 7, "topics"),
+    "unset variable": ("group_id: g", "group_id: '${QBUS_NOT_SET}'", 7, "QBUS_NOT_SET"),
+    "missing secret file": ("type: kafka", "type: kafka, security: { password_file: /nonexistent/pw }", 4, "/nonexistent/pw"),
+    "broken yaml": ("pools:", "pools: [", None, ""),
+    "a property that librdkafka does not know": ("type: kafka", "type: kafka, properties: { no.such.thing: 1 }", 4,
+                                                "no.such.thing"),
+}
+
+
+def complaints(done, file):
+    """The lines FILE:LINE:COL: sentence that are no warnings."""
+    found = re.findall(rf"^{re.escape(str(file))}:(\d+):(\d+): (?!warning)(.+)$", done.stderr + done.stdout, re.M)
+    return [(int(line), sentence) for line, _, sentence in found]
+
+
+@pytest.mark.parametrize("command", ["check-config", "serve"])
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_file_is_refused_at_its_line(tmp_path, name, command):
+    old, new, line, says = WRONG[name]
+    assert GOOD.count(old) == 1 or name in ("unknown root key", "broken yaml")
+    file = tmp_path / "qbus.yaml"
+    file.write_text(GOOD.replace(old, new).replace("DIR", str(tmp_path)))
+    done = run(command, "-c", file)
+    assert done.returncode == EXIT_CONFIG, done
+    found = complaints(done, file)
+    assert found, done
+    assert line is None or line in [at for at, _ in found], found
+    assert any(re.search(says, sentence, re.S) for _, sentence in found), found
+
+
+def test_the_good_file_is_accepted(tmp_path):
+    file = tmp_path / "qbus.yaml"
+    file.write_text(GOOD.replace("DIR", str(tmp_path)))
+    done = run("check-config", "-c", file)
+    assert done.returncode == 0, done
+    assert run("check-config", "-c", file, "--print").stdout.count("num_workers: 2") == 1
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    file = tmp_path / "qbus.yaml"
+    file.write_text(GOOD.replace("DIR", str(tmp_path)).replace("num_workers: 2", "num_wokers: 2, tll: 1h")
+                    .replace("group_id: g", "group_id: g, colour: red"))
+    done = run("check-config", "-c", file)
+    assert done.returncode == EXIT_CONFIG
+    assert [line for line, _ in complaints(done, file)] == [7, 10, 10], done
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    done = run("serve", "-c", tmp_path / "none.yaml")
+    assert done.returncode == EXIT_CONFIG and "none.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["serve"], ["serve", "--wings"], ["serve", "-c"]])
+def test_a_wrong_command_line_is_refused(arguments):
+    done = run(*arguments)
+    assert done.returncode == EXIT_USAGE and done.stderr, done
+
+
+def test_version_names_every_library():
+    done = run("version")
+    assert done.returncode == 0
+    for library in ("librdkafka", "rabbitmq", "libevent", "msgpack", "libyaml"):
+        assert re.search(library, done.stdout, re.I), done.stdout
+
+
+def told(proxy, pattern):
+    """Waits for a warning or an error whose sentence matches."""
+    def find():
+        for line in proxy.text().splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if entry.get("level") in ("warn", "error") and re.search(pattern, line, re.I):
+                return line
+        assert proxy.process.is_running(), proxy.process.tail()
+        return None
+    return wait_until(find, 30, f"a warning or an error like {pattern!r}\n{proxy.text()[-3000:]}")
+
+
+def test_an_unreachable_kafka_is_told_and_used_when_it_comes(tmp_path_factory, fresh, ledger, serve, tmp_path):
+    kafka = brokers.Kafka(tmp_path_factory.mktemp("kafka-late"))
+    try:
+        proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger))
+        told(proxy, rf"connect|reach|answer|{kafka.port}")
+        kafka.start()
+        kafka.create_topic(fresh, 2)
+        kafka.produce(fresh, 100)
+        wait_until(lambda: ledger.unique() == 100, 60, "all handled once it is there")
+        assert proxy.stop() == EXIT_CLEAN
+    finally:
+        kafka.finish()
+
+
+def test_an_unreachable_rabbitmq_is_told(ledger, serve, tmp_path):
+    port, = brokers.free_ports(1)
+
+    class Nobody:
+        url = f"amqp://guest:guest@127.0.0.1:{port}/%2f"
+
+    proxy = serve(amqp_config(tmp_path, Nobody, "orders", ledger))
+    line = told(proxy, "connect|refused|reach")
+    assert "guest:guest" not in line
+    assert proxy.stop() == EXIT_CLEAN
+
+
+def test_an_unknown_topic_is_told_and_consumed_when_it_is_there(kafka, fresh, ledger, serve, tmp_path):
+    config = kafka_config(tmp_path, kafka, fresh, ledger,
+                          brokers={"b": {"properties": {"topic.metadata.refresh.interval.ms": 1000}}})
+    proxy = serve(config)
+    told(proxy, fresh)
+    kafka.create_topic(fresh, 2)
+    kafka.produce(fresh, 100)
+    wait_until(lambda: ledger.unique() == 100, 60, "all handled once it is there")
+    assert proxy.stop() == EXIT_CLEAN
+
+
+def test_an_unknown_queue_is_told_and_consumed_when_it_is_there(rabbit, fresh, ledger, serve, tmp_path):
+    proxy = serve(amqp_config(tmp_path, rabbit, fresh, ledger))
+    told(proxy, fresh)
+    rabbit.declare(fresh)
+    rabbit.produce(fresh, 100)
+    wait_until(lambda: ledger.unique() == 100, 90, "all handled once it is there")
+    assert proxy.stop() == EXIT_CLEAN
+
+
+def test_refused_kafka_credentials_are_told(kafka, fresh, ledger, serve, tmp_path):
+    config = kafka_config(tmp_path, kafka, fresh, ledger, brokers={"b": {
+        "bootstrap_servers": kafka.sasl_bootstrap,
+        "security": {"protocol": "sasl_plaintext", "mechanism": "PLAIN", "username": "app", "password": "wrong-secret"}}})
+    proxy = serve(config)
+    line = told(proxy, "authentication|credentials|password")
+    assert "wrong-secret" not in proxy.text() and line
+    proxy.stop()
+    kafka.create_topic(fresh, 1)
+    kafka.produce(fresh, 10)
+    proxy.configure(merge(config, {"brokers": {"b": {"security": {"password": "right"}}}}))
+    proxy.start()
+    wait_until(lambda: ledger.unique() == 10, 30, "the right password is accepted")
+    assert proxy.stop() == EXIT_CLEAN
+
+
+def test_refused_rabbitmq_credentials_are_told(rabbit, fresh, ledger, serve, tmp_path):
+    config = amqp_config(tmp_path, rabbit, fresh, ledger)
+    config["brokers"]["b"]["url"] = rabbit.url.replace("guest:guest", "guest:wrong-secret")
+    proxy = serve(config)
+    told(proxy, "ACCESS_REFUSED|refused|credentials")
+    assert "wrong-secret" not in proxy.text()
+    assert proxy.stop() == EXIT_CLEAN
+
+
+def test_a_second_instance_is_refused_and_the_first_goes_on(kafka, fresh, ledger, serve, tmp_path):
+    kafka.create_topic(fresh, 2)
+    config = kafka_config(tmp_path, kafka, fresh, ledger)
+    first = serve(config)
+    second = serve(config, ready=False, name="second")
+    assert second.process.wait(20) == EXIT_ERROR
+    assert re.search("qbus.sock", second.text()) and len(second.text().splitlines()) <= 6, second.text()
+    kafka.produce(fresh, 100)
+    wait_until(lambda: ledger.unique() == 100, 30, "the first goes on")
+    assert first.stop() == EXIT_CLEAN
+
+
+def test_a_stale_socket_is_taken_over(kafka, fresh, ledger, serve, tmp_path):
+    kafka.create_topic(fresh, 1)
+    config = kafka_config(tmp_path, kafka, fresh, ledger)
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(config["socket"]["path"])
+    proxy = serve(config)
+    assert proxy.stop() == EXIT_CLEAN
+
+
+def test_a_file_in_the_sockets_place_is_not_touched(kafka, fresh, ledger, serve, tmp_path):
+    config = kafka_config(tmp_path, kafka, fresh, ledger)
+    (tmp_path / "qbus.sock").write_text("precious")
+    proxy = serve(config, ready=False)
+    assert proxy.process.wait(20) in (EXIT_ERROR, EXIT_CONFIG)
+    assert (tmp_path / "qbus.sock").read_text() == "precious"
+
+
+def test_a_worker_that_cannot_start_is_told_and_not_retried_madly(kafka, fresh, ledger, serve, tmp_path):
+    kafka.create_topic(fresh, 1)
+    config = kafka_config(tmp_path, kafka, fresh, ledger, workers=1)
+    config["pools"]["php"]["command"] = ["php", str(tmp_path / "missing.php")]
+    proxy = serve(config)
+    told(proxy, "worker|pool")
+    proxy.wait_log("missing.php")
+    wait_until(lambda: len(re.findall("Could not open input file", proxy.text())) >= 2, 20, "it is tried again")
+    assert len(re.findall("Could not open input file", proxy.text())) < 20, "restarts back off"
+    assert proxy.stop() == EXIT_CLEAN
+
+
+def test_a_worker_that_dies_gives_its_messages_back(kafka, fresh, ledger, serve, tmp_path):
+    kafka.create_topic(fresh, 2)
+    kafka.produce(fresh, 5000)
+    proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=["delay_us=1000"]))
+    for count in (500, 1500, 2500):
+        wait_until(lambda count=count: ledger.unique() >= count, 30, f"{count} handled")
+        os.kill(ledger.read()[-1].pid, 9)
+    wait_until(lambda: ledger.unique() == 5000, 60, "all handled")
+    assert proxy.stop() == EXIT_CLEAN
+    report = ledger.report(range(1, 5001))
+    assert not report.lost and len(report.workers) >= 7, report
+    assert kafka.committed("orders-php", fresh) == kafka.ends(fresh)
