@@ -9,7 +9,6 @@ import tempfile
 from process import ROOT, descendants, is_alive, wait_until
 
 
-
 def leftovers():
     return set(pathlib.Path(tempfile.gettempdir()).glob("qbus-demo-*"))
 
