@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of the channel, the way of frames into the inbox, and the way of acks back. */
+#include "consumer.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define START_ACKS 4u /* acks before the prefetch may grow */
+#define RESIZE_PAUSE_US 5000000
+#define RETRY_FIRST_US 1000000
+#define RETRY_MAX_US 30000000
+#define FRAMES_A_TURN 4096
+
+/* ---- the consumer at the broker ----------------------------------------------------------------------------------------- */
+
+/* A tag that was used before wedges quorum queues, so each consumer has a new one. */
+static enum qb_result consume(struct consumer *consumer, int prefetch, uint16_t *ret_code)
+{
+	const struct options *options = consumer->options;
+	struct connection *connection = &consumer->connection;
+	enum qb_result result;
+
+	amqp_basic_qos(connection->state, CONNECTION_CHANNEL, 0, (uint16_t)prefetch, 0);
+	result = connection_judge(connection, "prefetch at", ret_code);
+	if (result != QB_OK)
+		return result;
+
+	amqp_table_entry_t *entries = calloc(options->arguments->n_items + 1, sizeof(*entries));
+
+	if (!entries)
+		abort();
+	snprintf(consumer->tag, sizeof(consumer->tag), "qbus-%u", ++consumer->n_tags);
+	amqp_basic_consume(connection->state, CONNECTION_CHANNEL, amqp_cstring_bytes(options->queue),
+		amqp_cstring_bytes(consumer->tag), 0, 0, 0, options_table(options->arguments, entries));
+	result = connection_judge(connection, "consuming from", ret_code);
+	free(entries);
+	if (result != QB_OK)
+		consumer->tag[0] = '\0';
+	else
+		consumer->prefetch = prefetch;
+	return result;
+}
+
+static enum qb_result cancel(struct consumer *consumer, const char *tag, uint16_t *ret_code)
+{
+	amqp_basic_cancel(consumer->connection.state, CONNECTION_CHANNEL, amqp_cstring_bytes(tag));
+	return connection_judge(&consumer->connection, "cancelling at", ret_code);
+}
+
+static int prefetch_wanted(const struct consumer *consumer)
+{
+	const struct options *options = consumer->options;
+	int64_t wanted = options->prefetch;
+
+	if (!consumer->is_resizable)
+		return options->prefetch;
+	if (consumer->n_acked < START_ACKS && options->start_prefetch < wanted)
+		return options->start_prefetch;
+	if (consumer->mean_bytes && options->max_outstanding_bytes / consumer->mean_bytes < wanted)
+		wanted = options->max_outstanding_bytes / consumer->mean_bytes;
+	return wanted < 1 ? 1 : (int)wanted;
+}
+
+/* Small changes are not worth a new consumer. */
+static bool resize_is_due(const struct consumer *consumer, int wanted, int64_t now_us)
+{
+	bool grows = wanted >= 2 * consumer->prefetch || (wanted == consumer->options->prefetch && wanted > consumer->prefetch);
+
+	return (grows || wanted * 2 <= consumer->prefetch) && now_us >= consumer->resize_at_us;
+}
+
+static void lane_begin(struct consumer *consumer)
+{
+	const char *queue = consumer->options->queue;
+	const struct qb_lane_info info = {
+		.source = { .data = queue, .len = strlen(queue) },
+		.partition = -1,
+		.next = 1,
+		.memo = { .data = "", .len = 0 },
+	};
+
+	consumer->lane = consumer->host->lane_open(consumer->host->self, &info);
+}
+
+static void retry_later(struct consumer *consumer, int64_t now_us)
+{
+	consumer->retry_at_us = now_us + consumer->retry_us;
+	consumer->retry_us = consumer->retry_us * 2 < RETRY_MAX_US ? consumer->retry_us * 2 : RETRY_MAX_US;
+}
+
+/* The channel is closed and the broker has taken its messages back: every ack that was under way counts as unsent. */
+static void channel_lost(struct consumer *consumer, int64_t now_us)
+{
+	const struct qb_host *host = consumer->host;
+
+	/* What the library put by while it waited for an answer bears tags of this channel, the next one counts anew. */
+	for (amqp_frame_t frame; amqp_frames_enqueued(consumer->connection.state);)
+		if (connection_read(&consumer->connection, &frame) < 0)
+			break;
+	assemble_clear(&consumer->assemble);
+	inbox_clear(&consumer->inbox);
+	tags_clear(&consumer->tags);
+	consumer->tag[0] = '\0';
+	retry_later(consumer, now_us);
+	if (consumer->lane)
+		host->lane_close(host->self, consumer->lane);
+	consumer->lane = 0;
+	host->condition(host->self, QB_CANCELLED, 0, true, consumer->connection.reason);
+}
+
+static enum qb_result consume_again(struct consumer *consumer, int64_t now_us)
+{
+	const struct qb_host *host = consumer->host;
+	enum qb_result result;
+	uint16_t code = 0;
+
+	if (!consumer->lane && (result = connection_open_channel(&consumer->connection)) != QB_OK)
+		return result;
+	result = consume(consumer, prefetch_wanted(consumer), &code);
+	if (code) {
+		channel_lost(consumer, now_us);
+		return QB_OK;
+	}
+	if (result != QB_OK)
+		return result;
+	if (!consumer->lane)
+		lane_begin(consumer);
+	host->condition(host->self, QB_CANCELLED, 0, false, NULL);
+	return QB_OK;
+}
+
+static enum qb_result resize(struct consumer *consumer, int prefetch, int64_t now_us)
+{
+	char old[sizeof(consumer->tag)];
+	uint16_t code = 0;
+	enum qb_result result;
+
+	memcpy(old, consumer->tag, sizeof(old));
+	consumer->resize_at_us = now_us + RESIZE_PAUSE_US;
+	result = consume(consumer, prefetch, &code);
+	if (result == QB_OK)
+		result = cancel(consumer, old, &code);
+	if (code) {
+		channel_lost(consumer, now_us);
+		return QB_OK;
+	}
+	consumer->host->log(consumer->host->self, QB_DEBUG, "prefetch changes queue=%s prefetch=%d mean_bytes=%" PRId64,
+		consumer->options->queue, prefetch, consumer->mean_bytes);
+	return result;
+}
+
+/* ---- acks --------------------------------------------------------------------------------------------------------------- */
+
+static void ack(struct consumer *consumer, uint64_t tag, bool multiple)
+{
+	struct connection *connection = &consumer->connection;
+
+	if (!consumer->is_lost && !connection_sent(connection, "acking to",
+								  amqp_basic_ack(connection->state, CONNECTION_CHANNEL, tag, multiple)))
+		consumer->is_lost = true;
+}
+
+static void reject(struct consumer *consumer, uint64_t tag)
+{
+	struct connection *connection = &consumer->connection;
+
+	if (!consumer->is_lost && !connection_sent(connection, "rejecting to",
+								  amqp_basic_reject(connection->state, CONNECTION_CHANNEL, tag, 0)))
+		consumer->is_lost = true;
+}
+
+static void acks_send(struct consumer *consumer, bool all, int64_t now_us)
+{
+	uint64_t tags[64];
+	size_t n;
+
+	if (tags_take_run(&consumer->tags, &tags[0]))
+		ack(consumer, tags[0], true);
+	if (!all && !tags_is_due(&consumer->tags, (size_t)consumer->prefetch, now_us))
+		return;
+	while ((n = tags_take_single(&consumer->tags, tags, sizeof(tags) / sizeof(*tags))))
+		for (size_t i = 0; i < n; i++)
+			ack(consumer, tags[i], false);
+}
+
+void consumer_settle(struct consumer *consumer, const struct qb_settlement *settlements, size_t n, int64_t now_us)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t tag = (uint64_t)settlements[i].receipt;
+
+		if (!consumer->lane || settlements[i].lane != consumer->lane)
+			continue;
+		if (settlements[i].verdict == QB_ACK) {
+			consumer->n_acked += tags_settle(&consumer->tags, tag, now_us);
+			consumer->retry_us = RETRY_FIRST_US;
+		} else if (tags_remove(&consumer->tags, tag)) {
+			reject(consumer, tag);
+		}
+	}
+	acks_send(consumer, false, now_us);
+}
+
+/* ---- frames ------------------------------------------------------------------------------------------------------------- */
+
+/* What is too large is given to the queue's dead-letter exchange, where it has one. */
+static void oversize(struct consumer *consumer, struct message *message)
+{
+	const struct qb_host *host = consumer->host;
+
+	host->log(host->self, QB_WARN,
+		"message is rejected, its body is above max_message_bytes queue=%s tag=%" PRIu64 " bytes=%" PRIu64
+		" limit=%" PRId64,
+		consumer->options->queue, message->tag, consumer->assemble.size, consumer->assemble.max_body);
+	reject(consumer, message->tag);
+	inbox_drop(&consumer->inbox, message);
+}
+
+static void received(struct consumer *consumer, struct message *message)
+{
+	int64_t bytes = (int64_t)message->body.len + 1;
+
+	consumer->mean_bytes = consumer->mean_bytes ? consumer->mean_bytes + (bytes - consumer->mean_bytes) / 8 : bytes;
+	tags_add(&consumer->tags, message->tag);
+	inbox_give(&consumer->inbox, message);
+}
+
+static enum qb_result content_take(struct consumer *consumer, const amqp_frame_t *frame)
+{
+	struct message *message = NULL;
+	enum assemble_result result = assemble_frame(&consumer->assemble, frame, &message);
+
+	/* Header and body are copied or skipped now; without this a large body is in memory twice. */
+	if (frame->frame_type != AMQP_FRAME_METHOD)
+		amqp_maybe_release_buffers_on_channel(consumer->connection.state, CONNECTION_CHANNEL);
+	switch (result) {
+	case ASSEMBLE_READY:
+		received(consumer, message);
+		return QB_OK;
+	case ASSEMBLE_OVERSIZE:
+		oversize(consumer, message);
+		return QB_OK;
+	case ASSEMBLE_MORE:
+		return QB_OK;
+	case ASSEMBLE_MEMORY:
+		snprintf(consumer->connection.reason, REASON_MAX, "there is no memory for a body of %" PRIu64 " bytes",
+			consumer->assemble.size);
+		return QB_LOST;
+	case ASSEMBLE_PROTOCOL:
+		break;
+	}
+	snprintf(consumer->connection.reason, REASON_MAX, "%s sends frames in an impossible order",
+		consumer->connection.peer);
+	return QB_LOST;
+}
+
+static void cancelled(struct consumer *consumer, const amqp_basic_cancel_t *notice, int64_t now_us)
+{
+	const struct qb_host *host = consumer->host;
+	size_t len = strlen(consumer->tag);
+	char reason[REASON_MAX];
+
+	if (notice->consumer_tag.len != len || memcmp(notice->consumer_tag.bytes, consumer->tag, len))
+		return;
+	consumer->tag[0] = '\0';
+	retry_later(consumer, now_us);
+	snprintf(reason, sizeof(reason), "the broker ended the consumer of queue %s; the queue may be deleted",
+		consumer->options->queue);
+	host->condition(host->self, QB_CANCELLED, 0, true, reason);
+}
+
+static enum qb_result method_take(struct consumer *consumer, const amqp_method_t *method, int64_t now_us)
+{
+	uint16_t code;
+	enum qb_result result;
+
+	switch (method->id) {
+	case AMQP_BASIC_CANCEL_METHOD:
+		cancelled(consumer, method->decoded, now_us);
+		return QB_OK;
+	case AMQP_CHANNEL_CLOSE_METHOD:
+		connection_take_close(&consumer->connection, method, &code);
+		consumer->host->log(consumer->host->self, QB_WARN, "broker closes the channel queue=%s code=%u",
+			consumer->options->queue, code);
+		channel_lost(consumer, now_us);
+		return QB_OK;
+	case AMQP_CONNECTION_CLOSE_METHOD:
+		result = connection_take_close(&consumer->connection, method, &code);
+		return result == QB_OK ? QB_LOST : result;
+	default:
+		return QB_OK; /* late answers, and words of a newer broker */
+	}
+}
+
+static enum qb_result frame_take(struct consumer *consumer, const amqp_frame_t *frame, int64_t now_us)
+{
+	bool is_method = frame->frame_type == AMQP_FRAME_METHOD;
+
+	if (is_method && frame->payload.method.id != AMQP_BASIC_DELIVER_METHOD)
+		return method_take(consumer, &frame->payload.method, now_us);
+	return content_take(consumer, frame);
+}
+
+static enum qb_result frames_read(struct consumer *consumer, int64_t now_us, bool *ret_more)
+{
+	amqp_frame_t frame;
+	int status = 0;
+
+	*ret_more = true;
+	for (int i = 0; i < FRAMES_A_TURN; i++) {
+		status = connection_read(&consumer->connection, &frame);
+		if (status <= 0)
+			break;
+
+		enum qb_result result = frame_take(consumer, &frame, now_us);
+
+		if (result != QB_OK)
+			return result;
+	}
+	if (status > 0)
+		return QB_OK;
+	*ret_more = false;
+
+	/* What cannot be decoded would come again for ever. */
+	if (status == -EBADMSG && assemble_tag(&consumer->assemble)) {
+		consumer->host->log(consumer->host->self, QB_ERROR,
+			"message is rejected, its header cannot be decoded queue=%s tag=%" PRIu64, consumer->options->queue,
+			assemble_tag(&consumer->assemble));
+		reject(consumer, assemble_tag(&consumer->assemble));
+	}
+	return status < 0 ? QB_LOST : QB_OK;
+}
+
+/* ---- the doors ---------------------------------------------------------------------------------------------------------- */
+
+enum qb_result consumer_turn(struct consumer *consumer, int64_t now_us, bool *ret_more)
+{
+	enum qb_result result = QB_OK;
+	int wanted;
+
+	*ret_more = false;
+	if (!consumer->is_lost)
+		result = frames_read(consumer, now_us, ret_more);
+	if (result == QB_OK && consumer->lane)
+		acks_send(consumer, false, now_us);
+	if (consumer->is_lost)
+		return QB_LOST;
+	if (result != QB_OK || consumer->is_draining)
+		return result;
+	if (!consumer->tag[0])
+		return now_us >= consumer->retry_at_us ? consume_again(consumer, now_us) : QB_OK;
+	wanted = prefetch_wanted(consumer);
+	if (resize_is_due(consumer, wanted, now_us)) {
+		*ret_more = true; /* frames may have come with the answers */
+		return resize(consumer, wanted, now_us);
+	}
+	return QB_OK;
+}
+
+size_t consumer_deliver(struct consumer *consumer, const struct qb_budget *budget)
+{
+	const struct qb_host *host = consumer->host;
+	size_t n = inbox_deliver(&consumer->inbox, host, consumer->lane, consumer->options->queue, budget);
+
+	if (consumer->told_bytes != (int64_t)consumer->inbox.n_bytes) {
+		consumer->told_bytes = (int64_t)consumer->inbox.n_bytes;
+		host->measure(host->self, QB_QUEUE_BYTES, 0, consumer->told_bytes);
+	}
+	return n;
+}
+
+int64_t consumer_due_us(const struct consumer *consumer)
+{
+	int64_t due_us = tags_due_us(&consumer->tags);
+
+	if (!consumer->tag[0] && !consumer->is_draining && consumer->retry_at_us < due_us)
+		due_us = consumer->retry_at_us;
+	return due_us;
+}
+
+void consumer_drain(struct consumer *consumer)
+{
+	consumer->is_draining = true;
+	if (!consumer->tag[0] || consumer->is_lost)
+		return;
+	if (cancel(consumer, consumer->tag, NULL) != QB_OK)
+		consumer->is_lost = true;
+	consumer->tag[0] = '\0';
+}
+
+static enum qb_result declare(struct consumer *consumer)
+{
+	const struct options *options = consumer->options;
+	amqp_table_entry_t *entries = calloc(options->declare_arguments->n_items + 1, sizeof(*entries));
+
+	if (!entries)
+		abort();
+	amqp_queue_declare(consumer->connection.state, CONNECTION_CHANNEL, amqp_cstring_bytes(options->queue), 0,
+		options->durable, options->exclusive, options->auto_delete, options_table(options->declare_arguments, entries));
+	free(entries);
+	return connection_judge(&consumer->connection, "declaring the queue at", NULL);
+}
+
+enum qb_result consumer_open(
+	struct consumer *consumer, const struct qb_host *host, const struct options *options, int64_t now_us)
+{
+	enum qb_result result;
+
+	*consumer = (struct consumer){ .host = host, .options = options, .retry_us = RETRY_FIRST_US };
+	consumer->is_resizable = !options_find(options->declare_arguments, "x-single-active-consumer");
+	inbox_init(&consumer->inbox);
+	assemble_init(&consumer->assemble, &consumer->inbox, options->max_message_bytes);
+	tags_init(&consumer->tags);
+	result = connection_open(&consumer->connection, options, "consumer", options->heartbeat_s);
+	if (result == QB_OK && options->has_declare)
+		result = declare(consumer);
+	if (result == QB_OK)
+		result = consume(consumer, prefetch_wanted(consumer), NULL);
+	if (result != QB_OK) {
+		consumer_close(consumer, 0);
+		return result;
+	}
+	consumer->resize_at_us = now_us;
+	lane_begin(consumer);
+	return QB_OK;
+}
+
+void consumer_close(struct consumer *consumer, int64_t timeout_us)
+{
+	bool is_well = consumer->connection.state && !consumer->is_lost;
+
+	if (is_well && timeout_us > 0 && connection_is_writable(&consumer->connection))
+		acks_send(consumer, true, 0);
+	connection_close(&consumer->connection, is_well && !consumer->is_lost ? timeout_us : 0);
+	assemble_clear(&consumer->assemble);
+	inbox_done(&consumer->inbox);
+	tags_done(&consumer->tags);
+}
