@@ -51,11 +51,12 @@ static const struct conf_node *find_names(struct conf_draft *draft, const char *
 	return node;
 }
 
-/* ---- brokers ----------------------------------------------------------------------------------------------------------- */
+/* ---- brokers
+ * ----------------------------------------------------------------------------------------------------------- */
 
 /* The plugin must be known before the section can be read, for its options are the section's keys. */
-static const struct qb_plugin *find_plugin(struct conf_draft *draft, const struct conf_node *node, conf_lookup *lookup,
-	void *ctx)
+static const struct qb_plugin *find_plugin(
+	struct conf_draft *draft, const struct conf_node *node, conf_lookup *lookup, void *ctx)
 {
 	const struct conf_node *type = conf_yaml_find(node, "type");
 	const char *reason = "there is no such plugin";
@@ -67,7 +68,8 @@ static const struct qb_plugin *find_plugin(struct conf_draft *draft, const struc
 	return plugin;
 }
 
-static void read_broker(struct conf_draft *draft, size_t index, const struct conf_node *node, conf_lookup *lookup, void *ctx)
+static void read_broker(
+	struct conf_draft *draft, size_t index, const struct conf_node *node, conf_lookup *lookup, void *ctx)
 {
 	struct conf_arena *arena = draft->conf->arena;
 	struct conf_broker *broker = &draft->conf->brokers[index];
@@ -80,8 +82,8 @@ static void read_broker(struct conf_draft *draft, size_t index, const struct con
 		.is_open = !broker->plugin,
 		.at = node->name_at,
 	};
-	section->options = conf_arena_take_array(arena, broker->plugin ? broker->plugin->n_options + 1 : 1,
-		sizeof *section->options);
+	section->options =
+		conf_arena_take_array(arena, broker->plugin ? broker->plugin->n_options + 1 : 1, sizeof *section->options);
 	broker->values = section->options;
 	conf_section_read(&draft->report, section, node);
 }
@@ -97,7 +99,8 @@ static void read_brokers(struct conf_draft *draft, conf_lookup *lookup, void *ct
 		read_broker(draft, i, node, lookup, ctx);
 }
 
-/* ---- pipelines --------------------------------------------------------------------------------------------------------- */
+/* ---- pipelines
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* The index of the broker that this source names; n_brokers after a complaint. */
 static size_t find_broker(struct conf_draft *draft, const struct conf_node *source)
@@ -185,8 +188,8 @@ static void judge_pipeline(struct conf_draft *draft, size_t index)
 	for (size_t i = 0; i < n_sections; i++)
 		if (sections[i]->has_errors)
 			return;
-	conf_plugin_check(&draft->report, pipeline->broker->plugin, &pipeline->source, sections, n_sections,
-		draft->pipelines[index].at);
+	conf_plugin_check(
+		&draft->report, pipeline->broker->plugin, &pipeline->source, sections, n_sections, draft->pipelines[index].at);
 }
 
 static void read_pipelines(struct conf_draft *draft)
@@ -208,7 +211,8 @@ static void read_pipelines(struct conf_draft *draft)
 	}
 }
 
-/* ---- pools and the whole ----------------------------------------------------------------------------------------------- */
+/* ---- pools and the whole
+ * ----------------------------------------------------------------------------------------------- */
 
 static void read_pools(struct conf_draft *draft)
 {
@@ -219,8 +223,8 @@ static void read_pools(struct conf_draft *draft)
 	const struct conf_node *node = names ? names->children : NULL;
 	for (size_t i = 0; node; i++, node = node->next) {
 		struct conf_pool *pool = &conf->pools[i];
-		draft->pools[i] = (struct conf_section){
-			.table = *conf_schema_table(CONF_POOL), .target = pool, .at = node->name_at};
+		draft->pools[i] =
+			(struct conf_section){.table = *conf_schema_table(CONF_POOL), .target = pool, .at = node->name_at};
 		conf_section_read(&draft->report, &draft->pools[i], node);
 		pool->name = node->name;
 		if (!pool->num_workers)
@@ -244,8 +248,7 @@ static void draft_read(struct conf_draft *draft, const char *text, size_t len, c
 	struct conf_node *root = conf_yaml_read(&draft->report, text, len);
 	if (!root)
 		return;
-	draft->root = (struct conf_section){
-		.table = *conf_schema_table(CONF_ROOT), .target = draft->conf, .at = {1, 1}};
+	draft->root = (struct conf_section){.table = *conf_schema_table(CONF_ROOT), .target = draft->conf, .at = {1, 1}};
 	conf_section_read(&draft->report, &draft->root, root);
 	read_brokers(draft, lookup, ctx);
 	read_pipelines(draft);

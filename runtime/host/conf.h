@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The configuration: one YAML file read into typed structs, with every complaint about it, each at its line and column.
  *
- * One struct conf owns all that it holds (strings, arrays, option values, complaints) in one arena; nothing of it changes
- * after conf_load. A plugin that a conf names must stay loaded until conf_free. Main thread. Durations are microseconds,
- * sizes are bytes. Optional strings are NULL when they are not given. */
+ * One struct conf owns all that it holds (strings, arrays, option values, complaints) in one arena; nothing of it
+ * changes after conf_load. A plugin that a conf names must stay loaded until conf_free. Main thread. Durations are
+ * microseconds, sizes are bytes. Optional strings are NULL when they are not given. */
 #ifndef QBUS_HOST_CONF_H
 #define QBUS_HOST_CONF_H
 
@@ -21,8 +21,8 @@ enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_TEXT, CONF_LOG_JSON };
 
 struct conf_socket {
 	const char *path;
-	int64_t mode;                    /* permission bits */
-	const char *owner, *group;       /* names that exist */
+	int64_t mode;					  /* permission bits */
+	const char *owner, *group;		  /* names that exist */
 	const struct qb_pair *allow_uids; /* each in .number; none: whom the mode lets in */
 	size_t n_allow_uids;
 };
@@ -41,7 +41,7 @@ struct conf_broker {
 	const char *name;
 	const char *type;
 	const struct qb_plugin *plugin; /* never NULL in a conf without errors */
-	const struct qb_value *values;  /* parallel to the plugin's options; set are those of the broker */
+	const struct qb_value *values;	/* parallel to the plugin's options; set are those of the broker */
 };
 
 struct conf_pipeline {
@@ -55,16 +55,16 @@ struct conf_pool {
 	const char *name;
 	const struct qb_pair *command; /* argv, each in .text; at least one */
 	size_t n_command;
-	int64_t num_workers;           /* at least 1; default: the processors that may be used */
-	int64_t max_jobs;              /* 0: no limit */
-	int64_t recycle_after_breaks;  /* 0: never for that reason */
-	int64_t leak_check;            /* look every N messages; 0: off */
-	int64_t ttl_us, idle_ttl_us;   /* 0: no limit */
+	int64_t num_workers;			  /* at least 1; default: the processors that may be used */
+	int64_t max_jobs;				  /* 0: no limit */
+	int64_t recycle_after_breaks;	  /* 0: never for that reason */
+	int64_t leak_check;				  /* look every N messages; 0: off */
+	int64_t ttl_us, idle_ttl_us;	  /* 0: no limit */
 	int64_t soft_memory, hard_memory; /* bytes of RSS; 0: no limit */
 	int64_t allocate_timeout_us, destroy_timeout_us;
 	const struct qb_pair *environment; /* name and text */
 	size_t n_environment;
-	const char *user;      /* a user that exists */
+	const char *user;	   /* a user that exists */
 	const char *directory; /* a directory that exists */
 };
 
@@ -94,12 +94,12 @@ struct conf {
 	struct conf_arena *arena;
 };
 
-/* Finds the plugin that is called type. NULL: there is none; *ret_reason is then one sentence without a full stop, valid
- * until the next call. */
+/* Finds the plugin that is called type. NULL: there is none; *ret_reason is then one sentence without a full stop,
+ * valid until the next call. */
 typedef const struct qb_plugin *conf_lookup(void *ctx, const char *type, const char **ret_reason);
 
-/* Reads and checks a file. Never NULL: what went wrong stands in the complaints, and n_errors says whether it may be used.
- * Files named in it (secrets) are read now. Nothing is connected to. */
+/* Reads and checks a file. Never NULL: what went wrong stands in the complaints, and n_errors says whether it may be
+ * used. Files named in it (secrets) are read now. Nothing is connected to. */
 struct conf *conf_load(const char *file, conf_lookup *lookup, void *ctx);
 /* The same for a text that is at hand; name stands for the file in complaints. */
 struct conf *conf_parse(const char *name, const char *text, size_t len, conf_lookup *lookup, void *ctx);
@@ -109,8 +109,8 @@ void conf_free(struct conf *conf);
 void conf_complain(const struct conf *conf, FILE *out);
 /* Prints the effective configuration as YAML that conf_load takes; secrets are masked. */
 void conf_print(const struct conf *conf, FILE *out);
-/* Prints every key, one a line: path, kind, default, sentence, with tabs between. NAME stands for what the operator names.
- * The keys of each given plugin follow under brokers.NAME, pipelines.NAME.source and pipelines.NAME.fetch. */
+/* Prints every key, one a line: path, kind, default, sentence, with tabs between. NAME stands for what the operator
+ * names. The keys of each given plugin follow under brokers.NAME, pipelines.NAME.source and pipelines.NAME.fetch. */
 void conf_reference(const struct qb_plugin *const *plugins, size_t n_plugins, FILE *out);
 
 #endif

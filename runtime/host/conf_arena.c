@@ -61,14 +61,14 @@ char *conf_arena_copy(struct conf_arena *arena, const char *text, size_t len)
 
 char *conf_arena_print(struct conf_arena *arena, const char *format, ...)
 {
-	va_list list, again;
+	va_list list;
+	char *printed = NULL;
 	va_start(list, format);
-	va_copy(again, list);
-	int len = vsnprintf(NULL, 0, format, list);
+	int len = vasprintf(&printed, format, list);
 	va_end(list);
-	assert(len >= 0);
-	char *text = conf_arena_take(arena, (size_t)len + 1);
-	vsnprintf(text, (size_t)len + 1, format, again);
-	va_end(again);
+	if (len < 0)
+		abort();
+	char *text = conf_arena_copy(arena, printed, (size_t)len);
+	free(printed);
 	return text;
 }

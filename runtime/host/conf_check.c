@@ -13,7 +13,8 @@ static void check_socket_path(struct conf_draft *draft, const char *key, const c
 	const struct sockaddr_un *address = NULL;
 	if (path && strlen(path) >= sizeof address->sun_path)
 		conf_report_error(&draft->report, conf_section_at(&draft->root, key),
-			"the path of a socket may have at most %zu bytes, this one has %zu", sizeof address->sun_path - 1, strlen(path));
+			"the path of a socket may have at most %zu bytes, this one has %zu", sizeof address->sun_path - 1,
+			strlen(path));
 	else if (path && !*path)
 		conf_report_error(&draft->report, conf_section_at(&draft->root, key), "the path of a socket cannot be empty");
 }
@@ -31,13 +32,14 @@ static void check_root(struct conf_draft *draft)
 			"this mode lets every user of the machine in; \"socket.allow_uids\" would say who may");
 }
 
-/* ---- a pipeline: conf, and the section that says where its keys stand ---------------------------------------------- */
+/* ---- a pipeline: conf, and the section that says where its keys stand ----------------------------------------------
+ */
 
-typedef void pipeline_rule(struct conf_draft *draft, const struct conf_pipeline *pipeline,
-	const struct conf_section *section);
+typedef void pipeline_rule(
+	struct conf_draft *draft, const struct conf_pipeline *pipeline, const struct conf_section *section);
 
-static void check_message_size(struct conf_draft *draft, const struct conf_pipeline *pipeline,
-	const struct conf_section *section)
+static void check_message_size(
+	struct conf_draft *draft, const struct conf_pipeline *pipeline, const struct conf_section *section)
 {
 	char small[UNITS_TEXT_MAX], large[UNITS_TEXT_MAX];
 	int64_t memory = draft->conf->memory_max_bytes, message = pipeline->conf.max_message_bytes;
@@ -56,8 +58,8 @@ static void check_message_size(struct conf_draft *draft, const struct conf_pipel
 			units_print_size(outstanding, large), units_print_size(memory, small));
 }
 
-static void check_times(struct conf_draft *draft, const struct conf_pipeline *pipeline,
-	const struct conf_section *section)
+static void check_times(
+	struct conf_draft *draft, const struct conf_pipeline *pipeline, const struct conf_section *section)
 {
 	char handler[UNITS_TEXT_MAX], drain[UNITS_TEXT_MAX];
 	if (pipeline->conf.handler_timeout_us > draft->conf->drain_timeout_us)
@@ -70,8 +72,8 @@ static void check_times(struct conf_draft *draft, const struct conf_pipeline *pi
 			"\"backoff.initial\" is above \"backoff.max\"");
 }
 
-static void check_breaker(struct conf_draft *draft, const struct conf_pipeline *pipeline,
-	const struct conf_section *section)
+static void check_breaker(
+	struct conf_draft *draft, const struct conf_pipeline *pipeline, const struct conf_section *section)
 {
 	static const char *const others[] = {"breaker.window", "breaker.min_samples", "breaker.open_for"};
 	(void)pipeline;
@@ -83,8 +85,8 @@ static void check_breaker(struct conf_draft *draft, const struct conf_pipeline *
 		}
 }
 
-static void check_dead_letter(struct conf_draft *draft, const struct conf_pipeline *pipeline,
-	const struct conf_section *section)
+static void check_dead_letter(
+	struct conf_draft *draft, const struct conf_pipeline *pipeline, const struct conf_section *section)
 {
 	struct conf_report *report = &draft->report;
 	bool has_topic = pipeline->dead_letter_topic, has_exchange = pipeline->dead_letter_exchange;
@@ -104,8 +106,8 @@ static void check_dead_letter(struct conf_draft *draft, const struct conf_pipeli
 }
 
 /* What the kind of broker makes of it: those with one position a lane have topics, the others exchanges and reject. */
-static void check_dead_letter_broker(struct conf_draft *draft, const struct conf_pipeline *pipeline,
-	const struct conf_section *section)
+static void check_dead_letter_broker(
+	struct conf_draft *draft, const struct conf_pipeline *pipeline, const struct conf_section *section)
 {
 	const struct qb_plugin *plugin = pipeline->broker ? pipeline->broker->plugin : NULL;
 	if (!plugin)
@@ -122,12 +124,13 @@ static void check_dead_letter_broker(struct conf_draft *draft, const struct conf
 		conf_report_error(&draft->report, conf_section_at(section, wrong), "\"%s\" is not for a %s broker (write %s)",
 			wrong, plugin->name, has_topics ? "topic" : "exchange and routing_key, or reject: true");
 	else if (pipeline->conf.dead_letter.target && !plugin->publish)
-		conf_report_error(&draft->report, conf_section_at(section, has_topics ? "dead_letter.topic" : "dead_letter.exchange"),
+		conf_report_error(&draft->report,
+			conf_section_at(section, has_topics ? "dead_letter.topic" : "dead_letter.exchange"),
 			"the plugin %s cannot publish, so it cannot write dead letters", plugin->name);
 }
 
-static void check_pool_name(struct conf_draft *draft, const struct conf_pipeline *pipeline,
-	const struct conf_section *section)
+static void check_pool_name(
+	struct conf_draft *draft, const struct conf_pipeline *pipeline, const struct conf_section *section)
 {
 	const struct conf *conf = draft->conf;
 	const char *name = pipeline->conf.pool;
@@ -142,7 +145,8 @@ static void check_pool_name(struct conf_draft *draft, const struct conf_pipeline
 			conf_guess_hint(&guess, draft->report.arena));
 }
 
-/* ---- names that nobody uses ------------------------------------------------------------------------------------------ */
+/* ---- names that nobody uses
+ * ------------------------------------------------------------------------------------------ */
 
 static void check_unused(struct conf_draft *draft)
 {
@@ -152,14 +156,16 @@ static void check_unused(struct conf_draft *draft)
 		for (size_t k = 0; k < conf->n_pipelines; k++)
 			n += conf->pipelines[k].broker == &conf->brokers[i];
 		if (!n)
-			conf_report_warn(&draft->report, draft->brokers[i].at, "no pipeline uses the broker \"%s\"", conf->brokers[i].name);
+			conf_report_warn(
+				&draft->report, draft->brokers[i].at, "no pipeline uses the broker \"%s\"", conf->brokers[i].name);
 	}
 	for (size_t i = 0; i < conf->n_pools; i++) {
 		size_t n = 0;
 		for (size_t k = 0; k < conf->n_pipelines; k++)
 			n += conf->pipelines[k].conf.pool && strcmp(conf->pipelines[k].conf.pool, conf->pools[i].name) == 0;
 		if (!n)
-			conf_report_warn(&draft->report, draft->pools[i].at, "no pipeline uses the pool \"%s\"", conf->pools[i].name);
+			conf_report_warn(
+				&draft->report, draft->pools[i].at, "no pipeline uses the pool \"%s\"", conf->pools[i].name);
 	}
 }
 
@@ -174,8 +180,8 @@ static void check_pool(struct conf_draft *draft, const struct conf_pool *pool, c
 			"\"max_worker_memory.soft\" is above \"max_worker_memory.hard\"");
 	for (size_t i = 0; i < pool->n_environment; i++)
 		if (!*pool->environment[i].name || strchr(pool->environment[i].name, '='))
-			conf_report_error(report, conf_section_at(section, "environment"), "\"%.60s\" cannot be the name of a variable",
-				pool->environment[i].name);
+			conf_report_error(report, conf_section_at(section, "environment"),
+				"\"%.60s\" cannot be the name of a variable", pool->environment[i].name);
 }
 
 void conf_check(struct conf_draft *draft)

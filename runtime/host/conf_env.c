@@ -30,8 +30,8 @@ static const char *expand_one(struct conf_report *report, struct conf_at at, con
 	const char *end = strchr(text, '}');
 	const char *fallback = strncmp(text + len, ":-", 2) == 0 ? text + len + 2 : NULL;
 	if (!len || !end || (!fallback && text[len] != '}')) {
-		conf_report_error(report, at, "bad variable \"${%.40s\" (write ${NAME} or ${NAME:-default}, and $${ for a plain ${)",
-			text);
+		conf_report_error(
+			report, at, "bad variable \"${%.40s\" (write ${NAME} or ${NAME:-default}, and $${ for a plain ${)", text);
 		return NULL;
 	}
 	char *name = conf_arena_copy(report->arena, text, len);

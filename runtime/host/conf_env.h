@@ -5,8 +5,8 @@
 
 #include "host/conf_report.h"
 
-/* The text with its variables filled in, in the report's arena; NULL after a complaint. As in a shell, the default counts
- * when the variable is unset or empty. What was filled in is not looked at again. */
+/* The text with its variables filled in, in the report's arena; NULL after a complaint. As in a shell, the default
+ * counts when the variable is unset or empty. What was filled in is not looked at again. */
 const char *conf_env_expand(struct conf_report *report, struct conf_at at, const char *text);
 
 #endif

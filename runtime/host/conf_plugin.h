@@ -8,8 +8,8 @@
 /* The runtime's keys of that part, then the plugin's options of it (none when plugin is NULL). Lives in the arena. */
 struct conf_table conf_plugin_table(struct conf_arena *arena, enum conf_part part, const struct qb_plugin *plugin);
 
-/* Asks the plugin's check and puts each complaint where the option stands; else at the place given. sections may be where
- * an option was read. */
+/* Asks the plugin's check and puts each complaint where the option stands; else at the place given. sections may be
+ * where an option was read. */
 void conf_plugin_check(struct conf_report *report, const struct qb_plugin *plugin, const struct qb_source_conf *source,
 	const struct conf_section *const *sections, size_t n_sections, struct conf_at at);
 

@@ -134,7 +134,10 @@ static void reference_table(FILE *out, enum conf_part part, const struct conf_ta
 		if (key->kind == CONF_PART)
 			continue;
 		fprintf(out, "%s%s%s\t%s\t%s\t%s\n", place, *place ? "." : "", key->path, conf_schema_kind_name(key->kind),
-			key->is_required ? "required" : key->fallback ? key->fallback : "", key->help);
+			key->is_required ? "required"
+			: key->fallback	 ? key->fallback
+							 : "",
+			key->help);
 		if (key->kind == CONF_SECRET)
 			fprintf(out, "%s%s%s_file\t%s\t\tThe file that holds it.\n", place, *place ? "." : "", key->path,
 				conf_schema_kind_name(CONF_FILE));

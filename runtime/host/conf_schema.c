@@ -13,16 +13,29 @@
 #define MANY INT64_C(1000000000)
 
 static const struct conf_word levels[] = {
-	{"error", LOG_ERROR}, {"warn", LOG_WARN}, {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {NULL},
+	{"error", LOG_ERROR},
+	{"warn", LOG_WARN},
+	{"info", LOG_INFO},
+	{"debug", LOG_DEBUG},
+	{NULL},
 };
 static const struct conf_word formats[] = {
-	{"auto", CONF_LOG_AUTO}, {"text", CONF_LOG_TEXT}, {"json", CONF_LOG_JSON}, {NULL},
+	{"auto", CONF_LOG_AUTO},
+	{"text", CONF_LOG_TEXT},
+	{"json", CONF_LOG_JSON},
+	{NULL},
 };
 static const struct conf_word orderings[] = {
-	{"none", ORDERING_NONE}, {"partition", ORDERING_PARTITION}, {"key", ORDERING_KEY}, {NULL},
+	{"none", ORDERING_NONE},
+	{"partition", ORDERING_PARTITION},
+	{"key", ORDERING_KEY},
+	{NULL},
 };
 static const struct conf_word oversizes[] = {
-	{"dead_letter", OVERSIZE_DEAD_LETTER}, {"reject", OVERSIZE_REJECT}, {"stream", OVERSIZE_STREAM, .is_idle = true}, {NULL},
+	{"dead_letter", OVERSIZE_DEAD_LETTER},
+	{"reject", OVERSIZE_REJECT},
+	{"stream", OVERSIZE_STREAM, .is_idle = true},
+	{NULL},
 };
 
 /* One row a key: path, kind, field, then what applies of the rest. */
@@ -31,7 +44,8 @@ static const struct conf_word oversizes[] = {
 #define POOL(path, kind, field) path, kind, offsetof(struct conf_pool, field)
 
 static const struct conf_key root_keys[] = {
-	{ROOT("socket.path", CONF_STRING, socket.path), "/run/qbus/qbus.sock", .help = "The Unix socket that workers connect to."},
+	{ROOT("socket.path", CONF_STRING, socket.path), "/run/qbus/qbus.sock",
+		.help = "The Unix socket that workers connect to."},
 	{ROOT("socket.mode", CONF_MODE, socket.mode), "0660", .help = "Permission bits of the socket, in octal."},
 	{ROOT("socket.owner", CONF_USER, socket.owner), .help = "User that the socket is given to; needs root."},
 	{ROOT("socket.group", CONF_GROUP, socket.group), .help = "Group that the socket is given to."},
@@ -41,14 +55,17 @@ static const struct conf_key root_keys[] = {
 		.help = "HOST:PORT of the metrics, health checks and dashboard."},
 	{ROOT("admin.socket", CONF_STRING, admin.socket), "/run/qbus/admin.sock", .off_word = "off", .is_idle = true,
 		.help = "The Unix socket of the command line's queries and orders."},
-	{ROOT("log.level", CONF_WORD, log.level), "info", .words = levels, .help = "The least important lines that are written."},
-	{ROOT("log.format", CONF_WORD, log.format), "auto", .words = formats, .help = "auto is text on a terminal, JSON otherwise."},
+	{ROOT("log.level", CONF_WORD, log.level), "info", .words = levels,
+		.help = "The least important lines that are written."},
+	{ROOT("log.format", CONF_WORD, log.format), "auto", .words = formats,
+		.help = "auto is text on a terminal, JSON otherwise."},
 	{ROOT("memory.max_bytes", CONF_SIZE, memory_max_bytes), "256MiB", MIB, 1024 * GIB, .is_idle = true,
 		.help = "Ceiling of what the whole process holds of messages."},
 	{ROOT("shutdown.drain_timeout", CONF_DURATION, drain_timeout_us), "30s", 0, DAY,
 		.help = "How long running handlers may finish at a stop."},
 	{"brokers", CONF_PART, .is_required = true, .help = "What is connected to, by names of your choice."},
-	{"pipelines", CONF_PART, .is_required = true, .help = "What is consumed and by which rules, by names of your choice."},
+	{"pipelines", CONF_PART, .is_required = true,
+		.help = "What is consumed and by which rules, by names of your choice."},
 	{"pools", CONF_PART, .help = "Worker processes that the proxy starts, by names of your choice."},
 };
 
@@ -83,8 +100,8 @@ static const struct conf_key pipeline_keys[] = {
 		.help = "A body above this goes to the worker in chunks."},
 	{PIPELINE("handler_timeout", CONF_DURATION, conf.handler_timeout_us), "30s", 1000, 7 * DAY,
 		.help = "How long a handler may take for one message before it is told to stop."},
-	{PIPELINE("handler_break", CONF_DURATION, conf.handler_break_us), "100ms", 0, HOUR, .off_word = "off", .is_idle = true,
-		.help = "How much later the call that it hangs in is broken."},
+	{PIPELINE("handler_break", CONF_DURATION, conf.handler_break_us), "100ms", 0, HOUR, .off_word = "off",
+		.is_idle = true, .help = "How much later the call that it hangs in is broken."},
 	{PIPELINE("handler_grace", CONF_DURATION, conf.handler_grace_us), "5s", 0, HOUR,
 		.help = "How much later its worker is ended."},
 	{PIPELINE("max_extension", CONF_DURATION, conf.max_extension_us), "10m", 0, 7 * DAY,
@@ -95,7 +112,8 @@ static const struct conf_key pipeline_keys[] = {
 		.help = "Wait before the second attempt."},
 	{PIPELINE("backoff.multiplier", CONF_RATIO, conf.backoff.multiplier), "2", 1, 100, .help = "Growth of the wait."},
 	{PIPELINE("backoff.max", CONF_DURATION, conf.backoff.max_us), "1m", 0, 7 * DAY, .help = "Longest wait."},
-	{PIPELINE("backoff.jitter", CONF_RATIO, conf.backoff.jitter), "0.2", 0, 1, .help = "Share of the wait that is random."},
+	{PIPELINE("backoff.jitter", CONF_RATIO, conf.backoff.jitter), "0.2", 0, 1,
+		.help = "Share of the wait that is random."},
 	{PIPELINE("max_age", CONF_DURATION, conf.max_age_us), .max = 3650 * DAY, .is_idle = true,
 		.help = "A message older than this is not tried again; 0s: no limit."},
 	{PIPELINE("dead_letter.topic", CONF_STRING, dead_letter_topic), .is_idle = true,
@@ -116,7 +134,8 @@ static const struct conf_key pipeline_keys[] = {
 		.help = "How long delivery stops before single messages probe."},
 	{PIPELINE("credit", CONF_INT, conf.credit), "auto", 1, 65535, .off_word = "auto",
 		.help = "Messages that a worker may hold; auto goes by the measured handling time."},
-	{PIPELINE("pool", CONF_STRING, conf.pool), .help = "The name of an entry of pools; none: workers come from outside."},
+	{PIPELINE("pool", CONF_STRING, conf.pool),
+		.help = "The name of an entry of pools; none: workers come from outside."},
 };
 
 static const struct conf_key pool_keys[] = {
@@ -143,7 +162,8 @@ static const struct conf_key pool_keys[] = {
 		.help = "How long a worker may take to end before it is killed."},
 	{POOL("environment", CONF_MAP, environment), .help = "Variables that the workers get on top."},
 	{POOL("user", CONF_USER, user), .help = "User that the workers run as; needs root."},
-	{POOL("directory", CONF_DIRECTORY, directory), .help = "Directory that the workers start in; none: the proxy's own."},
+	{POOL("directory", CONF_DIRECTORY, directory),
+		.help = "Directory that the workers start in; none: the proxy's own."},
 };
 
 const struct conf_table *conf_schema_table(enum conf_part part)

@@ -44,8 +44,8 @@ static void value_keep(struct conf_section *section, const struct conf_key *key,
 		conf_value_store(key, value, section->target);
 }
 
-static void key_fall_back(struct conf_report *report, struct conf_section *section, const struct conf_key *key,
-	struct conf_at at)
+static void key_fall_back(
+	struct conf_report *report, struct conf_section *section, const struct conf_key *key, struct conf_at at)
 {
 	struct conf_value value;
 	if (key->fallback && conf_value_read(report, key, conf_yaml_fallback(report, key->fallback, at), &value))
@@ -86,8 +86,8 @@ static const char *name_below(struct conf_arena *arena, const char *path, const 
 	return conf_arena_copy(arena, path + len, strcspn(path + len, "."));
 }
 
-static void complain_unknown(struct conf_report *report, const struct conf_section *section, const char *prefix,
-	const struct conf_node *node)
+static void complain_unknown(
+	struct conf_report *report, const struct conf_section *section, const char *prefix, const struct conf_node *node)
 {
 	struct conf_guess guess = {.word = node->name};
 	if (report->n_complaints == CONF_REPORT_MAX) { /* it is only counted; guessing costs */
@@ -105,12 +105,12 @@ static void complain_unknown(struct conf_report *report, const struct conf_secti
 		if (alias)
 			conf_guess_offer(&guess, alias);
 	}
-	conf_report_error(report, node->name_at, "unknown key \"%.60s\"%s", node->name,
-		conf_guess_hint(&guess, report->arena));
+	conf_report_error(
+		report, node->name_at, "unknown key \"%.60s\"%s", node->name, conf_guess_hint(&guess, report->arena));
 }
 
-static void map_read(struct conf_report *report, struct conf_section *section, const char *prefix,
-	const struct conf_node *map)
+static void map_read(
+	struct conf_report *report, struct conf_section *section, const char *prefix, const struct conf_node *map)
 {
 	for (const struct conf_node *child = map->children; child; child = child->next) {
 		const char *path = conf_arena_print(report->arena, "%s%s", prefix, child->name);
@@ -121,8 +121,8 @@ static void map_read(struct conf_report *report, struct conf_section *section, c
 		else if (is_map && child->kind == NODE_MAP)
 			map_read(report, section, conf_arena_print(report->arena, "%s.", path), child);
 		else if (is_map && child->kind != NODE_BROKEN)
-			conf_report_error(report, child->at, "\"%s\" must be a mapping, but this is %s", path,
-				conf_yaml_kind_name(child->kind));
+			conf_report_error(
+				report, child->at, "\"%s\" must be a mapping, but this is %s", path, conf_yaml_kind_name(child->kind));
 		else if (!is_map && !section->is_open)
 			complain_unknown(report, section, prefix, child);
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One mapping of the file, read by one table: every key checked, every field filled, what is not given with its default. */
+/* One mapping of the file, read by one table: every key checked, every field filled, what is not given with its
+ * default. */
 #ifndef QBUS_HOST_CONF_SECTION_H
 #define QBUS_HOST_CONF_SECTION_H
 
@@ -8,17 +9,17 @@
 
 struct conf_section {
 	struct conf_table table;
-	void *target;             /* the struct that the runtime's own keys fill; may be NULL when there are none */
+	void *target;			  /* the struct that the runtime's own keys fill; may be NULL when there are none */
 	struct qb_value *options; /* what the keys that are a plugin's options fill, by their index */
-	bool is_open;             /* keys without a row pass: their plugin is not known */
-	struct conf_at at;        /* where a missing key is complained about */
+	bool is_open;			  /* keys without a row pass: their plugin is not known */
+	struct conf_at at;		  /* where a missing key is complained about */
 	/* Set by reading: */
 	const struct conf_node **nodes; /* what stands in the file for each key of the table, or NULL */
 	bool has_errors;
 };
 
-/* node NULL: the section is not in the file. A value that is wrong is complained about and replaced by its default, so that
- * later checks find something sane. */
+/* node NULL: the section is not in the file. A value that is wrong is complained about and replaced by its default, so
+ * that later checks find something sane. */
 void conf_section_read(struct conf_report *report, struct conf_section *section, const struct conf_node *node);
 /* What the file says for this path; NULL: nothing. */
 const struct conf_node *conf_section_find(const struct conf_section *section, const char *path);

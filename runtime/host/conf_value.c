@@ -37,16 +37,16 @@ static const char *print_integer(int64_t number, char *text)
 	return text;
 }
 
-static bool read_text(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+static bool read_text(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	(void)report, (void)key;
 	ret_value->plain.text = node->text;
 	return true;
 }
 
-static bool read_integer(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+static bool read_integer(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	int64_t number = 0;
 	int status = units_read_integer(node->text, &number);
@@ -60,8 +60,8 @@ static bool read_integer(struct conf_report *report, const struct conf_key *key,
 	return true;
 }
 
-static bool read_bool(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+static bool read_bool(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	(void)key;
 	bool is_true = strcmp(node->text, "true") == 0;
@@ -73,8 +73,8 @@ static bool read_bool(struct conf_report *report, const struct conf_key *key, co
 	return true;
 }
 
-static bool read_duration(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+static bool read_duration(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	int64_t number = 0;
 	int status = units_read_duration(node->text, &number);
@@ -91,8 +91,8 @@ static bool read_duration(struct conf_report *report, const struct conf_key *key
 	return true;
 }
 
-static bool read_size(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+static bool read_size(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	int64_t number = 0;
 	char guess[UNITS_TEXT_MAX];
@@ -109,8 +109,8 @@ static bool read_size(struct conf_report *report, const struct conf_key *key, co
 	return true;
 }
 
-static bool read_file(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+static bool read_file(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	(void)key;
 	if (!node->is_fallback && access(node->text, R_OK) < 0) {
@@ -121,8 +121,8 @@ static bool read_file(struct conf_report *report, const struct conf_key *key, co
 	return true;
 }
 
-static bool read_word(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+static bool read_word(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	struct conf_guess guess = {.word = node->text};
 	const char *all = "";
@@ -130,8 +130,8 @@ static bool read_word(struct conf_report *report, const struct conf_key *key, co
 		conf_guess_offer(&guess, word->name);
 		if (strcmp(word->name, node->text) == 0) {
 			if (word->is_idle)
-				conf_report_warn(report, node->at, "\"%s: %s\" is accepted but not acted on in this version", key->path,
-					word->name);
+				conf_report_warn(
+					report, node->at, "\"%s: %s\" is accepted but not acted on in this version", key->path, word->name);
 			ret_value->plain.number = word->value;
 			return true;
 		}
@@ -143,8 +143,8 @@ static bool read_word(struct conf_report *report, const struct conf_key *key, co
 	return false;
 }
 
-static bool read_ratio(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+static bool read_ratio(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	char *end = NULL;
 	double ratio = strtod(node->text, &end);
@@ -153,15 +153,16 @@ static bool read_ratio(struct conf_report *report, const struct conf_key *key, c
 		return false;
 	}
 	if (!(ratio >= (double)key->min && ratio <= (double)key->max)) {
-		conf_report_error(report, node->at, "\"%s\" must be between %" PRId64 " and %" PRId64, key->path, key->min, key->max);
+		conf_report_error(
+			report, node->at, "\"%s\" must be between %" PRId64 " and %" PRId64, key->path, key->min, key->max);
 		return false;
 	}
 	ret_value->ratio = ratio;
 	return true;
 }
 
-static bool read_mode(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+static bool read_mode(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	size_t len = strlen(node->text);
 	(void)key;
@@ -173,8 +174,8 @@ static bool read_mode(struct conf_report *report, const struct conf_key *key, co
 	return true;
 }
 
-static bool read_address(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+static bool read_address(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	int64_t port = -1;
 	const char *colon = strrchr(node->text, ':');
@@ -183,16 +184,16 @@ static bool read_address(struct conf_report *report, const struct conf_key *key,
 	(void)key;
 	if (!colon || colon == node->text || (inner != colon && !is_ipv6) || units_read_integer(colon + 1, &port) < 0 ||
 		port < 0 || port > 65535) {
-		conf_report_error(report, node->at, "bad address \"%.100s\" (write it as 127.0.0.1:9180 or [::1]:9180)",
-			node->text);
+		conf_report_error(
+			report, node->at, "bad address \"%.100s\" (write it as 127.0.0.1:9180 or [::1]:9180)", node->text);
 		return false;
 	}
 	ret_value->plain.text = node->text;
 	return true;
 }
 
-static bool read_user(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+static bool read_user(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	bool is_user = key->kind == CONF_USER;
 	bool is_known = is_user ? getpwnam(node->text) != NULL : getgrnam(node->text) != NULL;
@@ -204,8 +205,8 @@ static bool read_user(struct conf_report *report, const struct conf_key *key, co
 	return true;
 }
 
-static bool read_directory(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+static bool read_directory(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	struct stat status;
 	(void)key;
@@ -231,13 +232,14 @@ static void pair_fill(struct qb_pair *pair, const struct conf_node *node)
 	if (is_true || strcmp(node->text, "false") == 0) {
 		pair->kind = QB_BOOL;
 		pair->number = is_true;
-	} else if ((digits[0] != '0' || strcmp(node->text, "0") == 0) && units_read_integer(node->text, &pair->number) == 0) {
+	} else if ((digits[0] != '0' || strcmp(node->text, "0") == 0) &&
+			   units_read_integer(node->text, &pair->number) == 0) {
 		pair->kind = QB_INT;
 	}
 }
 
-static bool item_read(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct qb_pair *pair)
+static bool item_read(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct qb_pair *pair)
 {
 	if (node->kind == NODE_BROKEN)
 		return false;
@@ -254,14 +256,14 @@ static bool item_read(struct conf_report *report, const struct conf_key *key, co
 	return is_good;
 }
 
-static bool read_items(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+static bool read_items(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	enum conf_node_kind expected = key->kind == CONF_MAP ? NODE_MAP : NODE_LIST;
 	bool is_good = true, is_one = expected == NODE_LIST && node->kind == NODE_SCALAR;
 	if (node->kind != expected && !is_one) {
-		conf_report_error(report, node->at, "\"%s\" must be %s, but this is %s", key->path, conf_yaml_kind_name(expected),
-			conf_yaml_kind_name(node->kind));
+		conf_report_error(report, node->at, "\"%s\" must be %s, but this is %s", key->path,
+			conf_yaml_kind_name(expected), conf_yaml_kind_name(node->kind));
 		return false;
 	}
 	size_t n = is_one ? 1 : node->n_children;
@@ -279,8 +281,8 @@ static bool read_items(struct conf_report *report, const struct conf_key *key, c
 	return true;
 }
 
-typedef bool value_reader(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value);
+typedef bool value_reader(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value);
 
 static value_reader *const readers[CONF_N_KINDS] = {
 	[CONF_STRING] = read_text,
@@ -302,8 +304,8 @@ static value_reader *const readers[CONF_N_KINDS] = {
 	[CONF_DIRECTORY] = read_directory,
 };
 
-bool conf_value_read(struct conf_report *report, const struct conf_key *key, const struct conf_node *node,
-	struct conf_value *ret_value)
+bool conf_value_read(
+	struct conf_report *report, const struct conf_key *key, const struct conf_node *node, struct conf_value *ret_value)
 {
 	struct conf_value value = {.plain.is_set = !node->is_fallback};
 	bool is_off = key->off_word && node->kind == NODE_SCALAR && strcmp(node->text, key->off_word) == 0;
@@ -410,7 +412,8 @@ void conf_value_fetch(const struct conf_key *key, const void *target, struct con
 		ret_value->plain.number = *(const unsigned *)field;
 	} else if (key->kind == CONF_RATIO) {
 		ret_value->ratio = *(const double *)field;
-	} else if (key->kind == CONF_INT || key->kind == CONF_DURATION || key->kind == CONF_SIZE || key->kind == CONF_MODE) {
+	} else if (key->kind == CONF_INT || key->kind == CONF_DURATION || key->kind == CONF_SIZE ||
+			   key->kind == CONF_MODE) {
 		ret_value->plain.number = *(const int64_t *)field;
 	} else {
 		ret_value->plain.text = *(const char *const *)field;

@@ -44,7 +44,8 @@ void conf_write_name(FILE *out, const char *name)
 		return;
 	}
 	fputc('"', out);
-	for (; *name; name++) /* one byte at a time: variables are not filled into names, so nothing is to be kept from that */
+	for (; *name;
+		 name++) /* one byte at a time: variables are not filled into names, so nothing is to be kept from that */
 		print_quoted(out, name, 1);
 	fputs("\":", out);
 }

@@ -85,8 +85,8 @@ static struct conf_node *node_new(struct reading *reading, enum conf_node_kind k
 	return node;
 }
 
-static void refuse_decoration(struct reading *reading, const struct conf_node *node, const yaml_char_t *anchor,
-	const yaml_char_t *tag)
+static void refuse_decoration(
+	struct reading *reading, const struct conf_node *node, const yaml_char_t *anchor, const yaml_char_t *tag)
 {
 	if (anchor)
 		conf_report_error(reading->report, node->at, "anchors (&%.40s) are not used here; write the value out", anchor);
@@ -130,8 +130,7 @@ static void child_add(struct conf_node *parent, struct conf_node **tail, struct 
 static struct conf_node *read_list(struct reading *reading, int depth)
 {
 	struct conf_node *node = node_new(reading, NODE_LIST), *tail = NULL;
-	refuse_decoration(reading, node, reading->event.data.sequence_start.anchor,
-		reading->event.data.sequence_start.tag);
+	refuse_decoration(reading, node, reading->event.data.sequence_start.anchor, reading->event.data.sequence_start.tag);
 	while (reading_next(reading) && reading->event.type != YAML_SEQUENCE_END_EVENT) {
 		struct conf_node *child = read_node(reading, depth + 1);
 		child_add(node, &tail, child);
@@ -216,9 +215,10 @@ static struct conf_node *read_stream(struct reading *reading)
 	struct conf_node *root = NULL;
 	while (reading_next(reading) && reading->event.type != YAML_STREAM_END_EVENT) {
 		if (reading->event.type == YAML_DOCUMENT_START_EVENT && root)
-			reading_die(reading, mark_at(&reading->event.start_mark), "a second document begins here; only one is read");
+			reading_die(
+				reading, mark_at(&reading->event.start_mark), "a second document begins here; only one is read");
 		else if (reading->event.type != YAML_STREAM_START_EVENT && reading->event.type != YAML_DOCUMENT_START_EVENT &&
-			reading->event.type != YAML_DOCUMENT_END_EVENT)
+				 reading->event.type != YAML_DOCUMENT_END_EVENT)
 			root = read_node(reading, 0);
 	}
 	return reading->is_dead ? NULL : root;

@@ -31,7 +31,8 @@ struct loader {
 	char reason[512];
 };
 
-/* ---- where ---------------------------------------------------------------------------------------------------------------- */
+/* ---- where
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 /* The program is PREFIX/bin/NAME, its plugins are in PREFIX/QBUS_PLUGIN_DIR. */
 static char *directory_of_program(void)
@@ -102,7 +103,29 @@ static int list_types(const struct loader *loader, struct dirent ***ret_entries)
 	return n;
 }
 
-/* ---- judging -------------------------------------------------------------------------------------------------------------- */
+/* ---- judging
+ * -------------------------------------------------------------------------------------------------------------- */
+
+static const char *judge_functions(const struct qb_plugin *plugin)
+{
+	const struct {
+		bool is_there;
+		const char *flaw;
+	} functions[] = {
+		{plugin->library, "lacks the function library"},
+		{plugin->open, "lacks the function open"},
+		{plugin->poll, "lacks the function poll"},
+		{plugin->settle, "lacks the function settle"},
+		{plugin->drain, "lacks the function drain"},
+		{plugin->lane_drained, "lacks the function lane_drained"},
+		{plugin->close, "lacks the function close"},
+		{plugin->wake, "lacks the function wake"},
+	};
+	for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+		if (!functions[i].is_there)
+			return functions[i].flaw;
+	return NULL;
+}
 
 static const char *judge_options(const struct qb_plugin *plugin)
 {
@@ -131,13 +154,12 @@ static const char *judge_plugin(const struct qb_plugin *plugin, const char *type
 		return "gives itself another name than its file";
 	if ((plugin->traits & both) != QB_SETTLE_PREFIX && (plugin->traits & both) != QB_SETTLE_EACH)
 		return "does not say how it settles";
-	if (!plugin->library || !plugin->open || !plugin->poll || !plugin->settle || !plugin->drain || !plugin->lane_drained ||
-		!plugin->close || !plugin->wake)
-		return "lacks a function that it must have";
-	return judge_options(plugin);
+	const char *flaw = judge_functions(plugin);
+	return flaw ? flaw : judge_options(plugin);
 }
 
-/* ---- finding -------------------------------------------------------------------------------------------------------------- */
+/* ---- finding
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static const struct qb_plugin *refuse(struct loader *loader, const char **ret_reason)
 {
@@ -150,11 +172,12 @@ static void explain_absence(struct loader *loader, const char *type)
 	struct dirent **entries = NULL;
 	int n = list_types(loader, &entries);
 	size_t size = sizeof loader->reason;
-	size_t len = (size_t)snprintf(loader->reason, size, "there is no plugin \"%.32s\" in %.200s", type, loader->directory);
+	size_t len =
+		(size_t)snprintf(loader->reason, size, "there is no plugin \"%.32s\" in %.200s", type, loader->directory);
 	for (int i = 0; i < n; i++) {
 		if (len < size)
-			len += (size_t)snprintf(loader->reason + len, size - len, "%s%s%s", i ? ", " : " (there are: ",
-				entries[i]->d_name, i == n - 1 ? ")" : "");
+			len += (size_t)snprintf(loader->reason + len, size - len, "%s%s%s",
+				i ? ", " : " (there are: ", entries[i]->d_name, i == n - 1 ? ")" : "");
 		free(entries[i]);
 	}
 	free(entries);
@@ -170,8 +193,8 @@ static const char *linker_words(const char *path)
 	return words ? words : "it is no shared object";
 }
 
-static const struct qb_plugin *open_plugin(struct loader *loader, const char *type, const char *path,
-	const char **ret_reason)
+static const struct qb_plugin *open_plugin(
+	struct loader *loader, const char *type, const char *path, const char **ret_reason)
 {
 	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!handle) {
@@ -198,7 +221,8 @@ const struct qb_plugin *loader_find(void *self, const char *type, const char **r
 {
 	struct loader *loader = self;
 	if (!type_is_valid(type)) {
-		snprintf(loader->reason, sizeof loader->reason, "\"%.32s\" cannot be the name of a plugin (a-z, 0-9, _ and -)", type);
+		snprintf(loader->reason, sizeof loader->reason, "\"%.32s\" cannot be the name of a plugin (a-z, 0-9, _ and -)",
+			type);
 		return refuse(loader, ret_reason);
 	}
 	for (const struct loaded *loaded = loader->plugins; loaded; loaded = loaded->next)

@@ -14,10 +14,21 @@ struct unit {
 
 /* From the smallest; NULL ends a table. */
 static const struct unit durations[] = {
-	{"us", 1}, {"ms", 1000}, {"s", 1000000}, {"m", 60000000}, {"h", 3600000000}, {"d", 86400000000}, {NULL, 0},
+	{"us", 1},
+	{"ms", 1000},
+	{"s", 1000000},
+	{"m", 60000000},
+	{"h", 3600000000},
+	{"d", 86400000000},
+	{NULL, 0},
 };
 static const struct unit sizes[] = {
-	{"", 1}, {"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0},
+	{"", 1},
+	{"B", 1},
+	{"KiB", 1 << 10},
+	{"MiB", 1 << 20},
+	{"GiB", 1 << 30},
+	{NULL, 0},
 };
 
 /* The digits at the beginning. Returns what follows them, NULL when there is none; *ret_number -1: too large. */
@@ -27,7 +38,8 @@ static const char *read_digits(const char *text, int64_t *ret_number)
 	if (*text < '0' || *text > '9')
 		return NULL;
 	for (; *text >= '0' && *text <= '9'; text++)
-		if (number >= 0 && (__builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, *text - '0', &number)))
+		if (number >= 0 &&
+			(__builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, *text - '0', &number)))
 			number = -1;
 	*ret_number = number;
 	return text;

@@ -8,7 +8,8 @@
 
 #define UNITS_TEXT_MAX 32
 
-/* Whole numbers directly followed by us, ms, s, m, h or d. -EDOM: a bare number; -ERANGE: too large; -EINVAL: neither. */
+/* Whole numbers directly followed by us, ms, s, m, h or d. -EDOM: a bare number; -ERANGE: too large; -EINVAL: neither.
+ */
 int units_read_duration(const char *text, int64_t *ret_us);
 /* Whole numbers, alone (bytes) or directly followed by B, KiB, MiB or GiB. -ERANGE: too large; -EINVAL: no size. */
 int units_read_size(const char *text, int64_t *ret_bytes);

@@ -45,10 +45,20 @@ static const struct qb_option amqp_options[] = {
 };
 
 static const struct qb_plugin plugins[] = {
-	{.abi = QB_ABI, .size = sizeof(struct qb_plugin), .name = "kafka", .traits = QB_SETTLE_PREFIX,
-		.options = kafka_options, .n_options = COUNT(kafka_options), .check = kafka_check, .publish = publish},
-	{.abi = QB_ABI, .size = sizeof(struct qb_plugin), .name = "amqp", .traits = QB_SETTLE_EACH,
-		.options = amqp_options, .n_options = COUNT(amqp_options)},
+	{.abi = QB_ABI,
+		.size = sizeof(struct qb_plugin),
+		.name = "kafka",
+		.traits = QB_SETTLE_PREFIX,
+		.options = kafka_options,
+		.n_options = COUNT(kafka_options),
+		.check = kafka_check,
+		.publish = publish},
+	{.abi = QB_ABI,
+		.size = sizeof(struct qb_plugin),
+		.name = "amqp",
+		.traits = QB_SETTLE_EACH,
+		.options = amqp_options,
+		.n_options = COUNT(amqp_options)},
 };
 
 const struct qb_plugin *conf_fake_find(void *ctx, const char *type, const char **ret_reason)

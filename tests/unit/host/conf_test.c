@@ -21,10 +21,10 @@
 #define BASE BROKERS PIPELINES "log: { level: warn }\n"
 /* A pipeline whose own keys begin on line 5, indented by four. */
 #define KAFKA BROKERS "pipelines:\n  p:\n    source: { broker: k, topics: t }\n"
-#define AMQP                                                                                                               \
-	"brokers: { a: { type: amqp } }\npipelines:\n  p:\n    source: { broker: a, queue: q }\n"
+#define AMQP "brokers: { a: { type: amqp } }\npipelines:\n  p:\n    source: { broker: a, queue: q }\n"
 #define TEN "0123456789"
-#define IDLE(line, column, key) #line ":" #column ": warning: \"" key "\" is accepted but not acted on in this version\n"
+#define IDLE(line, column, key)                                                                                        \
+#line ":" #column ": warning: \"" key "\" is accepted but not acted on in this version\n"
 
 struct wrong {
 	const char *text;
@@ -58,8 +58,8 @@ static void assert_complaints(const char *text, const char *expected)
 	conf_free(conf);
 }
 
-#define ASSERT_ALL(table)                                                                                                  \
-	for (size_t i = 0; i < sizeof(table) / sizeof *(table); i++)                                                           \
+#define ASSERT_ALL(table)                                                                                              \
+	for (size_t i = 0; i < sizeof(table) / sizeof *(table); i++)                                                       \
 	assert_complaints((table)[i].text, (table)[i].complaints)
 
 static void what_is_no_configuration_is_refused(void **state)
@@ -70,7 +70,8 @@ static void what_is_no_configuration_is_refused(void **state)
 		{"- a\n", "1:1: expected a mapping, found a list\n"},
 		{"a\n", "1:1: expected a mapping, found a single value\n"},
 		{"a: [\n", "2:1: not valid YAML: did not find expected node content while parsing a flow node\n"},
-		{"a:\n\tb: c\n", "2:1: not valid YAML: found character that cannot start any token while scanning for the next token\n"},
+		{"a:\n\tb: c\n",
+			"2:1: not valid YAML: found character that cannot start any token while scanning for the next token\n"},
 		{BASE "---\na: b\n", "4:1: a second document begins here; only one is read\n"},
 		{"a: [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]\n", "1:20: nested too deeply for a configuration\n"},
 		{"[a]: b\n", "1:1: expected the name of a key, found a list\n"
@@ -97,13 +98,14 @@ static void keys_are_checked_at_every_level(void **state)
 		{BASE "socket: { path: a, path: b }\n", "4:20: duplicate key \"path\" (it stands on line 4 already)\n"},
 		{"pipelines: { p: { source: { broker: k } } }\n",
 			"1:1: missing required key \"brokers\"\n1:37: there is no \"k\" under brokers\n"},
-		{BROKERS "pipelines: {}\n", "1:12: warning: no pipeline uses the broker \"k\"\n2:12: \"pipelines\" holds nothing\n"},
-		{BROKERS "pipelines: [p]\n",
-			"1:12: warning: no pipeline uses the broker \"k\"\n"
-			"2:12: \"pipelines\" must be a mapping of names, but this is a list\n"},
+		{BROKERS "pipelines: {}\n",
+			"1:12: warning: no pipeline uses the broker \"k\"\n2:12: \"pipelines\" holds nothing\n"},
+		{BROKERS "pipelines: [p]\n", "1:12: warning: no pipeline uses the broker \"k\"\n"
+									 "2:12: \"pipelines\" must be a mapping of names, but this is a list\n"},
 		{BROKERS "pipelines: { p: { pool: x } }\npools: { y: { command: c } }\n",
 			"1:12: warning: no pipeline uses the broker \"k\"\n2:14: missing required key \"source\"\n"
-			"2:25: there is no \"x\" under pools (did you mean \"y\"?)\n3:10: warning: no pipeline uses the pool \"y\"\n"},
+			"2:25: there is no \"x\" under pools (did you mean \"y\"?)\n3:10: warning: no pipeline uses the pool "
+			"\"y\"\n"},
 		{BROKERS "pipelines: { \"a b\": { source: { broker: k, topics: t } } }\n",
 			"2:14: the name \"a b\" may have at most 64 letters, digits, '.', '_' and '-', and no others\n"},
 		{BROKERS "pipelines: { p: }\n",
@@ -143,7 +145,8 @@ static void options_of_plugins_are_keys_like_others(void **state)
 		{KAFKA "    fetch: { max_bytes: 8, maxFetchSize: 8MiB }\n",
 			"5:25: \"max_bytes\" must be between 1KiB and 1GiB\n"
 			"5:28: \"max_bytes\" and \"maxFetchSize\" are two names of one key; write one of them\n"},
-		{KAFKA "    fetch: { maxFetchSiz: 8MiB }\n", "5:14: unknown key \"maxFetchSiz\" (did you mean \"maxFetchSize\"?)\n"},
+		{KAFKA "    fetch: { maxFetchSiz: 8MiB }\n",
+			"5:14: unknown key \"maxFetchSiz\" (did you mean \"maxFetchSize\"?)\n"},
 		{KAFKA "    fetch: { min_bytes: 0 }\n", "5:25: \"min_bytes\" must be at least 1\n"},
 		/* the plugin's own judgement, where the option stands, or the pipeline */
 		{KAFKA "    fetch: { min_bytes: 9MiB }\n", "5:25: min_bytes is above max_bytes\n"},
@@ -159,8 +162,7 @@ static void options_of_plugins_are_keys_like_others(void **state)
 static void values_are_checked_by_their_kind(void **state)
 {
 	static const struct wrong table[] = {
-		{KAFKA "    handler_timeout: 30\n",
-			"5:22: the duration \"30\" has no unit (write 30ms, 30s or 30m)\n"},
+		{KAFKA "    handler_timeout: 30\n", "5:22: the duration \"30\" has no unit (write 30ms, 30s or 30m)\n"},
 		{KAFKA "    handler_timeout: 30 s\n", "5:22: bad duration \"30 s\" (write it as 250ms, 30s, 5m or 1h)\n"},
 		{KAFKA "    handler_timeout: 1.5s\n", "5:22: bad duration \"1.5s\" (write it as 250ms, 30s, 5m or 1h)\n"},
 		{KAFKA "    handler_timeout: 99999999999999999999h\n", "5:22: \"99999999999999999999h\" is too large\n"},
@@ -180,10 +182,12 @@ static void values_are_checked_by_their_kind(void **state)
 		{KAFKA "    backoff: { jitter: 1.5, multiplier: nan }\n",
 			"5:24: \"backoff.jitter\" must be between 0 and 1\n5:41: expected a number as in 0.5, found \"nan\"\n"},
 		{KAFKA "    credit: 0\n", "5:13: \"credit\" must be between 1 and 65535\n"},
-		{KAFKA "    oversize: stream\n", "5:15: warning: \"oversize: stream\" is accepted but not acted on in this version\n"},
+		{KAFKA "    oversize: stream\n",
+			"5:15: warning: \"oversize: stream\" is accepted but not acted on in this version\n"},
 		{KAFKA "    max_age: 1h\n", IDLE(5, 5, "max_age")},
 		{BASE "socket: { mode: \"0999\", allow_uids: [1, x] }\n",
-			"4:17: bad mode \"0999\" (write it in octal, as in \"0660\")\n4:41: expected a whole number, found \"x\"\n"},
+			"4:17: bad mode \"0999\" (write it in octal, as in \"0660\")\n4:41: expected a whole number, found "
+			"\"x\"\n"},
 		{BASE "socket: { group: no-such-group, owner: no-such-user }\n",
 			"4:18: this machine has no group \"no-such-group\"\n4:40: this machine has no user \"no-such-user\"\n"},
 		{BASE "admin: { listen: 9180 }\n",
@@ -213,38 +217,37 @@ static void keys_are_checked_against_each_other(void **state)
 			"4:17: warning: this mode lets every user of the machine in; \"socket.allow_uids\" would say who may\n"},
 		{BASE "socket: { mode: 0666, allow_uids: 33 }\n", ""},
 		{BROKERS "memory: { max_bytes: 16MiB }\n" PIPELINES,
-			IDLE(2, 11, "memory.max_bytes")
-			"3:14: \"max_message_bytes\" (32MiB) is above \"memory.max_bytes\" (16MiB)\n"
-			"3:14: warning: "
-			"\"max_outstanding_bytes\" (64MiB) is above \"memory.max_bytes\" (16MiB), which is reached first\n"},
-		{KAFKA "    max_outstanding_bytes: 8MiB\n",
-			"3:3: warning: one message of \"max_message_bytes\" (32MiB) goes beyond \"max_outstanding_bytes\" (8MiB)\n"},
-		{KAFKA "    handler_timeout: 60s\n",
-			"5:22: warning: \"handler_timeout\" (1m) is above \"shutdown.drain_timeout\" (30s): a stop can cut a handler "
-			"short\n"},
+			IDLE(
+				2, 11, "memory.max_bytes") "3:14: \"max_message_bytes\" (32MiB) is above \"memory.max_bytes\" (16MiB)\n"
+										   "3:14: warning: "
+										   "\"max_outstanding_bytes\" (64MiB) is above \"memory.max_bytes\" (16MiB), "
+										   "which is reached first\n"},
+		{KAFKA "    max_outstanding_bytes: 8MiB\n", "3:3: warning: one message of \"max_message_bytes\" (32MiB) goes "
+													"beyond \"max_outstanding_bytes\" (8MiB)\n"},
+		{KAFKA "    handler_timeout: 60s\n", "5:22: warning: \"handler_timeout\" (1m) is above "
+											 "\"shutdown.drain_timeout\" (30s): a stop can cut a handler "
+											 "short\n"},
 		{KAFKA "    backoff: { initial: 2m }\n", "5:25: \"backoff.initial\" is above \"backoff.max\"\n"},
 		{KAFKA "    breaker: { window: 10s }\n",
 			IDLE(5, 16, "breaker.window") "5:24: a breaker needs \"breaker.failure_ratio\", as in 0.5\n"},
 		{KAFKA "    oversize: dead_letter\n", "5:15: \"oversize: dead_letter\" needs a \"dead_letter\"\n"},
 		{KAFKA "    dead_letter: { topic: d, reject: true }\n",
-			IDLE(5, 20, "dead_letter.topic") IDLE(5, 30, "dead_letter.reject")
-			"5:38: \"dead_letter.reject\" is not for a kafka broker (write topic)\n"
-			"5:38: a dead letter goes to one place: a topic, an exchange, or reject: true\n"},
+			IDLE(5, 20, "dead_letter.topic") IDLE(5, 30,
+				"dead_letter.reject") "5:38: \"dead_letter.reject\" is not for a kafka broker (write topic)\n"
+									  "5:38: a dead letter goes to one place: a topic, an exchange, or reject: true\n"},
 		{KAFKA "    dead_letter: { routing_key: d }\n",
-			IDLE(5, 20, "dead_letter.routing_key")
-			"5:33: \"dead_letter.routing_key\" needs \"dead_letter.exchange\" (\"\" is the default exchange)\n"},
+			IDLE(5, 20, "dead_letter.routing_key") "5:33: \"dead_letter.routing_key\" needs \"dead_letter.exchange\" "
+												   "(\"\" is the default exchange)\n"},
 		{AMQP "    dead_letter: { topic: d }\n",
 			IDLE(5, 20, "dead_letter.topic") "5:27: \"dead_letter.topic\" is not for a amqp broker (write exchange and "
 											 "routing_key, or reject: true)\n"},
 		{AMQP "    dead_letter: { exchange: \"\", routing_key: d }\n",
-			IDLE(5, 20, "dead_letter.exchange")
-			"5:30: the plugin amqp cannot publish, so it cannot write dead letters\n" IDLE(
-				5, 34, "dead_letter.routing_key")},
+			IDLE(5, 20, "dead_letter.exchange") "5:30: the plugin amqp cannot publish, so it cannot write dead "
+												"letters\n" IDLE(5, 34, "dead_letter.routing_key")},
 		{AMQP "    dead_letter: { reject: true }\n    oversize: dead_letter\n", IDLE(5, 20, "dead_letter.reject")},
 		{KAFKA "    pool: w\npools: { w: { command: c, max_worker_memory: { soft: 2GiB, hard: 1GiB } } }\n",
-			IDLE(6, 48, "max_worker_memory.soft")
-			"6:54: \"max_worker_memory.soft\" is above \"max_worker_memory.hard\"\n" IDLE(
-				6, 60, "max_worker_memory.hard")},
+			IDLE(6, 48, "max_worker_memory.soft") "6:54: \"max_worker_memory.soft\" is above "
+												  "\"max_worker_memory.hard\"\n" IDLE(6, 60, "max_worker_memory.hard")},
 	};
 	(void)state;
 	ASSERT_ALL(table);
@@ -256,9 +259,10 @@ static void variables_are_filled_in(void **state)
 	setenv("CONF_TEST", "w ${x}", 1);
 	setenv("CONF_TEST_EMPTY", "", 1);
 	unsetenv("CONF_TEST_UNSET");
-	struct conf *conf = parse(KAFKA
-		"    pool: ww\npools: { ww: { command: [\"a${CONF_TEST}b\", '${CONF_TEST_UNSET:-c}', \"${CONF_TEST_EMPTY:-d}\", "
-		"\"${CONF_TEST_EMPTY}\", \"$${CONF_TEST}\", $5, \"$$${CONF_TEST_UNSET}\"], num_workers: \"${CONF_TEST_UNSET:-7}\" } }\n");
+	struct conf *conf = parse(KAFKA "    pool: ww\npools: { ww: { command: [\"a${CONF_TEST}b\", "
+									"'${CONF_TEST_UNSET:-c}', \"${CONF_TEST_EMPTY:-d}\", "
+									"\"${CONF_TEST_EMPTY}\", \"$${CONF_TEST}\", $5, \"$$${CONF_TEST_UNSET}\"], "
+									"num_workers: \"${CONF_TEST_UNSET:-7}\" } }\n");
 	static const char *const expected[] = {"aw ${x}b", "c", "d", "", "${CONF_TEST}", "$5", "$${CONF_TEST_UNSET}"};
 	assert_int_equal(conf->n_complaints, 0);
 	assert_int_equal(conf->pools[0].n_command, 7);
@@ -318,12 +322,14 @@ static void what_is_not_given_has_its_default(void **state)
 static void free_keys_tell_what_they_look_like(void **state)
 {
 	(void)state;
-	struct conf *conf = parse("brokers: { a: { type: amqp } }\npipelines: { p: { source: { broker: a, queue: q, declare: "
-							  "{ arguments: { i: -20, b: true, s: quorum, q: \"5\", z: 007 } } } },\n"
-							  "  d: { source: { broker: a, queue: q }, handler_break: off, credit: 7 } }\n");
+	struct conf *conf =
+		parse("brokers: { a: { type: amqp } }\npipelines: { p: { source: { broker: a, queue: q, declare: "
+			  "{ arguments: { i: -20, b: true, s: quorum, q: \"5\", z: 007 } } } },\n"
+			  "  d: { source: { broker: a, queue: q }, handler_break: off, credit: 7 } }\n");
 	static const enum qb_kind kinds[] = {QB_INT, QB_BOOL, QB_STRING, QB_STRING, QB_STRING};
 	assert_int_equal(conf->n_errors, 0);
-	const struct qb_value *given = &conf->pipelines[0].source.values[3], *fallback = &conf->pipelines[1].source.values[3];
+	const struct qb_value *given = &conf->pipelines[0].source.values[3],
+						  *fallback = &conf->pipelines[1].source.values[3];
 	assert_int_equal(given->n_items, 5);
 	for (size_t i = 0; i < 5; i++)
 		assert_int_equal(given->items[i].kind, kinds[i]);
@@ -355,7 +361,8 @@ static void secrets_are_read_from_files_and_never_printed(void **state)
 	char *file = secret_file("hunter2\n", 0600), *open_file = secret_file("hunter2", 0644), *printed = NULL;
 	size_t len = 0;
 	snprintf(text, sizeof text,
-		"brokers:\n  k: { type: kafka, brokers: a, security: { password_file: %s }, properties: { sasl.password: hunter2, x: y } }\n"
+		"brokers:\n  k: { type: kafka, brokers: a, security: { password_file: %s }, properties: { sasl.password: "
+		"hunter2, x: y } }\n"
 		"  a: { type: amqp, url: [\"amqp://u:hunter2@h/v\", amqp://u@h:1] }\n"
 		"pipelines:\n  p: { source: { broker: k, topics: t } }\n  q: { source: { broker: a, queue: t } }\n",
 		file);
@@ -371,8 +378,8 @@ static void secrets_are_read_from_files_and_never_printed(void **state)
 	assert_non_null(strstr(printed, "\"amqp://u@h:1\""));
 	assert_non_null(strstr(printed, "x: y"));
 	conf_free(conf);
-	snprintf(text, sizeof text, "brokers: { k: { type: kafka, brokers: a, security: { password_file: %s } } }\n" PIPELINES,
-		open_file);
+	snprintf(text, sizeof text,
+		"brokers: { k: { type: kafka, brokers: a, security: { password_file: %s } } }\n" PIPELINES, open_file);
 	snprintf(expected, sizeof expected, "1:69: warning: \"%s\" holds a secret and everybody may read it\n", open_file);
 	assert_complaints(text, expected);
 	unlink(file);
@@ -395,14 +402,15 @@ static char *printed_of(const struct conf *conf)
 static void what_is_printed_reads_back_the_same(void **state)
 {
 	(void)state;
-	struct conf *conf = parse("brokers:\n  k: { type: kafka, bootstrap_servers: \"a:1,\\\"b\\\"\\n$${c\", security: { protocol: "
-							  "ssl }, properties: { a.b: 5, \"c d\": \"5\", e: true } }\n  \"007\": { type: amqp }\n"
-							  "pipelines:\n  p: { source: { broker: k, topics: [t, ^u.*] }, fetch: { max_wait: 1500ms }, "
-							  "ordering: key, dead_letter: { topic: d }, handler_break: off, credit: 5, pool: \"no\", "
-							  "backoff: { jitter: 0.123 }, max_age: 36h, breaker: { failure_ratio: 0.5 } }\n"
-							  "  q: { source: { broker: \"007\", queue: q } }\n"
-							  "socket: { mode: 0600, allow_uids: [1, 2] }\nadmin: { listen: off }\n"
-							  "pools: { \"no\": { command: [php, \"-d\", \"a=b\"], environment: { X: \"1\" } } }\n");
+	struct conf *conf =
+		parse("brokers:\n  k: { type: kafka, bootstrap_servers: \"a:1,\\\"b\\\"\\n$${c\", security: { protocol: "
+			  "ssl }, properties: { a.b: 5, \"c d\": \"5\", e: true } }\n  \"007\": { type: amqp }\n"
+			  "pipelines:\n  p: { source: { broker: k, topics: [t, ^u.*] }, fetch: { max_wait: 1500ms }, "
+			  "ordering: key, dead_letter: { topic: d }, handler_break: off, credit: 5, pool: \"no\", "
+			  "backoff: { jitter: 0.123 }, max_age: 36h, breaker: { failure_ratio: 0.5 } }\n"
+			  "  q: { source: { broker: \"007\", queue: q } }\n"
+			  "socket: { mode: 0600, allow_uids: [1, 2] }\nadmin: { listen: off }\n"
+			  "pools: { \"no\": { command: [php, \"-d\", \"a=b\"], environment: { X: \"1\" } } }\n");
 	assert_int_equal(conf->n_errors, 0);
 	char *first = printed_of(conf);
 	struct conf *again = parse(first);
