@@ -457,6 +457,16 @@ void dispatcher_stop(struct dispatcher *dispatcher)
 		source_drain(dispatcher->pipelines[i]->source);
 }
 
+void dispatcher_drain_workers(struct dispatcher *dispatcher, const char *reason)
+{
+	list_each(pos, &dispatcher->workers) {
+		struct worker *worker = list_item(pos, struct worker, link);
+		worker->is_leaving = true;
+		crew_place(worker);
+		worker->ops->drain(worker, reason);
+	}
+}
+
 bool dispatcher_is_idle(const struct dispatcher *dispatcher)
 {
 	for (size_t i = 0; i < dispatcher->n_pipelines; i++) {

@@ -69,6 +69,8 @@ int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us);
 /* Drain: fetching stops, running handlers finish, buffered messages are handled where handing them back costs an attempt. */
 void dispatcher_stop(struct dispatcher *dispatcher);
 bool dispatcher_is_idle(const struct dispatcher *dispatcher); /* nothing in flight that a stop waits for */
+/* Asks every worker to finish what it holds and to leave. */
+void dispatcher_drain_workers(struct dispatcher *dispatcher, const char *reason);
 /* Last settlements go out and the sources close; is_closed tells when all have. */
 void dispatcher_close(struct dispatcher *dispatcher, int64_t timeout_us, int64_t now_us);
 bool dispatcher_is_closed(const struct dispatcher *dispatcher);

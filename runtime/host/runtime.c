@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/* The process that serves. One turn of the loop: events -> dispatcher_tick -> session_set_flush -> shutdown_advance. */
+#include "host/runtime.h"
+#include "host/runtime_inside.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/source.h"
+#include "host/command.h"
+#include "host/version.h"
+#include "pool/strays.h"
+#include "wire/proto.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- what sessions and pools ask ------------------------------------------------------------------------------------- */
+
+static int64_t runtime_now(void *ctx)
+{
+	const struct runtime *runtime = ctx;
+	return runtime->now_us;
+}
+
+/* The pool and the number of the worker whose process group has this pid. */
+static struct pool *runtime_find_worker(const struct runtime *runtime, pid_t pid, uint32_t *ret_number)
+{
+	for (size_t i = 0; i < runtime->n_pools; i++)
+		if ((*ret_number = pool_find(runtime->pools[i], pid)))
+			return runtime->pools[i];
+	return NULL;
+}
+
+static const char *runtime_pool_of(void *ctx, pid_t pid)
+{
+	uint32_t number;
+	struct pool *pool = runtime_find_worker(ctx, pid, &number);
+	if (!pool)
+		return NULL;
+	pool_worker_ready(pool, number);
+	return pool_name(pool);
+}
+
+static void runtime_changed(void *ctx)
+{
+	struct runtime *runtime = ctx;
+	runtime->wants_turn = true;
+}
+
+/* Told: a signal makes sleeping calls of the handler return early; the client's own handler only sets a flag. */
+static void runtime_cancelled(void *ctx, const struct session *session)
+{
+	struct session_info info;
+	uint32_t number;
+	session_tell(session, &info);
+	struct pool *pool = runtime_find_worker(ctx, info.peer.pid, &number);
+	if (pool)
+		kill(info.peer.pid, SIGUSR1);
+}
+
+/* Who was ended for what it did, or did not do, is not left alone with the next message. */
+static void runtime_session_closed(void *ctx, const struct session *session)
+{
+	struct session_info info;
+	uint32_t number;
+	session_tell(session, &info);
+	struct pool *pool = info.end_code ? runtime_find_worker(ctx, info.peer.pid, &number) : NULL;
+	if (pool)
+		pool_kill(pool, number, info.end_reason);
+	runtime_changed(ctx);
+}
+
+static void runtime_pool_news(void *ctx)
+{
+	runtime_changed(ctx);
+}
+
+static void runtime_worker_exited(void *ctx, uint32_t number, pid_t pid, int status)
+{
+	(void)number, (void)pid, (void)status;
+	runtime_changed(ctx);
+}
+
+/* ---- events ---------------------------------------------------------------------------------------------------------- */
+
+static void runtime_on_source(evutil_socket_t fd, short what, void *source)
+{
+	(void)fd, (void)what;
+	source_serve(source);
+}
+
+static void runtime_on_timer(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd, (void)what, (void)ctx; /* it only ends the wait */
+}
+
+static void runtime_on_stop(evutil_socket_t signal, short what, void *ctx)
+{
+	(void)what;
+	shutdown_begin(ctx, signal == SIGTERM ? "SIGTERM" : "SIGINT");
+}
+
+static void runtime_on_hangup(evutil_socket_t signal, short what, void *ctx)
+{
+	(void)signal, (void)what, (void)ctx;
+	log_say(LOG_WARN, NULL, "SIGHUP: the configuration is read at the start only, restart to change it");
+}
+
+static void runtime_on_child(evutil_socket_t signal, short what, void *ctx)
+{
+	(void)signal, (void)what, (void)ctx;
+	strays_reap();
+}
+
+/* ---- building -------------------------------------------------------------------------------------------------------- */
+
+static bool runtime_add_signal(struct runtime *runtime, int signal, event_callback_fn callback)
+{
+	struct event *event = evsignal_new(runtime->base, signal, callback, runtime);
+	runtime->signals[runtime->n_signals++] = event;
+	return event && event_add(event, NULL) == 0;
+}
+
+static bool runtime_build_loop(struct runtime *runtime)
+{
+	runtime->base = event_base_new();
+	if (!runtime->base)
+		return false;
+	runtime->timer = evtimer_new(runtime->base, runtime_on_timer, runtime);
+	return runtime->timer && runtime_add_signal(runtime, SIGTERM, runtime_on_stop) &&
+		runtime_add_signal(runtime, SIGINT, runtime_on_stop) &&
+		runtime_add_signal(runtime, SIGHUP, runtime_on_hangup) &&
+		runtime_add_signal(runtime, SIGCHLD, runtime_on_child);
+}
+
+static bool runtime_build_pipelines(struct runtime *runtime)
+{
+	const struct conf *conf = runtime->conf;
+	runtime->dispatcher = dispatcher_new();
+	runtime->source_events = alloc_zero(conf->n_pipelines * sizeof *runtime->source_events);
+	for (size_t i = 0; i < conf->n_pipelines; i++) {
+		const struct conf_pipeline *pipeline = &conf->pipelines[i];
+		int status = dispatcher_pipeline_add(
+			runtime->dispatcher, &pipeline->conf, pipeline->broker->plugin, &pipeline->source, proto_codec());
+		if (status < 0) {
+			log_say(LOG_ERROR, pipeline->conf.name, "cannot be built: %s", strerror(-status));
+			return false;
+		}
+		struct source *source = pipeline_source(dispatcher_pipeline_at(runtime->dispatcher, i));
+		struct event *event =
+			event_new(runtime->base, source_fd(source), EV_READ | EV_PERSIST, runtime_on_source, source);
+		runtime->source_events[runtime->n_source_events++] = event;
+		if (!event || event_add(event, NULL) < 0)
+			return false;
+	}
+	return true;
+}
+
+static bool runtime_build_sessions(struct runtime *runtime)
+{
+	static const struct session_host host = {
+		.server = "qbus-proxy/" QBUS_VERSION,
+		.now = runtime_now,
+		.pool_of = runtime_pool_of,
+		.changed = runtime_changed,
+		.cancelled = runtime_cancelled,
+		.closed = runtime_session_closed,
+	};
+	const struct conf_socket *conf = &runtime->conf->socket;
+	char error[LISTENER_ERROR_BYTES];
+	struct passwd *owner = conf->owner ? getpwnam(conf->owner) : NULL;
+	struct group *group = conf->group ? getgrnam(conf->group) : NULL;
+	uid_t *uids = alloc_new(conf->n_allow_uids * sizeof *uids);
+	for (size_t i = 0; i < conf->n_allow_uids; i++)
+		uids[i] = (uid_t)conf->allow_uids[i].number;
+	struct listener_conf listener = {
+		.path = conf->path,
+		.mode = (mode_t)conf->mode,
+		.owner = owner ? owner->pw_uid : LISTENER_UNCHANGED,
+		.group = group ? group->gr_gid : LISTENER_UNCHANGED,
+		.allow_uids = uids,
+		.n_allow_uids = conf->n_allow_uids,
+	};
+	runtime->sessions = session_set_new(runtime->base, runtime->dispatcher, &host, runtime);
+	int status = listener_open(runtime->base, &listener, runtime->sessions, &runtime->listener, error);
+	free(uids);
+	if (status < 0)
+		log_say(LOG_ERROR, NULL, "%s", error);
+	return status == 0;
+}
+
+static const char **runtime_argv(const struct conf_pool *pool)
+{
+	const char **argv = alloc_zero((pool->n_command + 1) * sizeof *argv);
+	for (size_t i = 0; i < pool->n_command; i++)
+		argv[i] = pool->command[i].text;
+	return argv;
+}
+
+static bool runtime_build_pool(struct runtime *runtime, const struct conf_pool *conf)
+{
+	static const struct pool_ops ops = {.exited = runtime_worker_exited, .stopped = runtime_pool_news};
+	const char **argv = runtime_argv(conf);
+	char *socket = realpath(runtime->conf->socket.path, NULL);
+	struct pool_variable *environment = alloc_new(conf->n_environment * sizeof *environment);
+	for (size_t i = 0; i < conf->n_environment; i++)
+		environment[i] = (struct pool_variable){conf->environment[i].name, conf->environment[i].text};
+	struct pool_conf pool = {
+		.name = conf->name,
+		.socket = socket ? socket : runtime->conf->socket.path,
+		.argv = argv,
+		.num_workers = (uint32_t)conf->num_workers,
+		.inherited = (const char *const *)environ,
+		.environment = environment,
+		.n_environment = conf->n_environment,
+		.user = conf->user,
+		.directory = conf->directory,
+		.allocate_timeout_us = conf->allocate_timeout_us,
+		.destroy_timeout_us = conf->destroy_timeout_us,
+	};
+	int status = pool_new(&pool, runtime->base, &ops, runtime, &runtime->pools[runtime->n_pools]);
+	if (status == 0)
+		runtime->n_pools++;
+	free(environment);
+	free(socket);
+	free(argv);
+	return status == 0;
+}
+
+static bool runtime_build_pools(struct runtime *runtime)
+{
+	const struct conf *conf = runtime->conf;
+	runtime->pools = alloc_zero(conf->n_pools * sizeof *runtime->pools);
+	strays_adopt();
+	for (size_t i = 0; i < conf->n_pools; i++)
+		if (!runtime_build_pool(runtime, &conf->pools[i]))
+			return false;
+	return true;
+}
+
+/* Sources last: what they bring has somewhere to go. */
+static bool runtime_start(struct runtime *runtime)
+{
+	for (size_t i = 0; i < runtime->n_pools; i++)
+		pool_start(runtime->pools[i]);
+	for (size_t i = 0; i < dispatcher_n_pipelines(runtime->dispatcher); i++)
+		if (source_start(pipeline_source(dispatcher_pipeline_at(runtime->dispatcher, i))) < 0)
+			return false;
+	return true;
+}
+
+/* ---- turning --------------------------------------------------------------------------------------------------------- */
+
+static void runtime_wait(struct runtime *runtime, int64_t until_us)
+{
+	if (runtime->wants_turn || until_us <= runtime->now_us) {
+		event_base_loop(runtime->base, EVLOOP_NONBLOCK);
+	} else {
+		if (until_us != CLOCK_NEVER) {
+			int64_t wait_us = until_us - runtime->now_us;
+			struct timeval wait = {.tv_sec = wait_us / 1000000, .tv_usec = wait_us % 1000000};
+			evtimer_add(runtime->timer, &wait);
+		}
+		event_base_loop(runtime->base, EVLOOP_ONCE);
+		evtimer_del(runtime->timer);
+	}
+}
+
+static void runtime_turn(struct runtime *runtime)
+{
+	int64_t until_us = runtime->now_us;
+	while (runtime->step != SHUTDOWN_DONE) {
+		runtime_wait(runtime, until_us);
+		runtime->wants_turn = false;
+		runtime->now_us = clock_now_us();
+		until_us = dispatcher_tick(runtime->dispatcher, runtime->now_us);
+		session_set_flush(runtime->sessions);
+		int64_t look_us = shutdown_advance(runtime);
+		until_us = look_us < until_us ? look_us : until_us;
+	}
+}
+
+/* ---- taking down ----------------------------------------------------------------------------------------------------- */
+
+static void runtime_free_events(struct runtime *runtime)
+{
+	for (size_t i = 0; i < runtime->n_source_events; i++)
+		if (runtime->source_events[i])
+			event_free(runtime->source_events[i]);
+	for (size_t i = 0; i < runtime->n_signals; i++)
+		if (runtime->signals[i])
+			event_free(runtime->signals[i]);
+	if (runtime->timer)
+		event_free(runtime->timer);
+	free(runtime->source_events);
+}
+
+/* A source that does not close within its bound cannot be joined: the process then ends without it. */
+static void runtime_leave_hanging(const struct runtime *runtime)
+{
+	if (!runtime->dispatcher || runtime->step != SHUTDOWN_DONE || dispatcher_is_closed(runtime->dispatcher))
+		return;
+	log_say(LOG_ERROR, NULL, "a broker library does not close in time: ending without it");
+	_exit(EXIT_CUT_SHORT);
+}
+
+static void runtime_done(struct runtime *runtime)
+{
+	for (size_t i = 0; i < runtime->n_pools; i++)
+		pool_free(runtime->pools[i]);
+	free(runtime->pools);
+	listener_close(runtime->listener);
+	if (runtime->sessions)
+		session_set_free(runtime->sessions);
+	runtime_leave_hanging(runtime);
+	dispatcher_free(runtime->dispatcher);
+	runtime_free_events(runtime);
+	if (runtime->base)
+		event_base_free(runtime->base);
+}
+
+static void runtime_begin_log(const struct conf *conf)
+{
+	bool json = conf->log.format == CONF_LOG_JSON || (conf->log.format == CONF_LOG_AUTO && !isatty(STDERR_FILENO));
+	log_configure(conf->log.level, json);
+}
+
+int runtime_serve(struct conf *conf)
+{
+	struct runtime runtime = {.conf = conf, .now_us = clock_now_us()};
+	runtime_begin_log(conf);
+	signal(SIGPIPE, SIG_IGN);
+	bool is_built = runtime_build_loop(&runtime) && runtime_build_pipelines(&runtime) &&
+		runtime_build_sessions(&runtime) && runtime_build_pools(&runtime) && runtime_start(&runtime);
+	if (is_built) {
+		log_say(LOG_INFO, NULL, "serving version=%s socket=%s pipelines=%zu pools=%zu", version_own(),
+			conf->socket.path, conf->n_pipelines, conf->n_pools);
+		runtime_turn(&runtime);
+	}
+	bool is_cut_short = runtime.is_cut_short;
+	runtime_done(&runtime);
+	if (is_built)
+		log_say(LOG_INFO, NULL, "ends %s", is_cut_short ? "before everything was settled" : "clean");
+	return !is_built ? EXIT_ERROR : is_cut_short ? EXIT_CUT_SHORT : EXIT_CLEAN;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* What the process is made of. Only runtime.c (building and turning) and shutdown.c (taking down) include this. */
+#ifndef QBUS_HOST_RUNTIME_INSIDE_H
+#define QBUS_HOST_RUNTIME_INSIDE_H
+
+#include "core/dispatcher.h"
+#include "host/conf.h"
+#include "pool/pool.h"
+#include "wire/listener.h"
+#include "wire/session.h"
+
+#include <event2/event.h>
+
+/* The way down. SIGTERM begins it; each step waits for something, and drain_timeout bounds the first. */
+enum shutdown_step {
+	SHUTDOWN_NOT,      /* serving */
+	SHUTDOWN_DRAINING, /* nothing is fetched, running handlers finish */
+	SHUTDOWN_CLOSING,  /* last settlements go out, sources close, workers leave */
+	SHUTDOWN_DONE,
+};
+
+struct runtime {
+	struct conf *conf;
+	struct event_base *base;
+	struct dispatcher *dispatcher;
+	struct session_set *sessions;
+	struct listener *listener;
+	struct pool **pools; /* parallel to conf->pools */
+	size_t n_pools;
+	struct event **source_events; /* parallel to the dispatcher's pipelines */
+	size_t n_source_events;
+	struct event *timer;
+	struct event *signals[4];
+	size_t n_signals;
+	int64_t now_us;    /* of this turn */
+	bool wants_turn;   /* something happened after the tick: turn again without waiting */
+	enum shutdown_step step;
+	int64_t step_until_us; /* when the step is cut short */
+	bool is_cut_short;
+};
+
+/* shutdown.c */
+void shutdown_begin(struct runtime *runtime, const char *why); /* said again: at once */
+/* After each turn: takes the next step when it can be taken. Returns when it wants to be asked again, or CLOCK_NEVER. */
+int64_t shutdown_advance(struct runtime *runtime);
+const char *shutdown_step_name(enum shutdown_step step);
+
+#endif
