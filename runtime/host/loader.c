@@ -117,7 +117,6 @@ static const char *judge_functions(const struct qb_plugin *plugin)
 		{plugin->poll, "lacks the function poll"},
 		{plugin->settle, "lacks the function settle"},
 		{plugin->drain, "lacks the function drain"},
-		{plugin->lane_drained, "lacks the function lane_drained"},
 		{plugin->close, "lacks the function close"},
 		{plugin->wake, "lacks the function wake"},
 	};

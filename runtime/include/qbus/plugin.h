@@ -229,7 +229,8 @@ struct qb_plugin {
 	void (*flow)(void *source, uint64_t lane, bool open);
 	/* Stop fetching: no lane delivers anything new that was not received already. There is no way back but close. */
 	void (*drain)(void *source);
-	/* Answer to lane_closing: nothing of the lane is in flight any more and its last settlement was given to settle. */
+	/* Answer to lane_closing: nothing of the lane is in flight any more and its last settlement was given to settle. NULL:
+	 * the plugin never says lane_closing. */
 	void (*lane_drained)(void *source, uint64_t lane);
 	/* Publishes with confirmation; host->published(token) follows exactly once while the source is open. NULL: cannot. */
 	void (*publish)(void *source, const struct qb_outgoing *message, uint64_t token);
