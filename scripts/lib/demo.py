@@ -14,7 +14,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = ROOT / "build" / "bin"
+BIN = ROOT / os.environ.get("QBUS_BUILD", "build") / "bin"
 RECORD_BYTES = 192
 MAX_UNHANDLED = 16_000_000 // RECORD_BYTES  # the embedded cluster keeps 5 MiB a partition, no more
 STALL_SECONDS = 60
