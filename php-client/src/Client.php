@@ -124,9 +124,12 @@ final class Client implements Session
         }
 
         $id = $this->firstId + $this->row;
-        $row = $this->rows[$this->row++];
         try {
-            return new Message(
+            $row = $this->rows[$this->row++];
+            if (\count($row) < 7) {
+                throw new \TypeError('a row with too few elements');
+            }
+            $message = new Message(
                 $this,
                 $id,
                 $this->pipeline,
@@ -135,11 +138,15 @@ final class Client implements Session
                 $row[6],
                 $row,
                 $now + $this->timeout,
-                $this->guarded ? new Guard($this, $id) : null,
             );
         } catch (\TypeError $error) {
             throw $this->fail(new ProtocolError("delivery {$id} is malformed", 0, $error));
         }
+        if ($this->guarded) {
+            $message->watch(new Guard($this, $id));
+        }
+
+        return $message;
     }
 
     /** Asks next() to return null, now and from now on. Does nothing else, so a signal handler may call it. */
@@ -169,10 +176,7 @@ final class Client implements Session
         try {
             $this->release();
             $this->flush(\hrtime(true));
-            $this->send(Word::BYE, ['reason' => $this->draining ? 'drained' : 'stopped']);
-        } catch (ConnectionLost $lost) {
-            // A proxy that drains may be gone before it hears BYE: all that matters is said then.
-            $this->draining && $this->verdicts->isEmpty() || throw $lost;
+            $this->sayBye();
         } finally {
             $this->hangUp();
         }
@@ -220,8 +224,14 @@ final class Client implements Session
     /** @internal */
     public function isCancelled(int $id): bool
     {
-        if ($this->open && !$this->connection->inbox->isFull()) {
-            $this->receive(0.0);
+        if ($this->open) {
+            $now = \hrtime(true);
+            if ($now >= $this->flushAt) {
+                $this->flush($now);
+            }
+            if (!$this->connection->inbox->isFull()) {
+                $this->receive(0.0);
+            }
         }
 
         return isset($this->cancelled[$id]);
@@ -324,6 +334,7 @@ final class Client implements Session
     private function fail(QbusException $failure): QbusException
     {
         $this->open = false;
+        $this->row = $this->nRows = 0;
 
         return $this->failure = $failure;
     }
@@ -420,6 +431,15 @@ final class Client implements Session
             $this->row = $this->nRows = 0;
         } while ($this->openDelivery());
         $this->rows = [];
+    }
+
+    private function sayBye(): void
+    {
+        try {
+            $this->send(Word::BYE, ['reason' => $this->draining ? 'drained' : 'stopped']);
+        } catch (ConnectionLost) {
+            // The verdicts are out; a proxy that drains too may be gone before it hears the rest.
+        }
     }
 
     private function mustBeOpen(): void

@@ -24,6 +24,7 @@ namespace Qbus;
 final class Message
 {
     private bool $settled = false;
+    private ?Guard $guard = null;
     private ?Details $details = null;
 
     /**
@@ -41,7 +42,6 @@ final class Message
         public readonly string $body,
         private array $row,
         private int $deadline,
-        private ?Guard $guard = null,
     ) {
     }
 
@@ -128,6 +128,12 @@ final class Message
         }
 
         return $values;
+    }
+
+    /** @internal */
+    public function watch(Guard $guard): void
+    {
+        $this->guard = $guard;
     }
 
     /**

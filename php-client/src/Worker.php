@@ -68,6 +68,8 @@ final class Worker
         while (($message = $client->next()) !== null) {
             try {
                 $message->returned(($this->handlers[$message->pipeline])($message));
+            } catch (ConnectionLost | ProtocolError | ProxyError $end) {
+                throw $end;
             } catch (\Throwable $thrown) {
                 self::settleThrown($message, $thrown);
                 unset($thrown);
@@ -100,15 +102,18 @@ final class Worker
         $stop = static fn () => $client->stop();
         // "Your time is over" comes as a CANCEL frame as well; Message::isCancelled() looks for it and at the clock.
         $told = static fn () => null;
-        $former = ['async' => \pcntl_async_signals(true)];
+        $former = [];
+        $async = \pcntl_async_signals(true);
         foreach ([\SIGTERM => $stop, \SIGINT => $stop, \SIGUSR1 => $told] as $signal => $handler) {
             $former[$signal] = \pcntl_signal_get_handler($signal);
             \pcntl_signal($signal, $handler, false);
         }
 
-        return static function () use ($former): void {
-            \pcntl_async_signals($former['async']);
-            unset($former['async']);
+        // A late SIGUSR1 must not end the process.
+        $former[\SIGUSR1] = $former[\SIGUSR1] ?: \SIG_IGN;
+
+        return static function () use ($async, $former): void {
+            \pcntl_async_signals($async);
             foreach ($former as $signal => $handler) {
                 \pcntl_signal($signal, $handler);
             }

@@ -131,6 +131,20 @@ final class Peer
         return $ids;
     }
 
+    /** Hangs up first. */
+    public function close(): void
+    {
+        \fclose($this->stream);
+    }
+
+    /** Lets the client hang up first. */
+    public function awaitEnd(): void
+    {
+        while (\is_resource($this->stream) && !\feof($this->stream)) {
+            \fread($this->stream, 65536);
+        }
+    }
+
     private function exactly(int $n): ?string
     {
         for ($bytes = ''; \strlen($bytes) < $n; $bytes .= $part) {

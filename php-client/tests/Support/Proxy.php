@@ -60,8 +60,9 @@ final class Proxy
     {
         try {
             $stream = \stream_socket_accept($listener, 20);
-            $result = $script(new Peer($stream));
-            \fclose($stream);
+            $peer = new Peer($stream);
+            $result = $script($peer);
+            $peer->awaitEnd();
 
             return [null, $result];
         } catch (\Throwable $failure) {

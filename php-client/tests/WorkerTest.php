@@ -1,0 +1,195 @@
+<?php
+// SPDX-License-Identifier: MIT
+
+declare(strict_types=1);
+
+namespace Qbus\Tests;
+
+use PHPUnit\Framework\TestCase;
+use Qbus\Tests\Support\Peer;
+use Qbus\Tests\Support\Proxy;
+use Qbus\Tests\Support\WorkerProcess;
+use Qbus\Worker;
+
+/** Workers as real processes, ended as real processes are. */
+final class WorkerTest extends TestCase
+{
+    private const ID = Peer::FIRST_ID;
+
+    private ?Proxy $proxy = null;
+
+    protected function tearDown(): void
+    {
+        $this->proxy?->end();
+    }
+
+    public function testEveryHandlersEndIsAVerdictAndADrainEndsTheWorkerInOrder(): void
+    {
+        $bodies = ['ok', 'throw', 'reject', 'return reject', 'retry', 'ack, then throw', 'ack twice', 'ok'];
+        $worker = $this->work(static function (Peer $peer) use ($bodies): array {
+            $peer->welcome();
+            $peer->write(Peer::deliver(\array_map(static fn ($body) => Peer::row($body), $bodies)));
+            $settled = $peer->settled(\count($bodies));
+            $peer->send(70, ['reason' => 'enough']);
+
+            return [$settled, $peer->readAll()];
+        });
+        [$status, , $errors] = $worker->end();
+        [$settled, $bye] = $this->proxy->result();
+        self::assertSame([self::ID, self::ID + 5, self::ID + 6, self::ID + 7], $settled['acks']);
+        self::assertSame([
+            [self::ID + 1, 1, -1, 'LogicException: broken'],
+            [self::ID + 2, 2, -1, 'why'],
+            [self::ID + 3, 2, -1, 'why'],
+            [self::ID + 4, 1, 5000, null],
+        ], $settled['others']);
+        self::assertSame([[4, ['reason' => 'drained']]], $bye);
+        self::assertSame(0, $status);
+        self::assertSame(2, \substr_count($errors, 'had its verdict before this'), $errors);
+    }
+
+    /** @dataProvider endings */
+    public function testASignalLetsTheRunningMessageEndAndHandsTheOthersBack(int $signal, string $transport): void
+    {
+        $worker = $this->work(static function (Peer $peer): array {
+            $peer->welcome();
+            $peer->write(Peer::deliver([Peer::row('wait for a line'), Peer::row('ok'), Peer::row('ok')]));
+
+            return [$peer->settled(3), $peer->readAll()];
+        }, ['QBUS_TRANSPORT' => $transport]);
+        self::assertSame("begun\n", $worker->line());
+        $worker->signal($signal);
+        $worker->tell('go on');
+        [$settled, $bye] = $this->proxy->result();
+        self::assertSame([self::ID], $settled['acks']);
+        self::assertSame([[self::ID + 1, 3, -1, null], [self::ID + 2, 3, -1, null]], $settled['others']);
+        self::assertSame([[4, ['reason' => 'stopped']]], $bye);
+        self::assertSame([0, '', ''], $worker->end());
+    }
+
+    /** @dataProvider endings */
+    public function testASignalEndsAWorkerThatHasNothingToDo(int $signal, string $transport): void
+    {
+        $worker = $this->work(static function (Peer $peer): array {
+            $peer->welcome();
+            $peer->write(Peer::deliver([Peer::row('say so')]));
+            $peer->settled(1);
+
+            return $peer->readAll();
+        }, ['QBUS_TRANSPORT' => $transport]);
+        // From here on no signal may be lost, whatever the worker does at that moment.
+        self::assertSame("begun\n", $worker->line());
+        $worker->signal($signal);
+        self::assertSame([0, '', ''], $worker->end());
+        self::assertSame([4, ['reason' => 'stopped']], \array_slice($this->proxy->result(), -1)[0]);
+    }
+
+    public static function endings(): array
+    {
+        return [
+            'SIGTERM, socket' => [\SIGTERM, 'socket'],
+            'SIGTERM, stream' => [\SIGTERM, 'stream'],
+            'SIGINT, socket' => [\SIGINT, 'socket'],
+        ];
+    }
+
+    public function testTheSignalThatTellsOfADeadlineWakesASleeperAndHarmsNothing(): void
+    {
+        $worker = $this->work(static function (Peer $peer): array {
+            $peer->welcome();
+            $peer->write(Peer::deliver([Peer::row('sleep'), Peer::row('ok')]));
+            $settled = $peer->settled(2);
+            $peer->send(70, []);
+
+            return $settled['acks'];
+        });
+        self::assertSame("begun\n", $worker->line());
+        $begin = \hrtime(true);
+        // Again and again: the first may come before the sleep has begun.
+        while ($worker->isRunning()) {
+            $worker->signal(\SIGUSR1);
+        }
+        self::assertLessThan(15.0, (\hrtime(true) - $begin) / 1e9);
+        self::assertSame([self::ID, self::ID + 1], $this->proxy->result());
+    }
+
+    public function testTheEndOfTheProxyEndsTheWorkerWithASentence(): void
+    {
+        $worker = $this->work(static function (Peer $peer): void {
+            $peer->welcome();
+            $peer->close();
+        });
+        [$status, $output, $errors] = $worker->end();
+        self::assertSame([1, ''], [$status, $output]);
+        self::assertSame("qbus worker: qbus-proxy has closed the connection\n", $errors);
+    }
+
+    public function testWithoutAProxyTheWorkerEndsWithASentence(): void
+    {
+        [$status, , $errors] = (new WorkerProcess('/nonexistent.sock'))->end();
+        self::assertSame(1, $status);
+        self::assertStringStartsWith('qbus worker: cannot connect to /nonexistent.sock', $errors);
+        self::assertSame(1, \substr_count($errors, "\n"));
+    }
+
+    public function testItPutsTheFormerSignalHandlersBack(): void
+    {
+        $this->proxy = Proxy::play(static function (Peer $peer): void {
+            $peer->welcome();
+            $peer->send(70, []);
+        });
+        $mine = static fn () => null;
+        \pcntl_signal(\SIGTERM, $mine);
+        self::assertSame(0, Worker::connect($this->proxy->path)->on('orders', static fn () => null)->run());
+        self::assertSame($mine, \pcntl_signal_get_handler(\SIGTERM));
+        \pcntl_signal(\SIGTERM, \SIG_DFL);
+    }
+
+    public function testNoFileIsMadeWhateverTheSizeOfTheMessages(): void
+    {
+        if (!\is_executable('/usr/bin/strace')) {
+            self::markTestSkipped('strace is not here');
+        }
+        $worker = $this->work(static function (Peer $peer): array {
+            $peer->welcome();
+            $peer->write(Peer::deliver([Peer::row(\str_repeat('x', 30 << 20))]));
+            $peer->write(Peer::deliver([Peer::row('throw'), Peer::row('ack, then throw')], self::ID + 1));
+            $settled = $peer->settled(3);
+            $peer->send(70, []);
+
+            return $settled;
+        }, [], ['strace', '-f', '-qq', '-e', 'trace=open,openat,creat,memfd_create,mkdir,mknod,shmget']);
+        [$status, , $trace] = $worker->end();
+        if (\str_contains($trace, 'Operation not permitted')) {
+            self::markTestSkipped('strace is not allowed here');
+        }
+        self::assertSame(0, $status, $trace);
+        self::assertStringContainsString('openat(', $trace);
+        self::assertDoesNotMatchRegularExpression('/O_CREAT|O_TMPFILE|creat\(|memfd_create\(|mkdir\(|mknod\(|shmget\(/', $trace);
+        self::assertCount(2, $this->proxy->result()['acks']);
+    }
+
+    public function testThirtyMegabytesFitIntoASmallMemoryLimit(): void
+    {
+        $worker = $this->work(static function (Peer $peer): array {
+            $peer->welcome();
+            for ($i = 0; $i < 5; ++$i) {
+                $peer->write(Peer::deliver([Peer::row(\str_repeat('x', 30 << 20))], self::ID + $i));
+            }
+            $settled = $peer->settled(5);
+            $peer->send(70, []);
+
+            return $settled['acks'];
+        }, [], [], ['-d', 'memory_limit=80M']);
+        [$status, , $errors] = $worker->end();
+        self::assertSame([0, ''], [$status, $errors]);
+        self::assertCount(5, $this->proxy->result());
+    }
+
+    private function work(callable $script, array $environment = [], array $before = [], array $options = []): WorkerProcess
+    {
+        $this->proxy = Proxy::play($script);
+
+        return new WorkerProcess($this->proxy->path, $before, $environment, $options);
+    }
+}
