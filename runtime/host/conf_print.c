@@ -6,11 +6,6 @@
 #include "host/conf_plugin.h"
 #include "host/conf_write.h"
 
-static void print_indent(FILE *out, int depth)
-{
-	fprintf(out, "%*s", depth * 2, "");
-}
-
 /* What is printed of one table: the keys that have a value. */
 struct printing {
 	FILE *out;
@@ -41,6 +36,24 @@ static bool head_is_printed(const struct printing *printing, size_t index, size_
 	return false;
 }
 
+/* Whether all that is printed below this prefix is what a plugin does by default. Such lines are comments: to a plugin
+ * it can make a difference whether a value is given. */
+static bool level_is_default(const struct printing *printing, const char *prefix, size_t len)
+{
+	for (size_t i = 0; i < printing->table.n_keys; i++) {
+		const struct conf_key *key = &printing->table.keys[i];
+		struct conf_value value;
+		if (strncmp(key->path, prefix, len) == 0 && printing_fetch(printing, key, &value) && value.plain.is_set)
+			return false;
+	}
+	return true;
+}
+
+static void print_start(const struct printing *printing, const char *prefix, size_t len, int depth)
+{
+	fprintf(printing->out, "%*s%s", depth * 2, "", level_is_default(printing, prefix, len) ? "# " : "");
+}
+
 /* Prints the keys whose path begins with the first len bytes of prefix; those of one mapping together. */
 static void print_level(const struct printing *printing, const char *prefix, size_t len, int depth)
 {
@@ -51,9 +64,10 @@ static void print_level(const struct printing *printing, const char *prefix, siz
 			continue;
 		size_t len_name = strcspn(key->path + len, ".");
 		bool is_leaf = key->path[len + len_name] == '\0';
-		if (!is_leaf && head_is_printed(printing, i, len + len_name + 1))
+		size_t len_path = len + len_name + 1; /* with the dot, or with the zero byte */
+		if (!is_leaf && head_is_printed(printing, i, len_path))
 			continue;
-		print_indent(printing->out, depth);
+		print_start(printing, key->path, len_path, depth);
 		fprintf(printing->out, "%.*s:", (int)len_name, key->path + len);
 		if (is_leaf) {
 			fputc(' ', printing->out);
@@ -61,17 +75,8 @@ static void print_level(const struct printing *printing, const char *prefix, siz
 		}
 		fputc('\n', printing->out);
 		if (!is_leaf)
-			print_level(printing, key->path, len + len_name + 1, depth + 1);
+			print_level(printing, key->path, len_path, depth + 1);
 	}
-}
-
-static bool printing_has_any(const struct printing *printing)
-{
-	struct conf_value value;
-	for (size_t i = 0; i < printing->table.n_keys; i++)
-		if (printing_fetch(printing, &printing->table.keys[i], &value))
-			return true;
-	return false;
 }
 
 /* One mapping called name, if anything is in it. printing->table is set here. */
@@ -79,9 +84,9 @@ static void print_part(struct printing *printing, struct conf_arena *arena, enum
 	const struct qb_plugin *plugin, const char *name, int depth)
 {
 	printing->table = conf_plugin_table(arena, part, plugin);
-	if (!printing_has_any(printing))
+	if (!printing->table.n_keys)
 		return;
-	print_indent(printing->out, depth);
+	print_start(printing, "", 0, depth);
 	conf_write_name(printing->out, name);
 	fputc('\n', printing->out);
 	print_level(printing, "", 0, depth + 1);
@@ -91,7 +96,7 @@ static void print_pipeline(FILE *out, struct conf_arena *arena, const struct con
 {
 	const struct qb_plugin *plugin = pipeline->broker->plugin;
 	struct printing printing = {.out = out, .target = pipeline, .options = pipeline->source.values};
-	print_indent(out, 1);
+	fputs("  ", out);
 	conf_write_name(out, pipeline->conf.name);
 	fputc('\n', out);
 	print_part(&printing, arena, CONF_SOURCE, plugin, "source", 2);

@@ -75,6 +75,7 @@ static void key_take(struct conf_report *report, struct conf_section *section, s
 		value_keep(section, key, &value);
 	else
 		key_fall_back(report, section, key, node->at);
+	section->has_errors = section->has_errors || !is_good;
 }
 
 /* What could have stood in the mapping whose path begins with prefix, of a path that may lie deeper. */
@@ -123,7 +124,9 @@ static void map_read(
 		else if (is_map && child->kind != NODE_BROKEN)
 			conf_report_error(
 				report, child->at, "\"%s\" must be a mapping, but this is %s", path, conf_yaml_kind_name(child->kind));
-		else if (!is_map && !section->is_open)
+		else if (is_map)
+			section->has_errors = true;
+		else if (!section->is_open)
 			complain_unknown(report, section, prefix, child);
 	}
 }
@@ -134,7 +137,9 @@ void conf_section_read(struct conf_report *report, struct conf_section *section,
 	section->nodes = conf_arena_take_array(report->arena, section->table.n_keys + 1, sizeof *section->nodes);
 	if (node && node->kind == NODE_MAP)
 		map_read(report, section, "", node);
-	else if (node && node->kind != NODE_BROKEN)
+	else if (node && node->kind == NODE_BROKEN)
+		section->has_errors = true;
+	else if (node)
 		conf_report_error(report, node->at, "\"%.60s\" must be a mapping, but this is %s", node->name,
 			conf_yaml_kind_name(node->kind));
 	for (size_t i = 0; i < section->table.n_keys; i++) {
@@ -145,7 +150,7 @@ void conf_section_read(struct conf_report *report, struct conf_section *section,
 			conf_report_error(report, section->at, "missing required key \"%s\"", key->path);
 		key_fall_back(report, section, key, section->at);
 	}
-	section->has_errors = report->n_errors > n_errors;
+	section->has_errors = section->has_errors || report->n_errors > n_errors;
 }
 
 const struct conf_node *conf_section_find(const struct conf_section *section, const char *path)

@@ -15,7 +15,7 @@ struct conf_section {
 	struct conf_at at;		  /* where a missing key is complained about */
 	/* Set by reading: */
 	const struct conf_node **nodes; /* what stands in the file for each key of the table, or NULL */
-	bool has_errors;
+	bool has_errors;				/* of its own or found while the text was read: its values cannot be judged */
 };
 
 /* node NULL: the section is not in the file. A value that is wrong is complained about and replaced by its default, so

@@ -106,6 +106,7 @@ static int list_types(const struct loader *loader, struct dirent ***ret_entries)
 /* ---- judging
  * -------------------------------------------------------------------------------------------------------------- */
 
+/* lane_drained answers lane_closing: who never says the one needs not have the other. */
 static const char *judge_functions(const struct qb_plugin *plugin)
 {
 	const struct {

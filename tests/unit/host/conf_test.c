@@ -272,6 +272,9 @@ static void variables_are_filled_in(void **state)
 	conf_free(conf);
 	assert_complaints(BASE "socket: { path: \"a${CONF_TEST_UNSET}\" }\n",
 		"4:17: the environment has no CONF_TEST_UNSET (write ${CONF_TEST_UNSET:-default} to allow that)\n");
+	/* the plugin does not see what was not filled in */
+	assert_complaints("brokers: { k: { type: kafka, brokers: \"${CONF_TEST_UNSET}\" } }\n" PIPELINES,
+		"1:39: the environment has no CONF_TEST_UNSET (write ${CONF_TEST_UNSET:-default} to allow that)\n");
 	assert_complaints(BASE "socket: { path: \"${a b}\" }\n",
 		"4:17: bad variable \"${a b}\" (write ${NAME} or ${NAME:-default}, and $${ for a plain ${)\n");
 	assert_complaints(BASE "socket: { path: \"${A\" }\n",
@@ -421,7 +424,10 @@ static void what_is_printed_reads_back_the_same(void **state)
 	assert_string_equal(first, second);
 	assert_string_equal(again->brokers[0].values[0].text, "a:1,\"b\"\n${c");
 	assert_non_null(strstr(first, "properties: { a.b: 5, \"c d\": \"5\", e: true }"));
-	assert_non_null(strstr(first, "max_wait: 1500ms\n"));
+	assert_non_null(strstr(first, "      max_wait: 1500ms\n"));
+	assert_non_null(strstr(first, "      # max_bytes: 8MiB\n")); /* not given: to a plugin that can be a difference */
+	assert_non_null(strstr(first, "      # declare:\n        # arguments: { x-queue-type: quorum"));
+	assert_false(again->pipelines[0].source.values[8].is_set);
 	assert_non_null(strstr(first, "max_age: 36h\n"));
 	free(first);
 	free(second);
