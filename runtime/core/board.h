@@ -62,6 +62,7 @@ struct crew *crew_for(struct dispatcher *dispatcher, struct pipeline **pipelines
 void crew_join(struct crew *crew, struct worker *worker);
 void crew_leave(struct worker *worker); /* the crew is freed with its last worker */
 void crew_place(struct worker *worker); /* after its room changed */
+/* Who is idle, else who has room; *ret_n_free: how many like it there are. NULL: nobody. */
 struct worker *crew_pick(const struct pipeline *pipeline, bool idle_only, size_t *ret_index, size_t *ret_n_free);
 
 /* pipeline.c */

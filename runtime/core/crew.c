@@ -95,22 +95,25 @@ void crew_place(struct worker *worker)
 	++*count;
 }
 
-struct worker *crew_pick(const struct pipeline *pipeline, bool idle_only, size_t *ret_index, size_t *ret_n_free)
+/* The first of the crews' idle or partial lists that has somebody; counts all that are on such a list. */
+static struct worker *crew_pick_from(const struct pipeline *pipeline, bool idle, size_t *ret_index, size_t *ret_n_free)
 {
-	const struct pipeline_server *best = NULL;
-	struct list *link = NULL;
+	struct worker *worker = NULL;
 	*ret_n_free = 0;
 	for (size_t i = 0; i < pipeline->n_servers; i++) {
-		const struct pipeline_server *server = &pipeline->servers[i];
-		*ret_n_free += server->crew->n_idle + (idle_only ? 0 : server->crew->n_partial);
-		if (!best && server->crew->n_idle)
-			best = server, link = list_peek(&server->crew->idle);
+		struct crew *crew = pipeline->servers[i].crew;
+		struct list *link = list_peek(idle ? &crew->idle : &crew->partial);
+		*ret_n_free += idle ? crew->n_idle : crew->n_partial;
+		if (worker || !link)
+			continue;
+		worker = list_item(link, struct worker, crew_link);
+		*ret_index = pipeline->servers[i].index;
 	}
-	for (size_t i = 0; !best && !idle_only && i < pipeline->n_servers; i++)
-		if (pipeline->servers[i].crew->n_partial)
-			best = &pipeline->servers[i], link = list_peek(&best->crew->partial);
-	if (!best)
-		return NULL;
-	*ret_index = best->index;
-	return list_item(link, struct worker, crew_link);
+	return worker;
+}
+
+struct worker *crew_pick(const struct pipeline *pipeline, bool idle_only, size_t *ret_index, size_t *ret_n_free)
+{
+	struct worker *worker = crew_pick_from(pipeline, true, ret_index, ret_n_free);
+	return worker || idle_only ? worker : crew_pick_from(pipeline, false, ret_index, ret_n_free);
 }

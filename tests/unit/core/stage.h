@@ -4,6 +4,7 @@
 #ifndef QBUS_TEST_STAGE_H
 #define QBUS_TEST_STAGE_H
 
+#include "base/log.h"
 #include "core/board.h"
 #include "core/source_thread.h"
 
