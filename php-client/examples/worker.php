@@ -22,7 +22,7 @@ require \getenv('QBUS_AUTOLOAD') ?: __DIR__ . '/../autoload.php';
 $workMs = (int) \getenv('WORK_MS');
 $quiet = \getenv('QUIET') === '1';
 
-exit(Worker::connect()->on(\getenv('QBUS_PIPELINE') ?: 'orders', static function (Message $message) use ($workMs, $quiet) {
+$handler = static function (Message $message) use ($workMs, $quiet): void {
     if ($message->body === '') {
         throw new Reject('an order without a body');
     }
@@ -34,4 +34,6 @@ exit(Worker::connect()->on(\getenv('QBUS_PIPELINE') ?: 'orders', static function
         $message->attempt,
         \substr($message->body, 0, 60),
     ));
-})->run());
+};
+
+exit(Worker::connect()->on(\getenv('QBUS_PIPELINE') ?: 'orders', $handler)->run());

@@ -89,8 +89,8 @@ final class Worker
     }
 
     /**
-     * The handlers set flags and nothing else: throwing out of one crashes PHP 8.2. That they run at all makes a sleep or
-     * a select in the application's handler return early.
+     * The handlers set flags and nothing else: throwing out of one crashes PHP 8.2. That they run at all makes a
+     * sleep or a select in the application's handler return early.
      *
      * @return callable(): void puts the former handlers back
      */

@@ -51,7 +51,10 @@ final class HandlerTest extends TestCase
                 new Settled(1, Verdict::Retry, null, 'deadline: x'),
             ],
             'ack itself' => [static fn (Message $m) => $m->ack(), new Settled(1, Verdict::Ack)],
-            'retry itself' => [static fn (Message $m) => $m->retry(2, 'later'), new Settled(1, Verdict::Retry, 2.0, 'later')],
+            'retry itself' => [
+                static fn (Message $m) => $m->retry(2, 'later'),
+                new Settled(1, Verdict::Retry, 2.0, 'later'),
+            ],
             'reject itself' => [static fn (Message $m) => $m->reject(), new Settled(1, Verdict::Reject)],
         ];
     }
@@ -88,7 +91,8 @@ final class HandlerTest extends TestCase
     public function testAMessageOfKafkaHasItsPlace(): void
     {
         $message = (new FakeProxy())->message('{}', key: 'k', timestamp: 1700000000000, source: 'orders', attempt: 2);
-        self::assertSame(['{}', 'k', 'orders', 2], [$message->body, $message->key, $message->source, $message->attempt]);
+        self::assertSame(['{}', 'k'], [$message->body, $message->key]);
+        self::assertSame(['orders', 2], [$message->source, $message->attempt]);
         self::assertSame([0, $message->id], [$message->partition, $message->offset]);
         self::assertSame([null, null], [$message->routingKey, $message->deliveryTag]);
         self::assertSame(1700000000000, $message->timestamp);

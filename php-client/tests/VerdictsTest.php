@@ -44,10 +44,12 @@ final class VerdictsTest extends TestCase
 
     public static function kinds(): array
     {
+        $long = \str_repeat('x', 2000);
+
         return [
             'acks' => [static fn (Verdicts $v, int $id) => $v->addRun($id, 1)],
             'releases' => [static fn (Verdicts $v, int $id) => $v->add($id, Verdict::Release, -1, null)],
-            'reasons' => [static fn (Verdicts $v, int $id) => $v->add($id, Verdict::Reject, -1, \str_repeat('x', 2000))],
+            'reasons' => [static fn (Verdicts $v, int $id) => $v->add($id, Verdict::Reject, -1, $long)],
         ];
     }
 }

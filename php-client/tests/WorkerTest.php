@@ -165,7 +165,8 @@ final class WorkerTest extends TestCase
         }
         self::assertSame(0, $status, $trace);
         self::assertStringContainsString('openat(', $trace);
-        self::assertDoesNotMatchRegularExpression('/O_CREAT|O_TMPFILE|creat\(|memfd_create\(|mkdir\(|mknod\(|shmget\(/', $trace);
+        $makers = '/O_CREAT|O_TMPFILE|creat\(|memfd_create\(|mkdir\(|mknod\(|shmget\(/';
+        self::assertDoesNotMatchRegularExpression($makers, $trace);
         self::assertCount(2, $this->proxy->result()['acks']);
     }
 
@@ -186,8 +187,12 @@ final class WorkerTest extends TestCase
         self::assertCount(5, $this->proxy->result());
     }
 
-    private function work(callable $script, array $environment = [], array $before = [], array $options = []): WorkerProcess
-    {
+    private function work(
+        callable $script,
+        array $environment = [],
+        array $before = [],
+        array $options = [],
+    ): WorkerProcess {
         $this->proxy = Proxy::play($script);
 
         return new WorkerProcess($this->proxy->path, $before, $environment, $options);

@@ -23,6 +23,9 @@ final class Connection
     public readonly Inbox $inbox;
     private readonly \MessagePack $packer;
 
+    /** Whether the last frame was a big one. If so is the next, it is better read in one piece than put together. */
+    private bool $big = false;
+
     public function __construct(private readonly Transport $transport)
     {
         $this->inbox = new Inbox();
@@ -53,8 +56,12 @@ final class Connection
     public function receive(float $wait): bool
     {
         $missing = $this->inbox->missing();
-        $whole = $missing > self::CHUNK;
-        $bytes = $this->transport->read($whole ? $missing : self::CHUNK, $wait, $whole);
+        if ($this->big && $this->inbox->isEmpty()) {
+            $missing = $this->inbox->lengthOf($this->transport->peek(Inbox::HEADER, $wait));
+            $wait = $missing > 0 ? $wait : 0.0;
+        }
+        $this->big = $missing > self::CHUNK;
+        $bytes = $this->transport->read($this->big ? $missing : self::CHUNK, $wait, $this->big);
         if ($bytes !== '') {
             $this->inbox->append($bytes);
         }

@@ -61,12 +61,23 @@ final class Inbox
         return \strlen($this->bytes) - ($this->deliveries[0][0] ?? $this->scanned) >= $this->maxFrame;
     }
 
+    public function isEmpty(): bool
+    {
+        return $this->deliveries === [] && $this->scanned === \strlen($this->bytes);
+    }
+
+    /** The length, header and payload, of the frame that begins so; 0 when this is less than a header. */
+    public function lengthOf(string $header): int
+    {
+        return \strlen($header) < self::HEADER ? 0 : $this->header($header, 0)[1] + self::HEADER;
+    }
+
     /** How many bytes the frame lacks that has begun to arrive; 0 when none has or its header is not whole. */
     public function missing(): int
     {
         $there = \strlen($this->bytes) - $this->scanned;
 
-        return $there < self::HEADER ? 0 : \max(0, $this->header()[1] + self::HEADER - $there);
+        return $there < self::HEADER ? 0 : \max(0, $this->header($this->bytes, $this->scanned)[1] + self::HEADER - $there);
     }
 
     /**
@@ -77,7 +88,7 @@ final class Inbox
     public function nextControl(): ?array
     {
         while (\strlen($this->bytes) - $this->scanned >= self::HEADER) {
-            [$word, $length] = $this->header();
+            [$word, $length] = $this->header($this->bytes, $this->scanned);
             $begin = $this->scanned + self::HEADER;
             $end = $begin + $length;
             if ($end > \strlen($this->bytes)) {
@@ -113,9 +124,9 @@ final class Inbox
     }
 
     /** @return array{int, int} word and length of the payload */
-    private function header(): array
+    private function header(string $bytes, int $at): array
     {
-        ['length' => $length, 'word' => $word] = \unpack('Nlength/Cword', $this->bytes, $this->scanned);
+        ['length' => $length, 'word' => $word] = \unpack('Nlength/Cword', $bytes, $at);
         if ($length > $this->maxFrame + self::MAX_MESSAGE) {
             throw new ProtocolError("a frame of {$length} bytes");
         }

@@ -54,6 +54,11 @@ final class StreamTransport implements Transport
         return \implode('', $parts);
     }
 
+    public function peek(int $n, float $wait): string
+    {
+        return $this->select($wait, false) ? (string) @\stream_socket_recvfrom($this->stream, $n, \STREAM_PEEK) : '';
+    }
+
     public function write(string $bytes): int
     {
         // PHP reports a full socket and a closed one alike, as a notice; what is written next tells them apart.

@@ -8,8 +8,8 @@ namespace Qbus\Wire;
 use Qbus\ConnectionLost;
 
 /**
- * Bytes to and from the proxy. No call waits longer than PATIENCE, so that whoever waits can look at his flags: a signal
- * may come between that look and the call, where nothing would wake him.
+ * Bytes to and from the proxy. No call waits longer than PATIENCE, so that whoever waits can look at his flags: a
+ * signal may come between that look and the call, where nothing would wake him.
  *
  * @internal
  */
@@ -25,6 +25,9 @@ interface Transport
      * @throws ConnectionLost at the end
      */
     public function read(int $n, float $wait, bool $whole = false): string;
+
+    /** As read(), but leaves the bytes where they are; '' may be the end, which read() would tell. */
+    public function peek(int $n, float $wait): string;
 
     /**
      * Takes as much as fits without waiting and says how much that was.

@@ -52,12 +52,14 @@ abstract class ClientTestCase extends TestCase
             $peer->settled(2);
         });
         $first = $client->next();
-        self::assertSame([self::ID, 'orders', 1, 'b', null], [$first->id, $first->pipeline, $first->attempt, $first->body, $first->key]);
+        self::assertSame([self::ID, 'orders', 1], [$first->id, $first->pipeline, $first->attempt]);
+        self::assertSame(['b', null], [$first->body, $first->key]);
         self::assertSame(['orders', 3, 1041], [$first->source, $first->partition, $first->offset]);
         self::assertSame(['n' => 'v'], $first->headers);
         $second = $client->next();
         self::assertSame([self::ID + 1, "\x00\xff", []], [$second->id, $second->body, $second->headers]);
-        self::assertSame(['mails', 'mail.send', 9, null], [$second->source, $second->routingKey, $second->deliveryTag, $second->offset]);
+        self::assertSame(['mails', 'mail.send', 9], [$second->source, $second->routingKey, $second->deliveryTag]);
+        self::assertNull($second->offset);
         $first->ack();
         $second->ack();
         $client->close();
@@ -428,6 +430,19 @@ abstract class ClientTestCase extends TestCase
         });
         $this->expectException(ConnectionLost::class);
         $client->next();
+    }
+
+    public function testTheEndOfTheProxyAfterABigBodyIsAnExceptionToo(): void
+    {
+        $client = $this->connect(static function (Peer $peer): void {
+            $peer->welcome();
+            $peer->write(Peer::deliver([Peer::row(\str_repeat('x', 1 << 20))]));
+            $peer->settled(1);
+            $peer->close();
+        });
+        $client->next()->ack();
+        $this->expectException(ConnectionLost::class);
+        $client->next(20.0) ?? self::fail('the end was not noticed');
     }
 
     public function testWhatTheProxySaysLastIsHeard(): void
