@@ -83,9 +83,11 @@ static void source_say(struct consumer *consumer, enum qb_condition what, bool *
 static void connection_lost(struct consumer *consumer, const char *reason, int64_t now_us)
 {
 	struct faults *faults = &consumer->faults;
+	char sentence[512];
 
+	snprintf(sentence, sizeof(sentence), "%s%s%s", reason, *faults->last ? "; " : "", faults->last);
 	if (faults->is_connected || !faults->down_us)
-		consumer->host->condition(consumer->host->self, QB_CONNECTED, 0, false, reason);
+		consumer->host->condition(consumer->host->self, QB_CONNECTED, 0, false, sentence);
 	faults->is_connected = false;
 	faults->down_us = now_us;
 }
@@ -112,6 +114,7 @@ enum qb_result fault_source(struct consumer *consumer, rd_kafka_event_t *event, 
 		fault_say(consumer, QB_WARN, now_us, "%s error=%s", reason, rd_kafka_err2name(error));
 		return QB_OK;
 	case FAULT_QUIET:
+		snprintf(consumer->faults.last, sizeof(consumer->faults.last), "%.255s", reason);
 		fault_say(consumer, QB_DEBUG, now_us, "%s error=%s", reason, rd_kafka_err2name(error));
 		return QB_OK;
 	case FAULT_DOWN:

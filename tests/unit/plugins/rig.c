@@ -177,6 +177,9 @@ static void host_condition(void *self, enum qb_condition what, uint64_t lane, bo
 	condition->lane = lane;
 	condition->on = on;
 	condition->reason = text_of(reason);
+	if (getenv("RIG_LOG"))
+		fprintf(stderr, "%8.3f condition %d lane=%d on=%d %s\n", (double)(rig_now_ms() % 1000000) / 1000, (int)what,
+			(int)lane, on, reason ? reason : "");
 }
 
 static void host_measure(void *self, enum qb_measure what, uint64_t lane, int64_t value)

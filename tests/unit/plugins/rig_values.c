@@ -64,8 +64,21 @@ static void items_read(struct qb_value *value, const char *text, bool is_map)
 	free(list);
 }
 
+/* A path that is given again counts as it was given last. */
+static void value_done(struct qb_value *value)
+{
+	free((void *)(uintptr_t)value->text);
+	for (size_t i = 0; i < value->n_items; i++) {
+		free((void *)(uintptr_t)value->items[i].name);
+		free((void *)(uintptr_t)value->items[i].text);
+	}
+	free((void *)(uintptr_t)value->items);
+	*value = (struct qb_value){.is_set = value->is_set};
+}
+
 static void value_read(struct qb_value *value, const struct qb_option *option, const char *text)
 {
+	value_done(value);
 	switch (option->kind) {
 	case QB_STRING:
 	case QB_SECRET:
@@ -107,16 +120,6 @@ void rig_values_read(struct rig *rig, const char *path, va_list args)
 	for (i = 0; i < n; i++)
 		if (!rig->values[i].is_set && options[i].fallback)
 			value_read(&rig->values[i], &options[i], options[i].fallback);
-}
-
-static void value_done(struct qb_value *value)
-{
-	free((void *)(uintptr_t)value->text);
-	for (size_t i = 0; i < value->n_items; i++) {
-		free((void *)(uintptr_t)value->items[i].name);
-		free((void *)(uintptr_t)value->items[i].text);
-	}
-	free((void *)(uintptr_t)value->items);
 }
 
 void rig_values_free(struct rig *rig)
