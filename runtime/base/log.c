@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The log: one line an event to standard error.
  *
- * Never waits, and never changes the flags of standard error, which others may share. log_configure looks once what it is:
- * a pipe or a terminal is opened a second time without blocking, which gives flags of our own; a socket is sent to without
- * waiting; a file does not make one wait. Where the second opening is refused, room is asked for first: a line is at most
- * PIPE_BUF bytes, so a pipe that has room takes it whole. SIGPIPE is the business of the process. */
+ * Never waits, and never changes the flags of standard error, which others may share. log_configure looks once what it
+ * is: a pipe or a terminal is opened a second time without blocking, which gives flags of our own; a socket is sent to
+ * without waiting; a file does not make one wait. Where the second opening is refused, room is asked for first: a line
+ * is at most PIPE_BUF bytes, so a pipe that has room takes it whole. SIGPIPE is the business of the process. */
 #include "base/log.h"
 
 #include "base/clock.h"
@@ -222,8 +222,8 @@ void log_say_list(enum log_level level, const char *who, const char *format, va_
 		log_put_string(&line, "\n");
 	(line.is_json ? log_form_json : log_form_text)(&line, level, who, sentence);
 	/* LOG_TAIL_BYTES were kept for this. */
-	line.len += (size_t)snprintf(line.bytes + line.len, LOG_TAIL_BYTES, "%s%s\n", line.is_cut ? "..." : "",
-		line.is_json ? "\"}" : "");
+	line.len += (size_t)snprintf(
+		line.bytes + line.len, LOG_TAIL_BYTES, "%s%s\n", line.is_cut ? "..." : "", line.is_json ? "\"}" : "");
 	ssize_t n = log_write(line.bytes, line.len);
 	if (n != (ssize_t)line.len)
 		atomic_fetch_add_explicit(&n_dropped, 1, memory_order_relaxed);

@@ -44,8 +44,8 @@ static size_t frame_fill(uint8_t *at, size_t n_had, size_t whole, const uint8_t 
 }
 
 /* Goes on with the frame that was cut; *ret_used tells how much of the piece went into it. */
-static int frame_resume(struct frame_reader *reader, const uint8_t *bytes, size_t len, size_t *ret_used, frame_take *take,
-	void *ctx)
+static int frame_resume(
+	struct frame_reader *reader, const uint8_t *bytes, size_t len, size_t *ret_used, frame_take *take, void *ctx)
 {
 	size_t used = 0;
 	if (reader->n_had < FRAME_HEADER_BYTES) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The listener.
  *
- * Mode and owner are right before anybody can connect: the socket gets no permissions at all before it is bound (which keeps
- * the umask, a property of the whole process, out of it), then its owner and mode, and only then it listens. The lock file is
- * never removed: a lock on a file that somebody removes and another makes anew guards nothing. */
+ * Mode and owner are right before anybody can connect: the socket gets no permissions at all before it is bound (which
+ * keeps the umask, a property of the whole process, out of it), then its owner and mode, and only then it listens. The
+ * lock file is never removed: a lock on a file that somebody removes and another makes anew guards nothing. */
 #include "wire/listener.h"
 
 #include "base/alloc.h"
@@ -33,7 +33,7 @@ struct listener {
 	struct listener_counts counts;
 	int fd, lock_fd;
 	int reserve_fd; /* given up for a moment when there is no other descriptor, to refuse politely */
-	dev_t dev;      /* of the socket that we bound; 0 and 0: none */
+	dev_t dev;		/* of the socket that we bound; 0 and 0: none */
 	ino_t ino;
 };
 
@@ -55,7 +55,7 @@ static int listener_address(struct listener *listener, char *ret_error)
 	if (strlen(path) >= sizeof listener->address.sun_path)
 		return listener_fail(ret_error, ENAMETOOLONG, "the socket's path is longer than %zu bytes: %s",
 			sizeof listener->address.sun_path - 1, path);
-	strcpy(listener->address.sun_path, path);
+	memcpy(listener->address.sun_path, path, strlen(path));
 	return 0;
 }
 
@@ -91,7 +91,8 @@ static int listener_clear(struct listener *listener, char *ret_error)
 	struct stat stat;
 	const char *path = listener->conf.path;
 	if (lstat(path, &stat) != 0)
-		return errno == ENOENT ? 0 : listener_fail(ret_error, errno, "%s cannot be looked at: %s", path, strerror(errno));
+		return errno == ENOENT ? 0
+							   : listener_fail(ret_error, errno, "%s cannot be looked at: %s", path, strerror(errno));
 	if (!S_ISSOCK(stat.st_mode))
 		return listener_fail(ret_error, EEXIST, "%s exists and is not a socket", path);
 	int result = listener_is_alive(listener);
@@ -121,7 +122,8 @@ static int listener_bind(struct listener *listener, char *ret_error)
 	listener->ino = stat.st_ino;
 	if ((conf->owner != LISTENER_UNCHANGED || conf->group != LISTENER_UNCHANGED) &&
 		lchown(conf->path, conf->owner, conf->group) != 0)
-		return listener_fail(ret_error, errno, "%s cannot be given its owner and group: %s", conf->path, strerror(errno));
+		return listener_fail(
+			ret_error, errno, "%s cannot be given its owner and group: %s", conf->path, strerror(errno));
 	if (chmod(conf->path, conf->mode) != 0)
 		return listener_fail(ret_error, errno, "%s cannot be given its mode: %s", conf->path, strerror(errno));
 	if (listen(listener->fd, LISTENER_BACKLOG) != 0)
@@ -178,8 +180,8 @@ static void listener_admit(struct listener *listener, int fd)
 	}
 }
 
-/* No descriptor is left: the reserve makes one, for as long as it takes to refuse. Otherwise the connection would wait in
- * the backlog and the loop would spin. */
+/* No descriptor is left: the reserve makes one, for as long as it takes to refuse. Otherwise the connection would wait
+ * in the backlog and the loop would spin. */
 static void listener_exhausted(struct listener *listener)
 {
 	if (listener->counts.no_descriptor++ % 1000 == 0)
@@ -263,7 +265,7 @@ static bool listener_is_ours(const struct listener *listener)
 {
 	struct stat stat;
 	return listener->ino && lstat(listener->conf.path, &stat) == 0 && stat.st_dev == listener->dev &&
-		stat.st_ino == listener->ino;
+		   stat.st_ino == listener->ino;
 }
 
 static void listener_close_fd(int fd)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The listener: the Unix socket at which workers attach. It decides who may, and hands each connection to the session set.
+/* The listener: the Unix socket at which workers attach. It decides who may, and hands each connection to the session
+ * set.
  *
- * The path is guarded by PATH.lock: who holds that lock owns the path, so that what a killed proxy left behind is taken over
- * and a living one is never robbed. Its folder must exist, and should keep strangers out: whoever may write there may put
- * another socket in place. Loop thread only. */
+ * The path is guarded by PATH.lock: who holds that lock owns the path, so that what a killed proxy left behind is taken
+ * over and a living one is never robbed. Its folder must exist, and should keep strangers out: whoever may write there
+ * may put another socket in place. Loop thread only. */
 #ifndef QBUS_WIRE_LISTENER_H
 #define QBUS_WIRE_LISTENER_H
 
@@ -20,8 +21,8 @@ struct listener;
 
 struct listener_conf {
 	const char *path;
-	mode_t mode;  /* permission bits; connecting needs write permission */
-	uid_t owner;  /* LISTENER_UNCHANGED: that of the process */
+	mode_t mode; /* permission bits; connecting needs write permission */
+	uid_t owner; /* LISTENER_UNCHANGED: that of the process */
 	gid_t group;
 	const uid_t *allow_uids; /* both lists empty: whom the mode lets in. The process's own uid may always. */
 	size_t n_allow_uids;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The words of the worker protocol.
  *
- * They are read by hand (value.h) and not through the library's tree of objects: a tree costs an allocation and 24 bytes
- * for each element that a peer sends, a cursor costs nothing, and SETTLE is read for every few messages. Words towards the
- * worker are packed by the library; rows and the head of DELIVER, which is what time goes into, are in proto_row.c. */
+ * They are read by hand (value.h) and not through the library's tree of objects: a tree costs an allocation and 24
+ * bytes for each element that a peer sends, a cursor costs nothing, and SETTLE is read for every few messages. Words
+ * towards the worker are packed by the library; rows and the head of DELIVER, which is what time goes into, are in
+ * proto_row.c. */
 #include "wire/proto.h"
 
 #include "base/alloc.h"
@@ -157,8 +158,8 @@ static const char *settle_verdict(struct value *value, const struct proto_settle
 	return NULL;
 }
 
-const char *proto_settle_read(const struct frame *frame, const struct proto_settle_sink *sink, void *ctx,
-	uint64_t *ret_memory)
+const char *proto_settle_read(
+	const struct frame *frame, const struct proto_settle_sink *sink, void *ctx, uint64_t *ret_memory)
 {
 	struct value value;
 	uint32_t n, n_others = 0;

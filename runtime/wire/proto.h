@@ -9,10 +9,10 @@
 
 enum {
 	PROTO_VERSION = 1,
-	PROTO_PIPELINES_MAX = 256,  /* of one session */
-	PROTO_IDS_MAX = 1048576,    /* of one SETTLE */
+	PROTO_PIPELINES_MAX = 256, /* of one session */
+	PROTO_IDS_MAX = 1048576,   /* of one SETTLE */
 	PROTO_REASON_BYTES = 1024,
-	PROTO_FRAME_MAX = 262144,   /* payload of a DELIVER, unless one message alone is bigger */
+	PROTO_FRAME_MAX = 262144, /* payload of a DELIVER, unless one message alone is bigger */
 	PROTO_DELIVER_HEAD_MAX = FRAME_HEADER_BYTES + 1 + 4 * 9 + 5,
 };
 
@@ -50,7 +50,7 @@ enum proto_verdict_kind { PROTO_RETRY = 1, PROTO_REJECT, PROTO_RELEASE };
 struct proto_verdict {
 	uint64_t id;
 	enum proto_verdict_kind kind;
-	int64_t delay_ms;   /* -1: the pipeline's backoff */
+	int64_t delay_ms;	/* -1: the pipeline's backoff */
 	const char *reason; /* NULL: none; ended by '\0', for the length of the call */
 };
 
@@ -61,8 +61,8 @@ struct proto_settle_sink {
 };
 
 const char *proto_hello_read(const struct frame *frame, struct proto_hello *ret_hello);
-const char *proto_settle_read(const struct frame *frame, const struct proto_settle_sink *sink, void *ctx,
-	uint64_t *ret_memory);
+const char *proto_settle_read(
+	const struct frame *frame, const struct proto_settle_sink *sink, void *ctx, uint64_t *ret_memory);
 const char *proto_extend_read(const struct frame *frame, uint64_t *ret_id, int64_t *ret_ms);
 const char *proto_bye_read(const struct frame *frame, struct qb_bytes *ret_reason); /* data NULL: none */
 const char *proto_credit_read(const struct frame *frame, int64_t *ret_credit);
@@ -95,8 +95,8 @@ void proto_late_write(struct proto_out *out, const uint64_t *ids, size_t n);
 void proto_drain_write(struct proto_out *out, const char *reason);
 void proto_error_write(struct proto_out *out, const char *code, const char *message);
 
-/* Writes a DELIVER frame up to its rows, which follow as they are, n_rows of them in rows_len bytes. Returns its length, at
- * most PROTO_DELIVER_HEAD_MAX. */
+/* Writes a DELIVER frame up to its rows, which follow as they are, n_rows of them in rows_len bytes. Returns its
+ * length, at most PROTO_DELIVER_HEAD_MAX. */
 struct proto_deliver {
 	uint32_t pipeline, attempt;
 	uint64_t first_id;

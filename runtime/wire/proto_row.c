@@ -172,8 +172,8 @@ static int row_headers(struct value *value, struct qb_header *headers, size_t n_
 	return n % 2 ? -EBADMSG : 0;
 }
 
-static int proto_row_read(const uint8_t *row, size_t len, struct qb_message *ret, struct qb_header *headers,
-	size_t *n_headers)
+static int proto_row_read(
+	const uint8_t *row, size_t len, struct qb_message *ret, struct qb_header *headers, size_t *n_headers)
 {
 	struct value value = {row, row + len};
 	uint32_t n;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a session.
  *
- * Whatever ends a session only moves it to ENDING; the flush at the end of the turn tells the dispatcher, and closes when
- * the farewell is sent or its time is over. So no callback of libevent or of the dispatcher ever sees a freed session. */
+ * Whatever ends a session only moves it to ENDING; the flush at the end of the turn tells the dispatcher, and closes
+ * when the farewell is sent or its time is over. So no callback of libevent or of the dispatcher ever sees a freed
+ * session. */
 #include "wire/session_inside.h"
 
 #include "base/alloc.h"
@@ -100,29 +101,48 @@ static void session_ending(struct session *session, bool in_peace, const char *c
 	snprintf(session->end_code, sizeof session->end_code, "%s", code);
 	snprintf(session->end_reason, sizeof session->end_reason, "%s", reason);
 	session->is_in_peace = in_peace;
-	session->worker.is_full = true; /* the dispatcher hears of the end at the end of this turn only */
+	session->worker.is_full = true;
 	session_state_set(session, SESSION_ENDING);
 	event_del(session->readable);
 	session_timer_start(session, us ? us : FAREWELL_TIMEOUT_US);
 	session_mark(session);
 }
 
-void session_end(struct session *session, const char *code, const char *message)
+void session_fail(struct session *session, const char *code, const char *message)
 {
 	if (session->state == SESSION_ENDING)
 		return;
 	log_say(LOG_WARN, session->who, "ends the session: %s code=%s", message, code);
-	proto_error_write(&session->set->out, code, message);
 	session_ending(session, false, code, message);
+	proto_error_write(&session->set->out, code, message);
 	session_send(session);
 }
 
-void session_leave(struct session *session, bool in_peace, const char *reason)
+void session_drop(struct session *session, bool in_peace, const char *reason)
 {
 	if (session->state != SESSION_ENDING)
 		session_ending(session, in_peace, "", reason);
 	evbuffer_drain(session->output, evbuffer_get_length(session->output));
 	session_mark(session);
+}
+
+/* Until it is told, at the end of the turn, the dispatcher must at least not give it more. */
+static void session_refuse_more(struct session *session)
+{
+	if (session->is_known)
+		dispatcher_worker_changed(session->set->dispatcher, &session->worker);
+}
+
+void session_end(struct session *session, const char *code, const char *message)
+{
+	session_fail(session, code, message);
+	session_refuse_more(session);
+}
+
+void session_leave(struct session *session, bool in_peace, const char *reason)
+{
+	session_drop(session, in_peace, reason);
+	session_refuse_more(session);
 }
 
 /* The dispatcher hears of it once, and not before its own call of worker_ops has returned. */
@@ -243,8 +263,8 @@ void session_set_flush(struct session_set *set)
 
 /* ---- set and session --------------------------------------------------------------------------------------------- */
 
-struct session_set *session_set_new(struct event_base *base, struct dispatcher *dispatcher, const struct session_host *host,
-	void *ctx)
+struct session_set *session_set_new(
+	struct event_base *base, struct dispatcher *dispatcher, const struct session_host *host, void *ctx)
 {
 	struct session_set *set = alloc_zero(sizeof *set);
 	set->base = base;
@@ -261,7 +281,8 @@ void session_set_free(struct session_set *set)
 {
 	if (!set)
 		return;
-	list_each_safe(link, after, &set->sessions) {
+	list_each_safe(link, after, &set->sessions)
+	{
 		struct session *session = list_item(link, struct session, link);
 		session_leave(session, false, "the proxy ends");
 		session_close(session);
@@ -278,8 +299,7 @@ size_t session_set_count(const struct session_set *set)
 
 void session_set_each(struct session_set *set, void (*visit)(void *ctx, struct session *session), void *ctx)
 {
-	list_each_safe(link, after, &set->sessions)
-		visit(ctx, list_item(link, struct session, link));
+	list_each_safe(link, after, &set->sessions) visit(ctx, list_item(link, struct session, link));
 }
 
 int session_open(struct session_set *set, int fd, const struct session_peer *peer)

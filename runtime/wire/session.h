@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* A session: one connection, one worker. It turns bytes into calls of the dispatcher and the dispatcher's news into bytes.
+/* A session: one connection, one worker. It turns bytes into calls of the dispatcher and the dispatcher's news into
+ * bytes.
  *
  *     HANDSHAKE -> OPEN -> DRAINING -> ENDING -> closed and freed
  *
- * The sessions of a loop form a set. During a turn of the loop sessions only collect what they have to send; the host ends
- * each turn with dispatcher_tick and then session_set_flush, which writes once for each session that has something, reports
- * ended workers to the dispatcher, and is the only place where a session is freed. Loop thread only. The process must
- * ignore SIGPIPE. */
+ * The sessions of a loop form a set. During a turn of the loop sessions only collect what they have to send; the host
+ * ends each turn with dispatcher_tick and then session_set_flush, which writes once for each session that has
+ * something, reports ended workers to the dispatcher, and is the only place where a session is freed. Loop thread only.
+ * The process must ignore SIGPIPE. */
 #ifndef QBUS_WIRE_SESSION_H
 #define QBUS_WIRE_SESSION_H
 
@@ -29,14 +30,16 @@ struct session_peer {
 
 /* What sessions ask of the host. It must outlive the set. */
 struct session_host {
-	const char *server;                 /* name and version, told in WELCOME */
-	int64_t handshake_timeout_us;       /* for HELLO, and for the rest of a frame that was begun; 0: 10 s */
-	int64_t farewell_timeout_us;        /* for sending ERROR to a worker that does not read; 0: 1 s */
-	int64_t (*now)(void *ctx);          /* the time of this turn */
-	const char *(*pool_of)(void *ctx, pid_t pid); /* the pool that spawned this process, NULL: none; outlives the session */
-	void (*changed)(void *ctx);         /* dispatcher_tick (and a flush after it) is wanted before the loop waits again */
-	void (*cancelled)(void *ctx, const struct session *session); /* CANCEL goes out; from dispatcher_tick; may be NULL */
-	void (*closed)(void *ctx, const struct session *session);    /* the connection is closed, the session goes now */
+	const char *server;			  /* name and version, told in WELCOME */
+	int64_t handshake_timeout_us; /* for HELLO, and for the rest of a frame that was begun; 0: 10 s */
+	int64_t farewell_timeout_us;  /* for sending ERROR to a worker that does not read; 0: 1 s */
+	int64_t (*now)(void *ctx);	  /* the time of this turn */
+	const char *(*pool_of)(
+		void *ctx, pid_t pid);	/* the pool that spawned this process, NULL: none; outlives the session */
+	void (*changed)(void *ctx); /* dispatcher_tick (and a flush after it) is wanted before the loop waits again */
+	void (*cancelled)(
+		void *ctx, const struct session *session);			  /* CANCEL goes out; from dispatcher_tick; may be NULL */
+	void (*closed)(void *ctx, const struct session *session); /* the connection is closed, the session goes now */
 };
 
 /* Strings live as long as the session. */
@@ -44,19 +47,19 @@ struct session_info {
 	uint32_t number;
 	enum session_state state;
 	struct session_peer peer;
-	const char *client;     /* what HELLO said, "" before */
-	const char *pool;       /* NULL: not spawned by us */
-	const char *end_code;   /* of the ERROR that ended it; NULL: none */
+	const char *client;		/* what HELLO said, "" before */
+	const char *pool;		/* NULL: not spawned by us */
+	const char *end_code;	/* of the ERROR that ended it; NULL: none */
 	const char *end_reason; /* "" while it lives */
 	size_t n_held;
-	size_t n_output_bytes;  /* not yet taken by the worker */
+	size_t n_output_bytes; /* not yet taken by the worker */
 	uint64_t memory_bytes;
 	int64_t opened_us;
 };
 
 /* dispatcher, base and host must outlive the set. */
-struct session_set *session_set_new(struct event_base *base, struct dispatcher *dispatcher, const struct session_host *host,
-	void *ctx);
+struct session_set *session_set_new(
+	struct event_base *base, struct dispatcher *dispatcher, const struct session_host *host, void *ctx);
 /* Closes what is still open at once. */
 void session_set_free(struct session_set *set);
 size_t session_set_count(const struct session_set *set);

@@ -16,7 +16,7 @@ enum {
 	SESSION_OUTPUT_HIGH = 1024 * 1024, /* nothing more is delivered */
 	SESSION_OUTPUT_LOW = 256 * 1024,   /* it is again */
 	SESSION_ANSWERS_MAX = 1024 * 1024, /* frames other than DELIVER that a worker may leave unread */
-	SESSION_LATE_MAX = 4096,           /* late verdicts in one SETTLE; the longest run of nonsense that is answered */
+	SESSION_LATE_MAX = 4096,		   /* late verdicts in one SETTLE; the longest run of nonsense that is answered */
 };
 
 struct session_set {
@@ -43,11 +43,11 @@ struct session {
 	struct event *readable, *writable, *timer;
 	struct frame_reader reader;
 	struct evbuffer *output;
-	size_t n_answer_bytes;  /* of frames other than DELIVER since the output was empty */
-	bool is_blocked;        /* the socket took no more; `writable` is waited for */
-	bool is_timed;          /* the timer runs */
-	bool is_known;          /* to the dispatcher */
-	bool is_in_peace;       /* ENDING: it left by itself, holding nothing that it should have settled */
+	size_t n_answer_bytes;		  /* of frames other than DELIVER since the output was empty */
+	bool is_blocked;			  /* the socket took no more; `writable` is waited for */
+	bool is_timed;				  /* the timer runs */
+	bool is_known;				  /* to the dispatcher */
+	bool is_in_peace;			  /* ENDING: it left by itself, holding nothing that it should have settled */
 	bool has_settled, has_frames; /* in this piece of input */
 	uint64_t late[256];
 	size_t n_late, n_late_in_frame;
@@ -59,6 +59,9 @@ void session_mark(struct session *session);
 void session_state_set(struct session *session, enum session_state state);
 /* Ends it without a word: the worker has gone, or will not listen. */
 void session_leave(struct session *session, bool in_peace, const char *reason);
+/* session_end and session_leave for those whom the dispatcher calls: they must not call it back. */
+void session_fail(struct session *session, const char *code, const char *message);
+void session_drop(struct session *session, bool in_peace, const char *reason);
 
 /* frame_take: handles one frame; other than 0 once the session is ending. */
 int session_word(void *ctx, const struct frame *frame);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What a worker is told.
  *
- * Rows that lie side by side in a batch are one run: a long run is not copied, the output holds a reference to its batch
- * until the socket has taken it; a short one is copied, which costs less than a reference. Nothing is written here but by
- * session_write, once a turn. */
+ * Rows that lie side by side in a batch are one run: a long run is not copied, the output holds a reference to its
+ * batch until the socket has taken it; a short one is copied, which costs less than a reference. Nothing is written
+ * here but by session_write, once a turn. */
 #include "wire/session_inside.h"
 
 #include "core/ledger.h"
@@ -23,7 +23,7 @@ static struct session *session_of(struct worker *worker)
 static void output_check(struct session *session, int result)
 {
 	if (result != 0)
-		session_leave(session, false, "there is no memory for its output");
+		session_drop(session, false, "there is no memory for its output");
 }
 
 static void output_let_go(const void *bytes, size_t len, void *ctx)
@@ -68,8 +68,8 @@ static uint32_t output_n_rows(struct entry *const *entries, size_t n, size_t *re
 	return n_rows;
 }
 
-static void session_deliver(struct worker *worker, size_t index, uint64_t first_id, uint32_t attempt, int64_t remaining_us,
-	struct entry *const *entries, size_t n)
+static void session_deliver(struct worker *worker, size_t index, uint64_t first_id, uint32_t attempt,
+	int64_t remaining_us, struct entry *const *entries, size_t n)
 {
 	struct session *session = session_of(worker);
 	struct proto_deliver deliver = {
@@ -101,8 +101,6 @@ void session_send(struct session *session)
 	output_check(session, evbuffer_add(session->output, out->bytes, out->len));
 	out->len = 0;
 	session_mark(session);
-	if (session->n_answer_bytes > SESSION_ANSWERS_MAX && session->state != SESSION_ENDING)
-		session_end(session, "slow_worker", "the worker asks and does not read the answers");
 }
 
 static void session_cancel(struct worker *worker, uint64_t id, int64_t grace_us)
@@ -128,7 +126,7 @@ static void session_drain(struct worker *worker, const char *reason)
 
 static void session_end_worker(struct worker *worker, const char *code, const char *reason)
 {
-	session_end(session_of(worker), code, reason);
+	session_fail(session_of(worker), code, reason);
 }
 
 const struct worker_ops *session_worker_ops(void)

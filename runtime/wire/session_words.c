@@ -34,11 +34,11 @@ static void hello_welcome(struct session *session, size_t n_pipelines)
 		};
 	}
 	proto_welcome_write(&session->set->out, &(struct proto_welcome){
-		.server = session->set->host->server,
-		.session = session->worker.number,
-		.pipelines = pipelines,
-		.n_pipelines = n_pipelines,
-	});
+												.server = session->set->host->server,
+												.session = session->worker.number,
+												.pipelines = pipelines,
+												.n_pipelines = n_pipelines,
+											});
 	session_send(session);
 }
 
@@ -46,7 +46,8 @@ static void hello_attach(struct session *session, const char *const *names, size
 {
 	char sentence[200];
 	size_t index = 0;
-	int result = dispatcher_worker_add(session->set->dispatcher, &session->worker, names, n, &index, session_now(session));
+	int result =
+		dispatcher_worker_add(session->set->dispatcher, &session->worker, names, n, &index, session_now(session));
 	if (result == -ENOENT) {
 		snprintf(sentence, sizeof sentence, "there is no pipeline \"%.128s\"", names[index]);
 		session_end(session, "unknown_pipeline", sentence);
@@ -233,5 +234,7 @@ int session_word(void *ctx, const struct frame *frame)
 		wrong = words[frame->word].say(session, frame);
 	if (wrong)
 		session_end(session, "protocol", wrong);
+	else if (session->n_answer_bytes > SESSION_ANSWERS_MAX)
+		session_end(session, "slow_worker", "the worker asks and does not read the answers");
 	return session->state == SESSION_ENDING ? -ECANCELED : 0;
 }

@@ -18,15 +18,15 @@ struct value {
 	const uint8_t *at, *end;
 };
 
-/* Are these bytes exactly one value of the kinds that the protocol has, within the limits? The sentence that is wrong, or
- * NULL. One step for each element. */
+/* Are these bytes exactly one value of the kinds that the protocol has, within the limits? The sentence that is wrong,
+ * or NULL. One step for each element. */
 const char *value_check(const uint8_t *bytes, size_t len);
 
-bool value_nil(struct value *value);                        /* true: it was nil and is passed */
+bool value_nil(struct value *value); /* true: it was nil and is passed */
 int value_int(struct value *value, int64_t *ret_number);
 int value_bytes(struct value *value, struct qb_bytes *ret_bytes); /* they point into the payload; never NULL */
 int value_array(struct value *value, uint32_t *ret_n);
-int value_map(struct value *value, uint32_t *ret_n);        /* pairs */
-int value_skip(struct value *value);                        /* a whole value */
+int value_map(struct value *value, uint32_t *ret_n); /* pairs */
+int value_skip(struct value *value);				 /* a whole value */
 
 #endif

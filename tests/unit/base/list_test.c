@@ -40,8 +40,7 @@ static void links_come_out_as_they_were_put(void **state)
 	list_add_before(&items[2].link, &items[1].link);
 	list_add_tail(&list, &items[3].link);
 	int expected = 0;
-	list_each(pos, &list)
-		assert_int_equal(number_of(pos), expected++);
+	list_each(pos, &list) assert_int_equal(number_of(pos), expected++);
 	assert_int_equal(expected, 4);
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(number_of(list_take(&list)), i);
@@ -72,7 +71,8 @@ static void the_safe_walk_allows_removal(void **state)
 		items[i].number = i;
 		list_add_tail(&list, &items[i].link);
 	}
-	list_each_safe(pos, after, &list) {
+	list_each_safe(pos, after, &list)
+	{
 		if (number_of(pos) % 2 == 0)
 			list_remove(pos);
 	}
