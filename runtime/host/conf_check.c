@@ -121,8 +121,9 @@ static void check_dead_letter_broker(
 	if (!has_topics && pipeline->dead_letter_topic)
 		wrong = "dead_letter.topic";
 	if (wrong)
-		conf_report_error(&draft->report, conf_section_at(section, wrong), "\"%s\" is not for a %s broker (write %s)",
-			wrong, plugin->name, has_topics ? "topic" : "exchange and routing_key, or reject: true");
+		conf_report_error(&draft->report, conf_section_at(section, wrong),
+			"\"%s\" does not suit a broker of type %s (write %s)", wrong, plugin->name,
+			has_topics ? "topic" : "exchange and routing_key, or reject: true");
 	else if (pipeline->conf.dead_letter.target && !plugin->publish)
 		conf_report_error(&draft->report,
 			conf_section_at(section, has_topics ? "dead_letter.topic" : "dead_letter.exchange"),
@@ -201,5 +202,6 @@ void conf_check(struct conf_draft *draft)
 			rules[rule](draft, &conf->pipelines[i], &draft->pipelines[i]);
 	for (size_t i = 0; i < conf->n_pools; i++)
 		check_pool(draft, &conf->pools[i], &draft->pools[i]);
-	check_unused(draft);
+	if (!draft->report.n_errors) /* else a name may be unused only because its user is broken */
+		check_unused(draft);
 }

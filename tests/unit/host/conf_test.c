@@ -98,18 +98,18 @@ static void keys_are_checked_at_every_level(void **state)
 		{BASE "socket: { path: a, path: b }\n", "4:20: duplicate key \"path\" (it stands on line 4 already)\n"},
 		{"pipelines: { p: { source: { broker: k } } }\n",
 			"1:1: missing required key \"brokers\"\n1:37: there is no \"k\" under brokers\n"},
-		{BROKERS "pipelines: {}\n",
-			"1:12: warning: no pipeline uses the broker \"k\"\n2:12: \"pipelines\" holds nothing\n"},
-		{BROKERS "pipelines: [p]\n", "1:12: warning: no pipeline uses the broker \"k\"\n"
+		{BROKERS "pipelines: {}\n", "2:12: \"pipelines\" holds nothing\n"},
+		{BROKERS "pipelines: [p]\n", ""
 									 "2:12: \"pipelines\" must be a mapping of names, but this is a list\n"},
 		{BROKERS "pipelines: { p: { pool: x } }\npools: { y: { command: c } }\n",
-			"1:12: warning: no pipeline uses the broker \"k\"\n2:14: missing required key \"source\"\n"
-			"2:25: there is no \"x\" under pools (did you mean \"y\"?)\n3:10: warning: no pipeline uses the pool "
-			"\"y\"\n"},
+			"2:14: missing required key \"source\"\n"
+			"2:25: there is no \"x\" under pools (did you mean \"y\"?)\n"},
 		{BROKERS "pipelines: { \"a b\": { source: { broker: k, topics: t } } }\n",
 			"2:14: the name \"a b\" may have at most 64 letters, digits, '.', '_' and '-', and no others\n"},
-		{BROKERS "pipelines: { p: }\n",
-			"1:12: warning: no pipeline uses the broker \"k\"\n2:17: \"p\" must be a mapping, but this is no value\n"},
+		{"brokers: { k: { type: kafka, brokers: a }, unused: { type: amqp } }\n" PIPELINES
+		 "pools: { y: { command: c } }\n",
+			"1:44: warning: no pipeline uses the broker \"unused\"\n3:10: warning: no pipeline uses the pool \"y\"\n"},
+		{BROKERS "pipelines: { p: }\n", "2:17: \"p\" must be a mapping, but this is no value\n"},
 	};
 	(void)state;
 	ASSERT_ALL(table);
@@ -140,7 +140,7 @@ static void options_of_plugins_are_keys_like_others(void **state)
 		{BROKERS "pipelines: { p: { source: { broker: k, topic: t } } }\n",
 			"2:19: missing required key \"topics\"\n2:40: unknown key \"topic\" (did you mean \"topics\"?)\n"},
 		{BROKERS "pipelines: { p: { source: { broker: K, topic: t } } }\n",
-			"1:12: warning: no pipeline uses the broker \"k\"\n"
+			""
 			"2:37: there is no \"K\" under brokers (did you mean \"k\"?)\n"},
 		{KAFKA "    fetch: { max_bytes: 8, maxFetchSize: 8MiB }\n",
 			"5:25: \"max_bytes\" must be between 1KiB and 1GiB\n"
@@ -233,13 +233,15 @@ static void keys_are_checked_against_each_other(void **state)
 		{KAFKA "    oversize: dead_letter\n", "5:15: \"oversize: dead_letter\" needs a \"dead_letter\"\n"},
 		{KAFKA "    dead_letter: { topic: d, reject: true }\n",
 			IDLE(5, 20, "dead_letter.topic") IDLE(5, 30,
-				"dead_letter.reject") "5:38: \"dead_letter.reject\" is not for a kafka broker (write topic)\n"
+				"dead_letter.reject") "5:38: \"dead_letter.reject\" does not suit a broker of type kafka (write "
+									  "topic)\n"
 									  "5:38: a dead letter goes to one place: a topic, an exchange, or reject: true\n"},
 		{KAFKA "    dead_letter: { routing_key: d }\n",
 			IDLE(5, 20, "dead_letter.routing_key") "5:33: \"dead_letter.routing_key\" needs \"dead_letter.exchange\" "
 												   "(\"\" is the default exchange)\n"},
 		{AMQP "    dead_letter: { topic: d }\n",
-			IDLE(5, 20, "dead_letter.topic") "5:27: \"dead_letter.topic\" is not for a amqp broker (write exchange and "
+			IDLE(5, 20, "dead_letter.topic") "5:27: \"dead_letter.topic\" does not suit a broker of type amqp (write "
+											 "exchange and "
 											 "routing_key, or reject: true)\n"},
 		{AMQP "    dead_letter: { exchange: \"\", routing_key: d }\n",
 			IDLE(5, 20, "dead_letter.exchange") "5:30: the plugin amqp cannot publish, so it cannot write dead "
