@@ -277,14 +277,19 @@ enum qb_result connection_open_channel(struct connection *connection)
 	return connection_judge(connection, "channel to", NULL);
 }
 
+void connection_limit(struct connection *connection, int64_t timeout_us)
+{
+	struct timeval timeout = timeval_of(timeout_us);
+
+	amqp_set_rpc_timeout(connection->state, &timeout);
+}
+
 void connection_close(struct connection *connection, int64_t timeout_us)
 {
 	if (!connection->state)
 		return;
 	if (timeout_us > 0 && connection_is_writable(connection)) {
-		struct timeval timeout = timeval_of(timeout_us);
-
-		amqp_set_rpc_timeout(connection->state, &timeout);
+		connection_limit(connection, timeout_us);
 		amqp_connection_close(connection->state, AMQP_REPLY_SUCCESS);
 	}
 	amqp_destroy_connection(connection->state);

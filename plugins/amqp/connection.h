@@ -30,6 +30,9 @@ enum qb_result connection_open(
 /* timeout_us bounds the farewell; 0: none is said. A closed connection is allowed. */
 void connection_close(struct connection *connection, int64_t timeout_us);
 
+/* Bounds the wait for the answers from now on. */
+void connection_limit(struct connection *connection, int64_t timeout_us);
+
 enum qb_result connection_open_channel(struct connection *connection);
 
 /* The next frame that is there, without waiting. 1: got one. 0: there is none, library and socket are read empty.

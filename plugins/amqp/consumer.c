@@ -177,10 +177,10 @@ static void acks_send(struct consumer *consumer, bool all, int64_t now_us)
 	uint64_t tags[64];
 	size_t n;
 
-	if (tags_take_run(&consumer->tags, &tags[0]))
-		ack(consumer, tags[0], true);
 	if (!all && !tags_is_due(&consumer->tags, (size_t)consumer->prefetch, now_us))
 		return;
+	if (tags_take_run(&consumer->tags, &tags[0]))
+		ack(consumer, tags[0], true);
 	while ((n = tags_take_single(&consumer->tags, tags, sizeof(tags) / sizeof(*tags))))
 		for (size_t i = 0; i < n; i++)
 			ack(consumer, tags[i], false);
@@ -427,13 +427,21 @@ enum qb_result consumer_open(
 	return QB_OK;
 }
 
+/* The cancel is a barrier: a quorum queue answers it after the acks before it, and acks that wait in the channel when it
+ * closes would be lost. */
+static void farewell(struct consumer *consumer, int64_t timeout_us)
+{
+	acks_send(consumer, true, 0);
+	connection_limit(&consumer->connection, timeout_us);
+	consumer_drain(consumer);
+}
+
 void consumer_close(struct consumer *consumer, int64_t timeout_us)
 {
-	bool is_well = consumer->connection.state && !consumer->is_lost;
-
-	if (is_well && timeout_us > 0 && connection_is_writable(&consumer->connection))
-		acks_send(consumer, true, 0);
-	connection_close(&consumer->connection, is_well && !consumer->is_lost ? timeout_us : 0);
+	if (consumer->connection.state && timeout_us > 0 && !consumer->is_lost &&
+		connection_is_writable(&consumer->connection))
+		farewell(consumer, timeout_us / 2);
+	connection_close(&consumer->connection, consumer->is_lost ? 0 : timeout_us / 2);
 	assemble_clear(&consumer->assemble);
 	inbox_done(&consumer->inbox);
 	tags_done(&consumer->tags);

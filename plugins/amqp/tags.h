@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How long a settled tag above a gap waits for the gap to close. */
+/* How long a settled tag waits for others. A quorum queue has only some 32 acks under way at a time; those above wait in the
+ * channel and are lost when it closes, so many small acks end in redeliveries. */
 #define TAGS_PATIENCE_US 20000
 
 struct tags_entry;
@@ -45,7 +46,7 @@ bool tags_take_run(struct tags *tags, uint64_t *ret_tag);
 /* Takes up to n settled tags, the lowest first, each to be acked by itself. Returns how many. */
 size_t tags_take_single(struct tags *tags, uint64_t *ret_tags, size_t n);
 
-/* Whether the settled tags above the gap should go now: they hold back a quarter of the prefetch, or waited enough. */
+/* Whether the settled tags should go now: they hold back a quarter of the prefetch, or waited enough. */
 bool tags_is_due(const struct tags *tags, size_t prefetch, int64_t now_us);
 
 /* When they are due by age; INT64_MAX: never. */

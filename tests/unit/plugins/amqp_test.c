@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: MIT */
+/* The AMQP plugin against a real broker, whose url is in QBUS_TEST_AMQP_URL; without it every test here is skipped. */
+#include "amqp_broker.h"
+#include "rig.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define PATIENCE_MS 20000
+
+struct pair {
+	struct broker *broker;
+	struct rig *rig;
+};
+
+static int setup(void **state)
+{
+	struct pair *pair = calloc(1, sizeof(*pair));
+
+	if (broker_url())
+		pair->broker = broker_open();
+	*state = pair;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct pair *pair = *state;
+
+	rig_free(pair->rig);
+	if (pair->broker)
+		broker_close(pair->broker);
+	free(pair);
+	return 0;
+}
+
+/* The rig of a test with a queue of that type; skips the test where there is no broker. */
+static struct pair *begin(void **state, const char *type)
+{
+	struct pair *pair = *state;
+
+	if (!pair->broker)
+		skip();
+	if (type)
+		broker_declare(pair->broker, pair->broker->queue, type, NULL);
+	return pair;
+}
+
+#define OPEN(pair, ...)                                                                                                \
+	open_rig(                                                                                                          \
+		pair, rig_new(rig_load(QBUS_TEST_PLUGIN), "url", broker_url(), "queue", (pair)->broker->queue, __VA_ARGS__))
+
+static struct rig *open_rig(struct pair *pair, struct rig *rig)
+{
+	pair->rig = rig;
+	assert_int_equal(rig_check(rig), 0);
+	assert_int_equal(rig_open(rig), QB_OK);
+	assert_true(rig_condition_find(rig, QB_CONNECTED, 0)->on);
+	return rig;
+}
+
+static void settle_run(struct rig *rig, uint64_t lane, int64_t from, int64_t to)
+{
+	for (int64_t receipt = from; receipt <= to; receipt++)
+		rig_settle(rig, lane, receipt, QB_ACK, NULL);
+}
+
+/* Settles what each poll delivered, in bursts as the runtime would, until n messages came. */
+static void consume_all(struct rig *rig, size_t n)
+{
+	static struct qb_settlement settlements[4096];
+	int64_t end_ms = rig_now_ms() + 120000;
+	int64_t settled = 0;
+
+	while (rig->n_messages < n) {
+		assert_true(rig_now_ms() < end_ms);
+		rig_poll(rig, 1000);
+		assert_int_equal(rig->result, QB_OK);
+
+		size_t n_new = 0;
+
+		for (; settled < rig->lanes[0].last; settled++)
+			settlements[n_new++] =
+				(struct qb_settlement){.lane = rig->lanes[0].id, .receipt = settled + 1, .verdict = QB_ACK};
+		if (n_new)
+			rig->plugin->settle(rig->source, settlements, n_new);
+	}
+}
+
+static void a_hundred_thousand(struct pair *pair)
+{
+	const size_t n = 100000;
+	const char *queue = pair->broker->queue;
+	int64_t begin_ms, end_ms;
+
+	broker_fill(pair->broker, queue, n);
+
+	struct rig *rig = OPEN(pair, "prefetch", "1000", NULL);
+
+	rig->counts_only = true;
+	begin_ms = rig_now_ms();
+	consume_all(rig, n);
+	end_ms = rig_now_ms();
+	assert_int_equal(rig->n_messages, n);
+	rig_close(rig, 5000);
+	print_message("%zu messages in %lld ms\n", n, (long long)(end_ms - begin_ms));
+
+	/* What was not acked would come again. */
+	for (int i = 0; i < 20; i++) {
+		print_message("%zu ", broker_count(pair->broker, queue));
+		usleep(200000);
+	}
+	assert_int_equal(broker_count(pair->broker, queue), 0);
+}
+
+static void a_classic_queue_is_emptied(void **state)
+{
+	a_hundred_thousand(begin(state, "classic"));
+}
+
+static void a_quorum_queue_is_emptied(void **state)
+{
+	a_hundred_thousand(begin(state, "quorum"));
+}
+
+/* The broker takes back what a closed channel held in its own time; more than n would be acks without effect. */
+static void count_wait(struct broker *broker, const char *queue, size_t n)
+{
+	int64_t end_ms = rig_now_ms() + PATIENCE_MS;
+
+	while (broker_count(broker, queue) < n)
+		assert_true(rig_now_ms() < end_ms);
+	assert_int_equal(broker_count(broker, queue), n);
+}
+
+/* A stop in the middle of a burst: every ack that was sent before it must have its effect. */
+static void a_clean_stop_returns_nothing(void **state)
+{
+	struct pair *pair = begin(state, "quorum");
+	const char *queue = pair->broker->queue;
+	size_t n_left = 20000;
+
+	broker_fill(pair->broker, queue, n_left);
+	for (int round = 0; round < 4; round++) {
+		struct rig *rig = OPEN(pair, "prefetch", "100", NULL);
+
+		rig->counts_only = true;
+		consume_all(rig, 3000);
+		if (round % 2)
+			rig->plugin->drain(rig->source);
+		for (size_t n = 0; n != rig->n_messages;) {
+			n = rig->n_messages;
+			settle_run(rig, rig->lanes[0].id, 1, rig->lanes[0].last);
+			rig->budget.messages = round % 2 ? 1000 : 0;
+			rig_poll(rig, 5);
+		}
+		n_left -= rig->n_messages;
+		rig_free(rig);
+		pair->rig = NULL;
+		count_wait(pair->broker, queue, n_left);
+	}
+}
+
+static void only_what_is_unsettled_comes_again(void **state)
+{
+	struct pair *pair = begin(state, "quorum");
+	struct rig *rig = OPEN(pair, "prefetch", "50", "start_prefetch", "50", NULL);
+	uint64_t lane = rig->lanes[0].id;
+
+	broker_fill(pair->broker, pair->broker->queue, 20);
+	RIG_WAIT(rig, rig->n_messages == 20, PATIENCE_MS);
+	assert_int_equal(rig->messages[0].deliveries, 0);
+	for (int64_t receipt = 20; receipt > 0; receipt--)
+		if (receipt != 3 && receipt != 11)
+			rig_settle(rig, lane, receipt, QB_ACK, NULL);
+	settle_run(rig, lane, 1, 2);   /* a second verdict is not sent */
+	settle_run(rig, lane, 21, 25); /* nor one for what never came */
+	rig_poll(rig, 50);
+	assert_int_equal(rig->result, QB_OK);
+	rig_close(rig, 5000);
+	assert_int_equal(rig_open(rig), QB_OK);
+	rig_settle(rig, lane, 1, QB_ACK, NULL); /* of the old lane: would settle a message of the new one */
+	RIG_WAIT(rig, rig->n_messages == 22, PATIENCE_MS);
+	assert_string_not_equal(rig->messages[20].body, rig->messages[21].body);
+	assert_memory_equal(rig->messages[20].body, "2.", 2);
+	assert_memory_equal(rig->messages[21].body, "10.", 3);
+	assert_int_equal(rig->messages[20].deliveries, 1);
+	assert_int_equal(rig->messages[20].receipt, 1);
+	settle_run(rig, rig->lanes[1].id, 1, 2);
+	rig_close(rig, 5000);
+	assert_int_equal(broker_count(pair->broker, pair->broker->queue), 0);
+}
+
+static void a_rejected_message_goes_to_the_dead_letters(void **state)
+{
+	struct pair *pair = begin(state, NULL);
+	char dead[80];
+
+	snprintf(dead, sizeof(dead), "%s-dead", pair->broker->queue);
+	broker_declare(pair->broker, dead, "classic", NULL);
+	broker_declare(pair->broker, pair->broker->queue, "classic", dead);
+	broker_fill(pair->broker, pair->broker->queue, 3);
+
+	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
+
+	RIG_WAIT(rig, rig->n_messages == 3, PATIENCE_MS);
+	rig_settle(rig, rig->lanes[0].id, 2, QB_REJECT, NULL);
+	rig_settle(rig, rig->lanes[0].id, 2, QB_REJECT, NULL);
+	rig_settle(rig, rig->lanes[0].id, 1, QB_ACK, NULL);
+	rig_settle(rig, rig->lanes[0].id, 3, QB_ACK, NULL);
+	RIG_WAIT(rig, broker_count(pair->broker, dead) == 1, PATIENCE_MS);
+	broker_delete(pair->broker, dead);
+}
+
+static void an_oversized_body_is_rejected_and_the_next_comes(void **state)
+{
+	struct pair *pair = begin(state, NULL);
+	char dead[80], *body = calloc(1, 500000);
+
+	snprintf(dead, sizeof(dead), "%s-dead", pair->broker->queue);
+	broker_declare(pair->broker, dead, "classic", NULL);
+	broker_declare(pair->broker, pair->broker->queue, "classic", dead);
+	broker_publish(pair->broker, pair->broker->queue, NULL, body, 500000);
+	broker_publish(pair->broker, pair->broker->queue, NULL, "small", 5);
+
+	struct rig *rig = rig_new(rig_load(QBUS_TEST_PLUGIN), "url", broker_url(), "queue", pair->broker->queue, NULL);
+
+	rig->conf.max_message_bytes = 499999;
+	open_rig(pair, rig);
+	RIG_WAIT(rig, rig->n_messages == 1, PATIENCE_MS);
+	assert_string_equal(rig->messages[0].body, "small");
+	assert_int_equal(rig->messages[0].receipt, 2);
+	assert_non_null(rig_log_find(rig, "bytes=500000 limit=499999"));
+	RIG_WAIT(rig, broker_count(pair->broker, dead) == 1, PATIENCE_MS);
+	broker_delete(pair->broker, dead);
+	free(body);
+}
+
+static void a_large_body_arrives_whole(void **state)
+{
+	struct pair *pair = begin(state, "classic");
+	size_t len = 20000000;
+	char *body = malloc(len);
+
+	for (size_t i = 0; i < len; i++)
+		body[i] = (char)(i * 7 + i / 131);
+	broker_publish(pair->broker, pair->broker->queue, NULL, body, len);
+	broker_publish(pair->broker, pair->broker->queue, NULL, NULL, 0);
+
+	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
+
+	rig->budget.bytes = 1000; /* what begins within the budget comes whole */
+	rig_poll(rig, 1000);
+	RIG_WAIT(rig, rig->n_messages == 2, PATIENCE_MS);
+	assert_int_equal(rig->messages[0].body_len, len);
+	assert_memory_equal(rig->messages[0].body, body, len);
+	assert_int_equal(rig->messages[1].body_len, 0);
+	assert_non_null(rig->messages[1].body);
+	free(body);
+}
+
+static const char *header(const struct rig_message *message, const char *name)
+{
+	for (size_t i = 0; i < message->n_headers; i++)
+		if (!strcmp(message->headers[2 * i], name))
+			return message->headers[2 * i + 1];
+	return NULL;
+}
+
+static void a_publication_is_confirmed_and_keeps_its_headers(void **state)
+{
+	struct pair *pair = begin(state, "quorum");
+	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
+	struct qb_header headers[] = {
+		{{"content-type", 12}, {"text/plain", 10}},
+		{{"x-own", 5}, {"1", 1}},
+		{{"expiration", 10}, {"1", 1}},
+		{{"x-delivery-count", 16}, {"7", 1}},
+		{{"priority", 8}, {"300", 3}},
+		{{"", 0}, {"nameless", 8}},
+	};
+	struct qb_outgoing outgoing = {
+		.target = "",
+		.routing_key = pair->broker->queue,
+		.body = {"hello", 5},
+		.headers = headers,
+		.n_headers = sizeof(headers) / sizeof(*headers),
+	};
+
+	rig->plugin->publish(rig->source, &outgoing, 77);
+	RIG_WAIT(rig, rig->n_published == 1 && rig->n_messages == 1, PATIENCE_MS);
+	assert_int_equal(rig->published[0].token, 77);
+	assert_int_equal(rig->published[0].status, 0);
+	assert_string_equal(rig->messages[0].routing_key, pair->broker->queue);
+	assert_string_equal(rig->messages[0].exchange, "");
+	assert_string_equal(header(&rig->messages[0], "content-type"), "text/plain");
+	assert_string_equal(header(&rig->messages[0], "x-own"), "1");
+	assert_string_equal(header(&rig->messages[0], "expiration"), "1");
+	assert_string_equal(header(&rig->messages[0], "delivery-mode"), "2");
+	assert_string_equal(header(&rig->messages[0], "priority"), "300");
+	assert_string_equal(header(&rig->messages[0], ""), "nameless");
+	assert_null(header(&rig->messages[0], "x-delivery-count"));
+}
+
+static void a_publication_without_a_queue_fails(void **state)
+{
+	struct pair *pair = begin(state, "classic");
+	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
+	struct qb_outgoing lost = {.target = "", .routing_key = "nobody-is-here", .body = {"x", 1}};
+	struct qb_outgoing kept = {.target = "", .routing_key = pair->broker->queue, .body = {"y", 1}};
+
+	for (uint64_t token = 0; token < 200; token++)
+		rig->plugin->publish(rig->source, token % 2 ? &lost : &kept, token);
+	RIG_WAIT(rig, rig->n_published == 200, PATIENCE_MS);
+	for (size_t i = 0; i < rig->n_published; i++)
+		assert_int_equal(rig->published[i].status, rig->published[i].token % 2 ? -ENOENT : 0);
+}
+
+static void a_publication_to_a_missing_exchange_fails_and_the_next_works(void **state)
+{
+	struct pair *pair = begin(state, "classic");
+	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
+	struct qb_outgoing lost = {.target = "no-such-exchange", .body = {"x", 1}};
+	struct qb_outgoing kept = {.target = "", .routing_key = pair->broker->queue, .body = {"y", 1}};
+
+	rig->plugin->publish(rig->source, &lost, 1);
+	RIG_WAIT(rig, rig->n_published == 1, PATIENCE_MS);
+	assert_int_equal(rig->published[0].status, -EIO);
+	assert_non_null(strstr(rig->published[0].reason, "404 NOT_FOUND"));
+	for (uint64_t token = 2; rig->n_published < 2 || rig->published[rig->n_published - 1].status; token++) {
+		rig->plugin->publish(rig->source, &kept, token);
+		RIG_WAIT(rig, rig->n_published == token, PATIENCE_MS);
+		if (rig->published[token - 1].status)
+			rig_poll(rig, 100);
+	}
+	RIG_WAIT(rig, rig->n_messages == 1, PATIENCE_MS);
+}
+
+static void a_deleted_queue_is_noticed_and_consumed_again(void **state)
+{
+	struct pair *pair = begin(state, "classic");
+	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
+	const char *queue = pair->broker->queue;
+
+	broker_fill(pair->broker, queue, 2);
+	RIG_WAIT(rig, rig->n_messages == 2, PATIENCE_MS);
+	broker_delete(pair->broker, queue);
+	RIG_WAIT(rig, rig_condition_find(rig, QB_CANCELLED, 0), PATIENCE_MS);
+	assert_true(rig_condition_find(rig, QB_CANCELLED, 0)->on);
+
+	/* The next attempt finds no queue: the broker closes the channel, and with it the lane. */
+	RIG_WAIT(rig, rig->lanes[0].is_closed, PATIENCE_MS);
+	rig_settle(rig, rig->lanes[0].id, 1, QB_ACK, NULL);
+	broker_declare(pair->broker, queue, "classic", NULL);
+	broker_fill(pair->broker, queue, 5);
+	RIG_WAIT(rig, rig->n_messages == 7, PATIENCE_MS);
+	assert_false(rig_condition_find(rig, QB_CANCELLED, 0)->on);
+	assert_int_equal(rig->messages[2].lane, rig->lanes[1].id);
+	settle_run(rig, rig->lanes[1].id, 1, 5);
+	rig_close(rig, 5000);
+	assert_int_equal(broker_count(pair->broker, queue), 0);
+}
+
+static void a_drained_source_delivers_what_it_received(void **state)
+{
+	struct pair *pair = begin(state, "classic");
+	struct rig *rig;
+
+	broker_fill(pair->broker, pair->broker->queue, 30);
+	rig = OPEN(pair, "prefetch", "10", "start_prefetch", "10", NULL);
+	rig->budget.messages = 3;
+	RIG_WAIT(rig, rig->n_messages >= 3, PATIENCE_MS);
+	rig->plugin->drain(rig->source);
+	assert_int_equal(broker_consumers(pair->broker, pair->broker->queue), 0);
+	settle_run(rig, rig->lanes[0].id, 1, 3);
+	RIG_WAIT(rig, rig->n_messages == 10, PATIENCE_MS);
+	settle_run(rig, rig->lanes[0].id, 4, 10);
+	rig_poll(rig, 50);
+	assert_int_equal(rig->n_messages, 10);
+	rig_close(rig, 5000);
+	assert_int_equal(broker_count(pair->broker, pair->broker->queue), 20);
+}
+
+/* A new consumer starts before the old one goes, so the queue never sees a moment without. */
+static void the_prefetch_grows_with_the_first_acks(void **state)
+{
+	struct pair *pair = begin(state, NULL);
+	struct rig *rig;
+
+	broker_declare_auto_delete(pair->broker, pair->broker->queue);
+	broker_fill(pair->broker, pair->broker->queue, 100);
+	rig = OPEN(pair, "prefetch", "40", "start_prefetch", "5", NULL);
+	RIG_WAIT(rig, rig->n_messages == 5, PATIENCE_MS);
+	rig_poll(rig, 50);
+	assert_int_equal(rig->n_messages, 5);
+	settle_run(rig, rig->lanes[0].id, 1, 5);
+	RIG_WAIT(rig, rig->n_messages >= 45, PATIENCE_MS);
+	RIG_WAIT(rig, broker_consumers(pair->broker, pair->broker->queue) == 1, PATIENCE_MS);
+
+	/* Until it is cancelled the first consumer may get its five again. */
+	assert_in_range(rig->n_messages, 45, 50);
+	for (size_t i = 0; i < rig->n_messages; i++)
+		assert_int_equal(atoi(rig->messages[i].body), i);
+}
+
+static void an_empty_budget_delivers_nothing(void **state)
+{
+	struct pair *pair = begin(state, "classic");
+	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
+
+	broker_fill(pair->broker, pair->broker->queue, 5);
+	rig->budget = (struct qb_budget){0};
+	RIG_WAIT(rig, rig->n_measures && rig->measures[rig->n_measures - 1].value > 1000, PATIENCE_MS);
+	assert_int_equal(rig->n_messages, 0);
+	rig->budget = (struct qb_budget){.messages = 100, .bytes = 1 << 20};
+	RIG_WAIT(rig, rig->n_messages == 5, PATIENCE_MS);
+}
+
+static void a_long_wait_keeps_the_heartbeat(void **state)
+{
+	struct pair *pair = begin(state, "classic");
+	struct rig *rig = OPEN(pair, "heartbeat", "1s", NULL);
+	int64_t end_ms = rig_now_ms() + 4000;
+	struct qb_outgoing outgoing = {.target = "", .routing_key = pair->broker->queue, .body = {"y", 1}};
+
+	rig->plugin->publish(rig->source, &outgoing, 1);
+	while (rig_now_ms() < end_ms) {
+		rig_poll(rig, 60000);
+		assert_int_equal(rig->result, QB_OK);
+	}
+	rig->plugin->publish(rig->source, &outgoing, 2);
+	RIG_WAIT(rig, rig->n_published == 2, PATIENCE_MS);
+	assert_int_equal(rig->published[1].status, 0);
+	assert_null(rig_log_find(rig, "publishing connection is lost"));
+}
+
+/* Opens a source that must fail; the reason must hold the piece. */
+static void refused(struct pair *pair, struct rig *rig, enum qb_result result, const char *piece)
+{
+	pair->rig = rig;
+	assert_int_equal(rig_open(rig), result);
+	assert_null(rig->source);
+	assert_false(rig_condition_find(rig, QB_CONNECTED, 0)->on);
+	if (!strstr(rig_condition_find(rig, QB_CONNECTED, 0)->reason, piece))
+		fail_msg("reason: %s", rig_condition_find(rig, QB_CONNECTED, 0)->reason);
+	rig_free(rig);
+	pair->rig = NULL;
+}
+
+static void a_refusal_is_told_from_an_outage(void **state)
+{
+	struct pair *pair = begin(state, NULL);
+	const struct qb_plugin *plugin = rig_load(QBUS_TEST_PLUGIN);
+	const char *queue = pair->broker->queue;
+	char urls[256];
+
+	refused(pair, rig_new(plugin, "url", broker_url(), "queue", queue, NULL), QB_FATAL, "404 NOT_FOUND");
+	refused(pair, rig_new(plugin, "url", broker_url(), "queue", queue, "password", "wrong", NULL), QB_FATAL,
+		"403 ACCESS_REFUSED");
+	refused(pair, rig_new(plugin, "url", "amqp://localhost:1/", "queue", queue, NULL), QB_LOST, "connecting to");
+
+	/* The second url answers. */
+	broker_declare(pair->broker, queue, "classic", NULL);
+	snprintf(urls, sizeof(urls), "amqp://localhost:1;%s", broker_url());
+	pair->rig = rig_new(plugin, "url", urls, "queue", queue, NULL);
+	assert_int_equal(rig_open(pair->rig), QB_OK);
+}
+
+static void a_queue_is_declared_as_asked(void **state)
+{
+	struct pair *pair = begin(state, NULL);
+	struct rig *rig =
+		OPEN(pair, "declare.durable", "true", "declare.arguments", "x-queue-type=quorum;x-delivery-limit=20", NULL);
+
+	broker_fill(pair->broker, pair->broker->queue, 1);
+	RIG_WAIT(rig, rig->n_messages == 1, PATIENCE_MS);
+	rig_close(rig, 1000);
+	refused(pair,
+		(rig_free(rig), rig_new(rig_load(QBUS_TEST_PLUGIN), "url", broker_url(), "queue", pair->broker->queue,
+							"declare.arguments", "x-queue-type=classic", NULL)),
+		QB_FATAL, "406 PRECONDITION_FAILED");
+}
+
+/* Tables inside tables, as deep as a frame can hold, have killed consumers by their recursion. */
+static void a_bottomless_header_is_no_poison(void **state)
+{
+	struct pair *pair = begin(state, "classic");
+	const int depth = 2500;
+	amqp_table_entry_t *entries = calloc((size_t)depth, sizeof(*entries));
+	amqp_basic_properties_t properties = {._flags = AMQP_BASIC_HEADERS_FLAG};
+
+	for (int i = 0; i < depth; i++) {
+		entries[i].key = amqp_cstring_bytes("");
+		entries[i].value.kind = AMQP_FIELD_KIND_TABLE;
+		entries[i].value.value.table =
+			(amqp_table_t){.num_entries = i + 1 < depth, .entries = i + 1 < depth ? &entries[i + 1] : NULL};
+	}
+	properties.headers = (amqp_table_t){.num_entries = 1, .entries = entries};
+	broker_publish(pair->broker, pair->broker->queue, &properties, "deep", 4);
+	broker_publish(pair->broker, pair->broker->queue, NULL, "next", 4);
+
+	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
+
+	RIG_WAIT(rig, rig->n_messages == 2, PATIENCE_MS);
+	assert_string_equal(rig->messages[0].body, "deep");
+	assert_non_null(header(&rig->messages[0], ""));
+	free(entries);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_classic_queue_is_emptied),
+		TEST(a_quorum_queue_is_emptied),
+		TEST(a_clean_stop_returns_nothing),
+		TEST(only_what_is_unsettled_comes_again),
+		TEST(a_rejected_message_goes_to_the_dead_letters),
+		TEST(an_oversized_body_is_rejected_and_the_next_comes),
+		TEST(a_large_body_arrives_whole),
+		TEST(a_publication_is_confirmed_and_keeps_its_headers),
+		TEST(a_publication_without_a_queue_fails),
+		TEST(a_publication_to_a_missing_exchange_fails_and_the_next_works),
+		TEST(a_deleted_queue_is_noticed_and_consumed_again),
+		TEST(a_drained_source_delivers_what_it_received),
+		TEST(the_prefetch_grows_with_the_first_acks),
+		TEST(an_empty_budget_delivers_nothing),
+		TEST(a_long_wait_keeps_the_heartbeat),
+		TEST(a_refusal_is_told_from_an_outage),
+		TEST(a_queue_is_declared_as_asked),
+		TEST(a_bottomless_header_is_no_poison),
+	};
+
+	if (!broker_url())
+		print_message("SKIP %zu tests: QBUS_TEST_AMQP_URL is not set\n", sizeof(tests) / sizeof(*tests));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
