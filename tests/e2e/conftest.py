@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Brokers are started once for all tests that want them; everything else belongs to one test."""
 import itertools
+import logging
 
 import pytest
 
@@ -9,6 +10,7 @@ import process
 from ledger import Ledger
 from proxy import Proxy
 
+logging.getLogger("pika").setLevel(logging.CRITICAL)  # refused connections are part of waiting for a broker
 names = itertools.count(1)
 
 

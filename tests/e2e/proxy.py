@@ -41,8 +41,8 @@ def config(directory, broker, source, ledger, workers=4, handler=(), name="qbus"
 def kafka_config(directory, kafka, topic, ledger, group="orders-php", **options):
     """config() on a topic of a Kafka; short sessions, so that a killed member is soon forgotten."""
     broker = {"type": "kafka", "bootstrap_servers": kafka.bootstrap,
-              "properties": {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300}}
-    source = {"topics": [topic], "group_id": group, "start": "earliest"}
+              "properties": {"heartbeat.interval.ms": 300}}
+    source = {"topics": [topic], "group_id": group, "start": "earliest", "session_timeout": "2s"}
     return config(directory, broker, source, ledger, **options)
 
 
