@@ -4,7 +4,7 @@
 
 void assemble_init(struct assemble *assemble, struct inbox *inbox, int64_t max_body)
 {
-	*assemble = (struct assemble){ .inbox = inbox, .max_body = max_body };
+	*assemble = (struct assemble){.inbox = inbox, .max_body = max_body};
 }
 
 void assemble_clear(struct assemble *assemble)
@@ -77,7 +77,7 @@ static enum assemble_result assemble_header(
 	headers_read(&message->headers, &message->text, properties);
 	if (text_reserve(&message->text, (size_t)assemble->size) < 0)
 		return ASSEMBLE_MEMORY;
-	message->body = (struct range){ .at = message->text.len, .len = (size_t)assemble->size };
+	message->body = (struct range){.at = message->text.len, .len = (size_t)assemble->size};
 	assemble->state = ASSEMBLE_BODY;
 	return assemble->n_wanted ? ASSEMBLE_MORE : assemble_finish(assemble, ret_message);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Puts a message together from the frames of one channel: deliver, header, bodies. Sizes are judged at the header frame,
- * before a byte of the body is kept. */
+/* Puts a message together from the frames of one channel: deliver, header, bodies. Sizes are judged at the header
+ * frame, before a byte of the body is kept. */
 #ifndef QBUS_AMQP_ASSEMBLE_H
 #define QBUS_AMQP_ASSEMBLE_H
 
@@ -15,12 +15,12 @@ struct assemble {
 	struct message *message; /* NULL in IDLE */
 	bool is_redelivered;
 	uint64_t n_wanted; /* body bytes that are still to come */
-	uint64_t size;     /* of the body */
+	uint64_t size;	   /* of the body */
 };
 
 enum assemble_result {
-	ASSEMBLE_MORE,     /* go on */
-	ASSEMBLE_READY,    /* *ret_message is whole and the caller's */
+	ASSEMBLE_MORE,	   /* go on */
+	ASSEMBLE_READY,	   /* *ret_message is whole and the caller's */
 	ASSEMBLE_OVERSIZE, /* *ret_message is the caller's: it has a tag and no body, the body was skipped */
 	ASSEMBLE_PROTOCOL, /* the frames come in an order that cannot be; drop the connection */
 	ASSEMBLE_MEMORY,   /* no memory for the body; drop the connection */

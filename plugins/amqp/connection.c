@@ -16,8 +16,8 @@
 #define FRAME_MAX 131072 /* never more: a header table nests as deep as a frame is long */
 #define CHANNELS_MAX 1
 
-static const char *const ca_files[] = { "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-	"/etc/ssl/cert.pem" };
+static const char *const ca_files[] = {
+	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
 
 static enum qb_result fail(struct connection *connection, enum qb_result result, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -34,10 +34,11 @@ static enum qb_result fail(struct connection *connection, enum qb_result result,
 
 static struct timeval timeval_of(int64_t us)
 {
-	return (struct timeval){ .tv_sec = us / 1000000, .tv_usec = us % 1000000 };
+	return (struct timeval){.tv_sec = us / 1000000, .tv_usec = us % 1000000};
 }
 
-/* ---- sentences ---------------------------------------------------------------------------------------------------------- */
+/* ---- sentences
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* errno is worth a word only where the library has nothing better to say. */
 static enum qb_result fail_library(struct connection *connection, const char *what, int status, int error)
@@ -52,7 +53,7 @@ static enum qb_result fail_library(struct connection *connection, const char *wh
 /* Which refusals an operator must mend. 320 is a broker that stops; 405 a lock that passes. */
 static enum qb_result code_result(uint16_t code)
 {
-	static const uint16_t fatal[] = { 402, 403, 404, 406, 530, 540 };
+	static const uint16_t fatal[] = {402, 403, 404, 406, 530, 540};
 
 	for (size_t i = 0; i < sizeof(fatal) / sizeof(*fatal); i++)
 		if (code == fatal[i])
@@ -99,7 +100,7 @@ enum qb_result connection_judge(struct connection *connection, const char *what,
 
 	/* The library leaves this to us; until the broker has it, a quorum queue keeps the channel's messages back. */
 	if (code) {
-		amqp_channel_close_ok_t ok = { 0 };
+		amqp_channel_close_ok_t ok = {0};
 		int status = amqp_send_method(connection->state, CONNECTION_CHANNEL, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
 
 		if (status != AMQP_STATUS_OK)
@@ -111,18 +112,18 @@ enum qb_result connection_judge(struct connection *connection, const char *what,
 enum qb_result connection_take_close(struct connection *connection, const amqp_method_t *method, uint16_t *ret_code)
 {
 	bool is_channel = method->id == AMQP_CHANNEL_CLOSE_METHOD;
-	amqp_rpc_reply_t reply = { .reply_type = AMQP_RESPONSE_SERVER_EXCEPTION, .reply = *method };
+	amqp_rpc_reply_t reply = {.reply_type = AMQP_RESPONSE_SERVER_EXCEPTION, .reply = *method};
 	enum qb_result result;
 
 	*ret_code = 0;
 	result = judge(connection, is_channel ? "channel to" : "connection to", &reply, 0, ret_code);
 	if (is_channel) {
-		amqp_channel_close_ok_t ok = { 0 };
+		amqp_channel_close_ok_t ok = {0};
 
 		connection_sent(connection, "channel to",
 			amqp_send_method(connection->state, CONNECTION_CHANNEL, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok));
 	} else {
-		amqp_connection_close_ok_t ok = { 0 };
+		amqp_connection_close_ok_t ok = {0};
 
 		amqp_send_method(connection->state, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok);
 	}
@@ -137,7 +138,8 @@ bool connection_sent(struct connection *connection, const char *what, int status
 	return false;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------------ */
+/* ---- opening
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static amqp_socket_t *socket_tls(struct connection *connection, const struct options *options)
 {
@@ -189,18 +191,18 @@ static enum qb_result login(struct connection *connection, const struct options 
 {
 	char name[128];
 	amqp_table_entry_t capabilities[] = {
-		{ .key = amqp_cstring_bytes("consumer_cancel_notify"),
-			.value = { .kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = 1 } },
-		{ .key = amqp_cstring_bytes("connection.blocked"),
-			.value = { .kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = 1 } },
+		{.key = amqp_cstring_bytes("consumer_cancel_notify"),
+			.value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = 1}},
+		{.key = amqp_cstring_bytes("connection.blocked"),
+			.value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = 1}},
 	};
 	amqp_table_entry_t entries[] = {
-		{ .key = amqp_cstring_bytes("capabilities"),
-			.value = { .kind = AMQP_FIELD_KIND_TABLE, .value.table = { .num_entries = 2, .entries = capabilities } } },
-		{ .key = amqp_cstring_bytes("connection_name"),
-			.value = { .kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(name) } },
+		{.key = amqp_cstring_bytes("capabilities"),
+			.value = {.kind = AMQP_FIELD_KIND_TABLE, .value.table = {.num_entries = 2, .entries = capabilities}}},
+		{.key = amqp_cstring_bytes("connection_name"),
+			.value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(name)}},
 	};
-	const amqp_table_t properties = { .num_entries = 2, .entries = entries };
+	const amqp_table_t properties = {.num_entries = 2, .entries = entries};
 	uint16_t code = 0;
 
 	if (options->connection_name)
@@ -232,8 +234,7 @@ static enum qb_result endpoint_open(struct connection *connection, const struct 
 	if (!connection->state)
 		abort();
 
-	amqp_socket_t *socket =
-		endpoint->is_tls ? socket_tls(connection, options) : amqp_tcp_socket_new(connection->state);
+	amqp_socket_t *socket = endpoint->is_tls ? socket_tls(connection, options) : amqp_tcp_socket_new(connection->state);
 
 	if (!socket)
 		return fail(connection, QB_FATAL, "TLS to %s: the certificate files cannot be used", connection->peer);
@@ -259,7 +260,7 @@ enum qb_result connection_open(
 {
 	bool has_hope = false;
 
-	*connection = (struct connection){ .fd = -1 };
+	*connection = (struct connection){.fd = -1};
 	for (size_t i = 0; i < options->n_endpoints; i++) {
 		enum qb_result result = endpoint_open(connection, options, &options->endpoints[i], role, heartbeat_s);
 
@@ -297,11 +298,12 @@ void connection_close(struct connection *connection, int64_t timeout_us)
 	connection->fd = -1;
 }
 
-/* ---- frames ------------------------------------------------------------------------------------------------------------- */
+/* ---- frames
+ * ------------------------------------------------------------------------------------------------------------- */
 
 int connection_read(struct connection *connection, amqp_frame_t *ret_frame)
 {
-	struct timeval none = { 0 };
+	struct timeval none = {0};
 
 	errno = 0;
 
@@ -323,7 +325,7 @@ int connection_read(struct connection *connection, amqp_frame_t *ret_frame)
 
 bool connection_is_writable(const struct connection *connection)
 {
-	struct pollfd fd = { .fd = connection->fd, .events = POLLOUT };
+	struct pollfd fd = {.fd = connection->fd, .events = POLLOUT};
 
 	return connection->fd >= 0 && poll(&fd, 1, 0) == 1 && !(fd.revents & (POLLERR | POLLHUP));
 }

@@ -15,10 +15,10 @@
 struct connection {
 	amqp_connection_state_t state; /* NULL: closed */
 	int fd;
-	int heartbeat_s;      /* as agreed */
-	int server_major;     /* 0: unknown */
-	char server[64];      /* product and version */
-	char peer[128];       /* host:port */
+	int heartbeat_s;		 /* as agreed */
+	int server_major;		 /* 0: unknown */
+	char server[64];		 /* product and version */
+	char peer[128];			 /* host:port */
 	char reason[REASON_MAX]; /* why the last call failed */
 };
 
@@ -39,8 +39,8 @@ enum qb_result connection_open_channel(struct connection *connection);
  * -EBADMSG: the frame cannot be decoded. -EIO: the connection is lost. The latter two leave a reason and no way on. */
 int connection_read(struct connection *connection, amqp_frame_t *ret_frame);
 
-/* Judges the answer to the last call of the library that waits for one; `what` begins the reason. *ret_code (may be NULL)
- * is the broker's reply code when it closed the channel, else 0: the connection lives on then. */
+/* Judges the answer to the last call of the library that waits for one; `what` begins the reason. *ret_code (may be
+ * NULL) is the broker's reply code when it closed the channel, else 0: the connection lives on then. */
 enum qb_result connection_judge(struct connection *connection, const char *what, uint16_t *ret_code);
 
 /* Reads the broker's reason from a channel.close or connection.close frame and answers it. */

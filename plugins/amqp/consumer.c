@@ -14,7 +14,8 @@
 #define RETRY_MAX_US 30000000
 #define FRAMES_A_TURN 4096
 
-/* ---- the consumer at the broker ----------------------------------------------------------------------------------------- */
+/* ---- the consumer at the broker
+ * ----------------------------------------------------------------------------------------- */
 
 /* A tag that was used before wedges quorum queues, so each consumer has a new one. */
 static enum qb_result consume(struct consumer *consumer, int prefetch, uint16_t *ret_code)
@@ -67,7 +68,8 @@ static int prefetch_wanted(const struct consumer *consumer)
 /* Small changes are not worth a new consumer. */
 static bool resize_is_due(const struct consumer *consumer, int wanted, int64_t now_us)
 {
-	bool grows = wanted >= 2 * consumer->prefetch || (wanted == consumer->options->prefetch && wanted > consumer->prefetch);
+	bool grows =
+		wanted >= 2 * consumer->prefetch || (wanted == consumer->options->prefetch && wanted > consumer->prefetch);
 
 	return (grows || wanted * 2 <= consumer->prefetch) && now_us >= consumer->resize_at_us;
 }
@@ -76,10 +78,10 @@ static void lane_begin(struct consumer *consumer)
 {
 	const char *queue = consumer->options->queue;
 	const struct qb_lane_info info = {
-		.source = { .data = queue, .len = strlen(queue) },
+		.source = {.data = queue, .len = strlen(queue)},
 		.partition = -1,
 		.next = 1,
-		.memo = { .data = "", .len = 0 },
+		.memo = {.data = "", .len = 0},
 	};
 
 	consumer->lane = consumer->host->lane_open(consumer->host->self, &info);
@@ -152,14 +154,15 @@ static enum qb_result resize(struct consumer *consumer, int prefetch, int64_t no
 	return result;
 }
 
-/* ---- acks --------------------------------------------------------------------------------------------------------------- */
+/* ---- acks
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static void ack(struct consumer *consumer, uint64_t tag, bool multiple)
 {
 	struct connection *connection = &consumer->connection;
 
-	if (!consumer->is_lost && !connection_sent(connection, "acking to",
-								  amqp_basic_ack(connection->state, CONNECTION_CHANNEL, tag, multiple)))
+	if (!consumer->is_lost &&
+		!connection_sent(connection, "acking to", amqp_basic_ack(connection->state, CONNECTION_CHANNEL, tag, multiple)))
 		consumer->is_lost = true;
 }
 
@@ -167,8 +170,8 @@ static void reject(struct consumer *consumer, uint64_t tag)
 {
 	struct connection *connection = &consumer->connection;
 
-	if (!consumer->is_lost && !connection_sent(connection, "rejecting to",
-								  amqp_basic_reject(connection->state, CONNECTION_CHANNEL, tag, 0)))
+	if (!consumer->is_lost &&
+		!connection_sent(connection, "rejecting to", amqp_basic_reject(connection->state, CONNECTION_CHANNEL, tag, 0)))
 		consumer->is_lost = true;
 }
 
@@ -203,7 +206,8 @@ void consumer_settle(struct consumer *consumer, const struct qb_settlement *sett
 	acks_send(consumer, false, now_us);
 }
 
-/* ---- frames ------------------------------------------------------------------------------------------------------------- */
+/* ---- frames
+ * ------------------------------------------------------------------------------------------------------------- */
 
 /* What is too large is given to the queue's dead-letter exchange, where it has one. */
 static void oversize(struct consumer *consumer, struct message *message)
@@ -251,8 +255,8 @@ static enum qb_result content_take(struct consumer *consumer, const amqp_frame_t
 	case ASSEMBLE_PROTOCOL:
 		break;
 	}
-	snprintf(consumer->connection.reason, REASON_MAX, "%s sends frames in an impossible order",
-		consumer->connection.peer);
+	snprintf(
+		consumer->connection.reason, REASON_MAX, "%s sends frames in an impossible order", consumer->connection.peer);
 	return QB_LOST;
 }
 
@@ -333,7 +337,8 @@ static enum qb_result frames_read(struct consumer *consumer, int64_t now_us, boo
 	return status < 0 ? QB_LOST : QB_OK;
 }
 
-/* ---- the doors ---------------------------------------------------------------------------------------------------------- */
+/* ---- the doors
+ * ---------------------------------------------------------------------------------------------------------- */
 
 enum qb_result consumer_turn(struct consumer *consumer, int64_t now_us, bool *ret_more)
 {
@@ -408,7 +413,7 @@ enum qb_result consumer_open(
 {
 	enum qb_result result;
 
-	*consumer = (struct consumer){ .host = host, .options = options, .retry_us = RETRY_FIRST_US };
+	*consumer = (struct consumer){.host = host, .options = options, .retry_us = RETRY_FIRST_US};
 	consumer->is_resizable = !options_find(options->declare_arguments, "x-single-active-consumer");
 	inbox_init(&consumer->inbox);
 	assemble_init(&consumer->assemble, &consumer->inbox, options->max_message_bytes);
@@ -427,8 +432,8 @@ enum qb_result consumer_open(
 	return QB_OK;
 }
 
-/* The cancel is a barrier: a quorum queue answers it after the acks before it, and acks that wait in the channel when it
- * closes would be lost. */
+/* The cancel is a barrier: a quorum queue answers it after the acks before it, and acks that wait in the channel when
+ * it closes would be lost. */
 static void farewell(struct consumer *consumer, int64_t timeout_us)
 {
 	acks_send(consumer, true, 0);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The consuming side of a source: one connection, one channel, one consumer at a time.
  *
- * The channel is the lane. When the broker closes the channel or ends the consumer, the consumer opens it again by itself,
- * with growing pauses, as a new lane; when the connection goes, the whole source is opened anew by the runtime.
+ * The channel is the lane. When the broker closes the channel or ends the consumer, the consumer opens it again by
+ * itself, with growing pauses, as a new lane; when the connection goes, the whole source is opened anew by the runtime.
  *
  * The prefetch begins small, so that a proxy that dies again and again returns few messages (a quorum queue drops those
- * that were returned too often), and grows with the first acks to what was asked for, or to what fits the byte budget at
- * the sizes seen. Every change is a new consumer with a tag of its own that starts before the old one is cancelled: a limit
- * holds only for later consumers, and a queue that deletes itself must not see a moment without any. */
+ * that were returned too often), and grows with the first acks to what was asked for, or to what fits the byte budget
+ * at the sizes seen. Every change is a new consumer with a tag of its own that starts before the old one is cancelled:
+ * a limit holds only for later consumers, and a queue that deletes itself must not see a moment without any. */
 #ifndef QBUS_AMQP_CONSUMER_H
 #define QBUS_AMQP_CONSUMER_H
 
@@ -33,8 +33,8 @@ struct consumer {
 	int64_t mean_bytes; /* of a body, moving; 0: none was seen */
 	int64_t resize_at_us;
 	int64_t retry_at_us; /* when to consume again, while there is no consumer */
-	int64_t retry_us;    /* the pause after the next failure */
-	int64_t told_bytes;  /* newest QB_QUEUE_BYTES */
+	int64_t retry_us;	 /* the pause after the next failure */
+	int64_t told_bytes;	 /* newest QB_QUEUE_BYTES */
 };
 
 /* Connects, declares the queue if it is to be declared, consumes, opens the lane. On failure consumer_close need not be
@@ -45,8 +45,8 @@ enum qb_result consumer_open(
 /* Sends the acks that are left, says farewell within timeout_us (0: nothing is sent), frees. */
 void consumer_close(struct consumer *consumer, int64_t timeout_us);
 
-/* Does what is due: reads what is there into the inbox, sends acks, consumes again. *ret_more: there may be more to read,
- * do not wait. Not QB_OK: connection.reason tells why. */
+/* Does what is due: reads what is there into the inbox, sends acks, consumes again. *ret_more: there may be more to
+ * read, do not wait. Not QB_OK: connection.reason tells why. */
 enum qb_result consumer_turn(struct consumer *consumer, int64_t now_us, bool *ret_more);
 
 /* Delivers from the inbox within the budget. Returns how many. */

@@ -29,19 +29,19 @@ struct property {
 #define AT(member) offsetof(amqp_basic_properties_t, member)
 
 static const struct property property_table[] = {
-	{ "content-type", AMQP_BASIC_CONTENT_TYPE_FLAG, AT(content_type), false, BACK_PROPERTY },
-	{ "content-encoding", AMQP_BASIC_CONTENT_ENCODING_FLAG, AT(content_encoding), false, BACK_PROPERTY },
-	{ "message-id", AMQP_BASIC_MESSAGE_ID_FLAG, AT(message_id), false, BACK_PROPERTY },
-	{ "correlation-id", AMQP_BASIC_CORRELATION_ID_FLAG, AT(correlation_id), false, BACK_PROPERTY },
-	{ "reply-to", AMQP_BASIC_REPLY_TO_FLAG, AT(reply_to), false, BACK_PROPERTY },
-	{ "type", AMQP_BASIC_TYPE_FLAG, AT(type), false, BACK_PROPERTY },
-	{ "app-id", AMQP_BASIC_APP_ID_FLAG, AT(app_id), false, BACK_PROPERTY },
-	{ "priority", AMQP_BASIC_PRIORITY_FLAG, AT(priority), true, BACK_PROPERTY },
-	{ "user-id", AMQP_BASIC_USER_ID_FLAG, AT(user_id), false, BACK_HEADER },
-	{ "expiration", AMQP_BASIC_EXPIRATION_FLAG, AT(expiration), false, BACK_HEADER },
-	{ "delivery-mode", AMQP_BASIC_DELIVERY_MODE_FLAG, AT(delivery_mode), true, BACK_NOTHING },
-	{ "x-delivery-count", 0, 0, false, BACK_NOTHING },
-	{ "x-death", 0, 0, false, BACK_NOTHING },
+	{"content-type", AMQP_BASIC_CONTENT_TYPE_FLAG, AT(content_type), false, BACK_PROPERTY},
+	{"content-encoding", AMQP_BASIC_CONTENT_ENCODING_FLAG, AT(content_encoding), false, BACK_PROPERTY},
+	{"message-id", AMQP_BASIC_MESSAGE_ID_FLAG, AT(message_id), false, BACK_PROPERTY},
+	{"correlation-id", AMQP_BASIC_CORRELATION_ID_FLAG, AT(correlation_id), false, BACK_PROPERTY},
+	{"reply-to", AMQP_BASIC_REPLY_TO_FLAG, AT(reply_to), false, BACK_PROPERTY},
+	{"type", AMQP_BASIC_TYPE_FLAG, AT(type), false, BACK_PROPERTY},
+	{"app-id", AMQP_BASIC_APP_ID_FLAG, AT(app_id), false, BACK_PROPERTY},
+	{"priority", AMQP_BASIC_PRIORITY_FLAG, AT(priority), true, BACK_PROPERTY},
+	{"user-id", AMQP_BASIC_USER_ID_FLAG, AT(user_id), false, BACK_HEADER},
+	{"expiration", AMQP_BASIC_EXPIRATION_FLAG, AT(expiration), false, BACK_HEADER},
+	{"delivery-mode", AMQP_BASIC_DELIVERY_MODE_FLAG, AT(delivery_mode), true, BACK_NOTHING},
+	{"x-delivery-count", 0, 0, false, BACK_NOTHING},
+	{"x-death", 0, 0, false, BACK_NOTHING},
 };
 
 #define N_PROPERTIES (sizeof(property_table) / sizeof(*property_table))
@@ -49,10 +49,11 @@ static const struct property property_table[] = {
 void headers_done(struct headers *headers)
 {
 	free(headers->rows);
-	*headers = (struct headers){ .rows = NULL };
+	*headers = (struct headers){.rows = NULL};
 }
 
-/* ---- from the broker --------------------------------------------------------------------------------------------------- */
+/* ---- from the broker
+ * --------------------------------------------------------------------------------------------------- */
 
 static void value_json(struct text *text, const amqp_field_value_t *value, int depth);
 
@@ -163,12 +164,12 @@ static void value_json(struct text *text, const amqp_field_value_t *value, int d
 
 static struct range value_text(struct text *text, const amqp_field_value_t *value)
 {
-	struct range range = { .at = text->len };
+	struct range range = {.at = text->len};
 
 	if (value_is_string(value))
 		return text_add(text, value->value.bytes.bytes, value->value.bytes.len);
 	if (value->kind == AMQP_FIELD_KIND_VOID)
-		return (struct range){ .at = text->len, .is_null = true };
+		return (struct range){.at = text->len, .is_null = true};
 	value_json(text, value, 0);
 	range.len = text->len - range.at;
 	return range;
@@ -198,7 +199,7 @@ static bool headers_have(const struct headers *headers, const struct text *text,
 static struct range property_text(struct text *text, const struct property *property, const void *properties)
 {
 	const char *at = (const char *)properties + property->at;
-	struct range range = { .at = text->len };
+	struct range range = {.at = text->len};
 
 	if (!property->is_byte)
 		return text_add(text, ((const amqp_bytes_t *)at)->bytes, ((const amqp_bytes_t *)at)->len);
@@ -234,8 +235,8 @@ static struct qb_bytes range_lend(const struct text *text, struct range range)
 {
 	/* An empty text may have no bytes at all, and no data would mean no value. */
 	if (range.is_null)
-		return (struct qb_bytes){ 0 };
-	return (struct qb_bytes){ .data = text->data ? text->data + range.at : "", .len = range.len };
+		return (struct qb_bytes){0};
+	return (struct qb_bytes){.data = text->data ? text->data + range.at : "", .len = range.len};
 }
 
 void headers_lend(const struct headers *headers, const struct text *text, struct qb_header *ret_rows)
@@ -252,7 +253,7 @@ uint32_t headers_delivery_count(const amqp_basic_properties_t *properties)
 
 	for (int i = 0; properties->_flags & AMQP_BASIC_HEADERS_FLAG && i < properties->headers.num_entries; i++) {
 		const amqp_table_entry_t *entry = &properties->headers.entries[i];
-		struct text text = { .data = NULL };
+		struct text text = {.data = NULL};
 
 		if (entry->key.len != sizeof(name) - 1 || memcmp(entry->key.bytes, name, entry->key.len))
 			continue;
@@ -268,7 +269,8 @@ uint32_t headers_delivery_count(const amqp_basic_properties_t *properties)
 	return 0;
 }
 
-/* ---- to the broker ------------------------------------------------------------------------------------------------------ */
+/* ---- to the broker
+ * ------------------------------------------------------------------------------------------------------ */
 
 static const struct property *property_find(struct qb_bytes name)
 {
@@ -280,14 +282,14 @@ static const struct property *property_find(struct qb_bytes name)
 
 static amqp_bytes_t bytes_lend(struct qb_bytes bytes)
 {
-	return (amqp_bytes_t){ .len = bytes.len, .bytes = (void *)(uintptr_t)bytes.data };
+	return (amqp_bytes_t){.len = bytes.len, .bytes = (void *)(uintptr_t)bytes.data};
 }
 
 /* False: the value does not fit the property and stays a header. */
 static bool property_write(const struct property *property, struct qb_bytes value, amqp_basic_properties_t *ret)
 {
 	char *at = (char *)ret + property->at;
-	char digits[4] = { 0 }, *end = NULL;
+	char digits[4] = {0}, *end = NULL;
 
 	if (ret->_flags & property->flag || value.len > SHORT_MAX)
 		return false;
@@ -312,9 +314,9 @@ int headers_write(const struct qb_header *rows, size_t n, amqp_table_entry_t *en
 {
 	size_t n_bytes = 0;
 
-	*ret = (amqp_basic_properties_t){ ._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_HEADERS_FLAG,
+	*ret = (amqp_basic_properties_t){._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_HEADERS_FLAG,
 		.delivery_mode = AMQP_DELIVERY_PERSISTENT,
-		.headers = { .entries = entries } };
+		.headers = {.entries = entries}};
 	for (size_t i = 0; i < n; i++) {
 		const struct property *property = property_find(rows[i].name);
 

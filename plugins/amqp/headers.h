@@ -26,9 +26,9 @@ struct headers {
 
 void headers_done(struct headers *headers);
 
-/* Replaces the rows; names and values are appended to `text`. Strings stay as they are, numbers, booleans and times become
- * text, tables and arrays become JSON. A property (content-type, priority, ...) becomes a header of its name unless the
- * table has one of that name. */
+/* Replaces the rows; names and values are appended to `text`. Strings stay as they are, numbers, booleans and times
+ * become text, tables and arrays become JSON. A property (content-type, priority, ...) becomes a header of its name
+ * unless the table has one of that name. */
 void headers_read(struct headers *headers, struct text *text, const amqp_basic_properties_t *properties);
 
 /* The rows as the contract wants them; ret_rows has room for headers->n, `text` must not grow while they are in use. */

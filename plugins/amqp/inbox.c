@@ -11,7 +11,7 @@
 
 void inbox_init(struct inbox *inbox)
 {
-	*inbox = (struct inbox){ .end = &inbox->first };
+	*inbox = (struct inbox){.end = &inbox->first};
 }
 
 static void message_free(struct message *message)
@@ -96,7 +96,7 @@ void inbox_clear(struct inbox *inbox)
 
 static struct qb_bytes range_lend(const struct message *message, struct range range)
 {
-	return (struct qb_bytes){ .data = message->text.data ? message->text.data + range.at : "", .len = range.len };
+	return (struct qb_bytes){.data = message->text.data ? message->text.data + range.at : "", .len = range.len};
 }
 
 static struct qb_message message_lend(
@@ -109,7 +109,7 @@ static struct qb_message message_lend(
 		.timestamp_ms = message->timestamp_ms,
 		.partition = -1,
 		.deliveries = message->deliveries,
-		.source = { .data = queue, .len = strlen(queue) },
+		.source = {.data = queue, .len = strlen(queue)},
 		.exchange = range_lend(message, message->exchange),
 		.routing_key = range_lend(message, message->routing_key),
 		.body = range_lend(message, message->body),
@@ -144,8 +144,8 @@ static void headers_reserve(struct inbox *inbox, struct message *const *messages
 		abort();
 }
 
-size_t inbox_deliver(struct inbox *inbox, const struct qb_host *host, uint64_t lane, const char *queue,
-	const struct qb_budget *budget)
+size_t inbox_deliver(
+	struct inbox *inbox, const struct qb_host *host, uint64_t lane, const char *queue, const struct qb_budget *budget)
 {
 	struct message *messages[BATCH_MAX];
 	struct qb_message batch[BATCH_MAX];

@@ -42,8 +42,8 @@ struct message *inbox_take(struct inbox *inbox);
 void inbox_drop(struct inbox *inbox, struct message *message);
 
 /* Gives the host what waits, the oldest first, within the budget. Returns how many messages. */
-size_t inbox_deliver(struct inbox *inbox, const struct qb_host *host, uint64_t lane, const char *queue,
-	const struct qb_budget *budget);
+size_t inbox_deliver(
+	struct inbox *inbox, const struct qb_host *host, uint64_t lane, const char *queue, const struct qb_budget *budget);
 
 /* Drops all that wait. */
 void inbox_clear(struct inbox *inbox);

@@ -135,7 +135,7 @@ void options_check(const struct qb_source_conf *conf, qb_complain *complain, voi
 
 amqp_table_t options_table(const struct qb_value *map, amqp_table_entry_t *entries)
 {
-	amqp_table_t table = { .num_entries = (int)map->n_items, .entries = entries };
+	amqp_table_t table = {.num_entries = (int)map->n_items, .entries = entries};
 
 	for (size_t i = 0; i < map->n_items; i++) {
 		const struct qb_pair *pair = &map->items[i];

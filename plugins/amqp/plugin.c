@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The AMQP 0-9-1 plugin for RabbitMQ: its options and the contract's functions. One source is one consuming connection
- * and, once something is published, one for that. Everything runs on the source's thread but `wake`. That thread needs a
- * stack of 16 MiB: the library decodes tables inside tables by recursion, as deep as a frame is long. */
+ * and, once something is published, one for that. Everything runs on the source's thread but `wake`. That thread needs
+ * a stack of 16 MiB: the library decodes tables inside tables by recursion, as deep as a frame is long. */
 #include "consumer.h"
 #include "publisher.h"
 
@@ -15,45 +15,46 @@
 #define SECOND INT64_C(1000000)
 
 static const struct qb_option option_table[N_OPTIONS] = {
-	[OPT_URL] = { "url", QB_LIST, QB_BROKER, true, NULL, 0, 0, NULL,
-		"amqp://user@host:port/vhost or amqps:// for TLS; several are tried in turn." },
-	[OPT_USERNAME] = { "username", QB_STRING, QB_BROKER, false, NULL, 0, 0, NULL,
-		"Goes before the user in the url; guest when neither says one." },
-	[OPT_PASSWORD] = { "password", QB_SECRET, QB_BROKER, false, NULL, 0, 0, NULL, "Goes before the password in the url." },
-	[OPT_HEARTBEAT] = { "heartbeat", QB_DURATION, QB_BROKER, false, "10s", SECOND, 600 * SECOND, NULL,
-		"A peer that is silent for two heartbeats is lost; whole seconds." },
-	[OPT_CONNECT_TIMEOUT] = { "connect_timeout", QB_DURATION, QB_BROKER, false, "3s", SECOND / 10, 60 * SECOND, NULL,
-		"Bounds connecting, and after that logging in." },
-	[OPT_RPC_TIMEOUT] = { "rpc_timeout", QB_DURATION, QB_BROKER, false, "5s", SECOND / 10, 60 * SECOND, NULL,
-		"Bounds the wait for the broker's answer to a command." },
-	[OPT_CONFIRM_TIMEOUT] = { "confirm_timeout", QB_DURATION, QB_BROKER, false, "30s", SECOND, 3600 * SECOND, NULL,
-		"A publication that is not confirmed by then has failed." },
-	[OPT_CONNECTION_NAME] = { "connection_name", QB_STRING, QB_BROKER, false, NULL, 0, 0, NULL,
-		"How the broker's log and management name the connection; by default qbus-proxy and the pipeline." },
-	[OPT_CA_FILE] = { "ca_file", QB_FILE, QB_BROKER, false, NULL, 0, 0, NULL,
-		"Certificates that may vouch for the broker; by default those of the system." },
-	[OPT_CERTIFICATE_FILE] = { "certificate_file", QB_FILE, QB_BROKER, false, NULL, 0, 0, NULL,
-		"The certificate shown to the broker." },
-	[OPT_KEY_FILE] = { "key_file", QB_FILE, QB_BROKER, false, NULL, 0, 0, NULL, "The key of that certificate." },
-	[OPT_VERIFY_PEER] = { "verify_peer", QB_BOOL, QB_BROKER, false, "true", 0, 0, NULL,
-		"Whether the broker's certificate must be vouched for." },
-	[OPT_VERIFY_HOSTNAME] = { "verify_hostname", QB_BOOL, QB_BROKER, false, "true", 0, 0, NULL,
-		"Whether the broker's certificate must bear its host name." },
-	[OPT_QUEUE] = { "queue", QB_STRING, QB_SOURCE, true, NULL, 0, 0, NULL, "The queue to consume." },
-	[OPT_PREFETCH] = { "prefetch", QB_INT, QB_SOURCE, false, "100", 1, 65535, NULL,
-		"How many messages the broker hands out ahead of their acks; fewer when they are large." },
-	[OPT_START_PREFETCH] = { "start_prefetch", QB_INT, QB_SOURCE, false, "16", 1, 65535, NULL,
-		"The prefetch after a connect until the first acks, so that a crash loop returns few messages." },
-	[OPT_ARGUMENTS] = { "arguments", QB_MAP, QB_SOURCE, false, NULL, 0, 0, NULL,
-		"Arguments of basic.consume, such as x-priority." },
-	[OPT_DECLARE_DURABLE] = { "declare.durable", QB_BOOL, QB_SOURCE, false, "true", 0, 0, NULL,
-		"With any key under declare the queue is declared before it is consumed; durable outlives the broker." },
-	[OPT_DECLARE_EXCLUSIVE] = { "declare.exclusive", QB_BOOL, QB_SOURCE, false, "false", 0, 0, NULL,
-		"The queue belongs to this connection and goes with it." },
-	[OPT_DECLARE_AUTO_DELETE] = { "declare.auto_delete", QB_BOOL, QB_SOURCE, false, "false", 0, 0, NULL,
-		"The queue goes with its last consumer." },
-	[OPT_DECLARE_ARGUMENTS] = { "declare.arguments", QB_MAP, QB_SOURCE, false, NULL, 0, 0, NULL,
-		"Arguments of the queue, such as x-queue-type; numbers stay numbers." },
+	[OPT_URL] = {"url", QB_LIST, QB_BROKER, true, NULL, 0, 0, NULL,
+		"amqp://user@host:port/vhost or amqps:// for TLS; several are tried in turn."},
+	[OPT_USERNAME] = {"username", QB_STRING, QB_BROKER, false, NULL, 0, 0, NULL,
+		"Goes before the user in the url; guest when neither says one."},
+	[OPT_PASSWORD] = {"password", QB_SECRET, QB_BROKER, false, NULL, 0, 0, NULL,
+		"Goes before the password in the url."},
+	[OPT_HEARTBEAT] = {"heartbeat", QB_DURATION, QB_BROKER, false, "10s", SECOND, 600 * SECOND, NULL,
+		"A peer that is silent for two heartbeats is lost; whole seconds."},
+	[OPT_CONNECT_TIMEOUT] = {"connect_timeout", QB_DURATION, QB_BROKER, false, "3s", SECOND / 10, 60 * SECOND, NULL,
+		"Bounds connecting, and after that logging in."},
+	[OPT_RPC_TIMEOUT] = {"rpc_timeout", QB_DURATION, QB_BROKER, false, "5s", SECOND / 10, 60 * SECOND, NULL,
+		"Bounds the wait for the broker's answer to a command."},
+	[OPT_CONFIRM_TIMEOUT] = {"confirm_timeout", QB_DURATION, QB_BROKER, false, "30s", SECOND, 3600 * SECOND, NULL,
+		"A publication that is not confirmed by then has failed."},
+	[OPT_CONNECTION_NAME] = {"connection_name", QB_STRING, QB_BROKER, false, NULL, 0, 0, NULL,
+		"How the broker's log and management name the connection; by default qbus-proxy and the pipeline."},
+	[OPT_CA_FILE] = {"ca_file", QB_FILE, QB_BROKER, false, NULL, 0, 0, NULL,
+		"Certificates that may vouch for the broker; by default those of the system."},
+	[OPT_CERTIFICATE_FILE] = {"certificate_file", QB_FILE, QB_BROKER, false, NULL, 0, 0, NULL,
+		"The certificate shown to the broker."},
+	[OPT_KEY_FILE] = {"key_file", QB_FILE, QB_BROKER, false, NULL, 0, 0, NULL, "The key of that certificate."},
+	[OPT_VERIFY_PEER] = {"verify_peer", QB_BOOL, QB_BROKER, false, "true", 0, 0, NULL,
+		"Whether the broker's certificate must be vouched for."},
+	[OPT_VERIFY_HOSTNAME] = {"verify_hostname", QB_BOOL, QB_BROKER, false, "true", 0, 0, NULL,
+		"Whether the broker's certificate must bear its host name."},
+	[OPT_QUEUE] = {"queue", QB_STRING, QB_SOURCE, true, NULL, 0, 0, NULL, "The queue to consume."},
+	[OPT_PREFETCH] = {"prefetch", QB_INT, QB_SOURCE, false, "100", 1, 65535, NULL,
+		"How many messages the broker hands out ahead of their acks; fewer when they are large."},
+	[OPT_START_PREFETCH] = {"start_prefetch", QB_INT, QB_SOURCE, false, "16", 1, 65535, NULL,
+		"The prefetch after a connect until the first acks, so that a crash loop returns few messages."},
+	[OPT_ARGUMENTS] = {"arguments", QB_MAP, QB_SOURCE, false, NULL, 0, 0, NULL,
+		"Arguments of basic.consume, such as x-priority."},
+	[OPT_DECLARE_DURABLE] = {"declare.durable", QB_BOOL, QB_SOURCE, false, "true", 0, 0, NULL,
+		"With any key under declare the queue is declared before it is consumed; durable outlives the broker."},
+	[OPT_DECLARE_EXCLUSIVE] = {"declare.exclusive", QB_BOOL, QB_SOURCE, false, "false", 0, 0, NULL,
+		"The queue belongs to this connection and goes with it."},
+	[OPT_DECLARE_AUTO_DELETE] = {"declare.auto_delete", QB_BOOL, QB_SOURCE, false, "false", 0, 0, NULL,
+		"The queue goes with its last consumer."},
+	[OPT_DECLARE_ARGUMENTS] = {"declare.arguments", QB_MAP, QB_SOURCE, false, NULL, 0, 0, NULL,
+		"Arguments of the queue, such as x-queue-type; numbers stay numbers."},
 };
 
 struct source {
@@ -153,7 +154,8 @@ static enum qb_result plugin_open(const struct qb_host *host, const struct qb_so
 	return QB_OK;
 }
 
-/* ---- poll --------------------------------------------------------------------------------------------------------------- */
+/* ---- poll
+ * --------------------------------------------------------------------------------------------------------------- */
 
 /* The connections must be served twice a heartbeat, however long the runtime would wait. */
 static int wait_ms(const struct source *source, int timeout_ms)
@@ -177,9 +179,9 @@ static int wait_ms(const struct source *source, int timeout_ms)
 static void source_wait(struct source *source, int timeout_ms)
 {
 	struct pollfd fds[] = {
-		{ .fd = source->wake_fd, .events = POLLIN },
-		{ .fd = source->consumer.connection.fd, .events = POLLIN },
-		{ .fd = source->publisher.connection.fd, .events = POLLIN },
+		{.fd = source->wake_fd, .events = POLLIN},
+		{.fd = source->consumer.connection.fd, .events = POLLIN},
+		{.fd = source->publisher.connection.fd, .events = POLLIN},
 	};
 	uint64_t count;
 
@@ -217,7 +219,8 @@ static enum qb_result plugin_poll(void *self, int timeout_ms, const struct qb_bu
 	return source_turn(source, budget, &idle);
 }
 
-/* ---- the rest of the contract ------------------------------------------------------------------------------------------- */
+/* ---- the rest of the contract
+ * ------------------------------------------------------------------------------------------- */
 
 static void plugin_settle(void *self, const struct qb_settlement *settlements, size_t n)
 {

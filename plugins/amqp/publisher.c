@@ -24,18 +24,19 @@ struct publication {
 
 void publisher_init(struct publisher *publisher, const struct qb_host *host, const struct options *options)
 {
-	*publisher = (struct publisher){ .host = host, .options = options, .connection = { .fd = -1 } };
+	*publisher = (struct publisher){.host = host, .options = options, .connection = {.fd = -1}};
 }
 
-/* ---- the open ones ------------------------------------------------------------------------------------------------------ */
+/* ---- the open ones
+ * ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t first_number(const struct publisher *publisher)
 {
 	return publisher->last + 1 - (publisher->end - publisher->begin);
 }
 
-static void publication_add(struct publisher *publisher, const struct qb_outgoing *outgoing, uint64_t token,
-	int64_t now_us)
+static void publication_add(
+	struct publisher *publisher, const struct qb_outgoing *outgoing, uint64_t token, int64_t now_us)
 {
 	const char *exchange = outgoing->target ? outgoing->target : "";
 	const char *routing_key = outgoing->routing_key ? outgoing->routing_key : "";
@@ -128,7 +129,8 @@ static void finish_all(struct publisher *publisher, int status, const char *reas
 	publisher->last = 0;
 }
 
-/* ---- the connection ----------------------------------------------------------------------------------------------------- */
+/* ---- the connection
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void blocked(struct publisher *publisher, bool on, const char *reason)
 {
@@ -182,7 +184,7 @@ static void method_take(struct publisher *publisher, const amqp_method_t *method
 		const amqp_basic_nack_t *nack;
 		const amqp_basic_return_t *returned;
 		const amqp_connection_blocked_t *blocked;
-	} word = { .decoded = method->decoded };
+	} word = {.decoded = method->decoded};
 	char reason[REASON_MAX];
 	uint16_t code;
 
@@ -232,14 +234,15 @@ static void frames_read(struct publisher *publisher, int64_t now_us)
 	}
 }
 
-/* ---- the doors ---------------------------------------------------------------------------------------------------------- */
+/* ---- the doors
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void send(struct publisher *publisher, const struct qb_outgoing *outgoing,
 	const amqp_basic_properties_t *properties, int64_t now_us)
 {
 	struct connection *connection = &publisher->connection;
 	const struct publication *publication = &publisher->publications[publisher->end - 1];
-	const amqp_bytes_t body = { .len = outgoing->body.len, .bytes = (void *)(uintptr_t)outgoing->body.data };
+	const amqp_bytes_t body = {.len = outgoing->body.len, .bytes = (void *)(uintptr_t)outgoing->body.data};
 
 	if (!connection_sent(connection, "publishing to",
 			amqp_basic_publish(connection->state, CONNECTION_CHANNEL, amqp_cstring_bytes(publication->exchange),
@@ -247,8 +250,7 @@ static void send(struct publisher *publisher, const struct qb_outgoing *outgoing
 		connection_lost(publisher, -EIO, now_us);
 }
 
-void publisher_publish(
-	struct publisher *publisher, const struct qb_outgoing *outgoing, uint64_t token, int64_t now_us)
+void publisher_publish(struct publisher *publisher, const struct qb_outgoing *outgoing, uint64_t token, int64_t now_us)
 {
 	const struct qb_host *host = publisher->host;
 	amqp_basic_properties_t properties;
@@ -305,7 +307,7 @@ void publisher_close(struct publisher *publisher, int64_t timeout_us, int64_t no
 	int64_t end_us = now_us + timeout_us;
 
 	while (publisher->n_open && publisher->connection.state && now_us < end_us) {
-		struct pollfd fd = { .fd = publisher->connection.fd, .events = POLLIN };
+		struct pollfd fd = {.fd = publisher->connection.fd, .events = POLLIN};
 
 		publisher_turn(publisher, now_us);
 		if (publisher->n_open)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The publishing side of a source: a connection of its own, opened with the first publication, because a broker that blocks
- * publishers stops reading from the whole connection, acks included.
+/* The publishing side of a source: a connection of its own, opened with the first publication, because a broker that
+ * blocks publishers stops reading from the whole connection, acks included.
  *
- * A publication succeeded when the broker confirmed it and had not returned it before. A return names no publication but
- * its route, so all that are open on that route count as returned: one may be published twice, none is lost unseen. */
+ * A publication succeeded when the broker confirmed it and had not returned it before. A return names no publication
+ * but its route, so all that are open on that route count as returned: one may be published twice, none is lost unseen.
+ */
 #ifndef QBUS_AMQP_PUBLISHER_H
 #define QBUS_AMQP_PUBLISHER_H
 
@@ -28,8 +29,7 @@ void publisher_init(struct publisher *publisher, const struct qb_host *host, con
 /* Gives up what has no outcome after timeout_us, says farewell, frees. */
 void publisher_close(struct publisher *publisher, int64_t timeout_us, int64_t now_us);
 
-void publisher_publish(
-	struct publisher *publisher, const struct qb_outgoing *outgoing, uint64_t token, int64_t now_us);
+void publisher_publish(struct publisher *publisher, const struct qb_outgoing *outgoing, uint64_t token, int64_t now_us);
 
 /* Reads confirmations, judges ages. */
 void publisher_turn(struct publisher *publisher, int64_t now_us);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A sorted array that grows at its end; what is done with is squeezed out when it outweighs what is open. A tag held for an
- * hour therefore costs nothing, while a ring indexed by tag would grow with every message that passes it. */
+/* A sorted array that grows at its end; what is done with is squeezed out when it outweighs what is open. A tag held
+ * for an hour therefore costs nothing, while a ring indexed by tag would grow with every message that passes it. */
 #include "tags.h"
 
 #include <assert.h>
@@ -17,7 +17,7 @@ struct tags_entry {
 
 void tags_init(struct tags *tags)
 {
-	*tags = (struct tags){ .entries = NULL };
+	*tags = (struct tags){.entries = NULL};
 }
 
 void tags_done(struct tags *tags)
@@ -62,7 +62,7 @@ void tags_add(struct tags *tags, uint64_t tag)
 {
 	assert(tags->begin == tags->end || tags->entries[tags->end - 1].tag < tag);
 	tags_reserve(tags);
-	tags->entries[tags->end++] = (struct tags_entry){ .tag = tag, .state = TAG_HELD };
+	tags->entries[tags->end++] = (struct tags_entry){.tag = tag, .state = TAG_HELD};
 	tags->n_held++;
 }
 
@@ -149,7 +149,7 @@ int64_t tags_due_us(const struct tags *tags)
 
 const char *tags_check(const struct tags *tags)
 {
-	size_t n[3] = { 0 };
+	size_t n[3] = {0};
 
 	if (tags->begin > tags->end || tags->end > tags->capacity)
 		return "the open range lies outside the array";

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The delivery tags of one channel that the broker waits for, and how to answer them in few words.
  *
- * A tag is added when its message came, settled when the verdict came, and taken once when the answer goes out. A broker
- * closes the channel at a tag it does not know, so nothing here ever yields a tag twice. Memory and time depend on how
- * many tags are open, not on how far the oldest lies behind. */
+ * A tag is added when its message came, settled when the verdict came, and taken once when the answer goes out. A
+ * broker closes the channel at a tag it does not know, so nothing here ever yields a tag twice. Memory and time depend
+ * on how many tags are open, not on how far the oldest lies behind. */
 #ifndef QBUS_AMQP_TAGS_H
 #define QBUS_AMQP_TAGS_H
 
@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How long a settled tag waits for others. A quorum queue has only some 32 acks under way at a time; those above wait in the
- * channel and are lost when it closes, so many small acks end in redeliveries. */
+/* How long a settled tag waits for others. A quorum queue has only some 32 acks under way at a time; those above wait
+ * in the channel and are lost when it closes, so many small acks end in redeliveries. */
 #define TAGS_PATIENCE_US 20000
 
 struct tags_entry;
@@ -20,9 +20,9 @@ struct tags_entry;
 struct tags {
 	struct tags_entry *entries; /* ascending; some are done with */
 	size_t begin, end, capacity;
-	size_t n_held;              /* no verdict yet */
-	size_t n_settled;           /* acked, and the broker not told */
-	int64_t since_us;           /* when the oldest of the settled came; valid while n_settled */
+	size_t n_held;	  /* no verdict yet */
+	size_t n_settled; /* acked, and the broker not told */
+	int64_t since_us; /* when the oldest of the settled came; valid while n_settled */
 };
 
 void tags_init(struct tags *tags);
@@ -40,7 +40,8 @@ bool tags_settle(struct tags *tags, uint64_t tag, int64_t now_us);
 /* The tag is answered by itself at once (basic.reject). False: as above. */
 bool tags_remove(struct tags *tags, uint64_t tag);
 
-/* Takes the settled run below the lowest held tag; one ack with `multiple` on *ret_tag answers it. False: there is none. */
+/* Takes the settled run below the lowest held tag; one ack with `multiple` on *ret_tag answers it. False: there is
+ * none. */
 bool tags_take_run(struct tags *tags, uint64_t *ret_tag);
 
 /* Takes up to n settled tags, the lowest first, each to be acked by itself. Returns how many. */

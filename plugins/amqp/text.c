@@ -15,7 +15,7 @@
 void text_done(struct text *text)
 {
 	free(text->data);
-	*text = (struct text){ .data = NULL };
+	*text = (struct text){.data = NULL};
 }
 
 int text_reserve(struct text *text, size_t n)
@@ -44,7 +44,7 @@ int text_reserve(struct text *text, size_t n)
 
 struct range text_add(struct text *text, const void *data, size_t len)
 {
-	struct range range = { .at = text->len, .len = len };
+	struct range range = {.at = text->len, .len = len};
 
 	if (text_reserve(text, len) < 0)
 		abort();

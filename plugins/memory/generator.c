@@ -30,8 +30,8 @@ void generator_init(struct generator *generator, size_t body_bytes, int64_t n_ke
 	for (size_t i = 0; i < n_headers; i++) {
 		size_t len = (size_t)snprintf(generator->header_names[i], sizeof(*generator->header_names), "x-header-%zu", i);
 
-		generator->headers[i].name = (struct qb_bytes){ .data = generator->header_names[i], .len = len };
-		generator->headers[i].value = (struct qb_bytes){ .data = "value", .len = 5 };
+		generator->headers[i].name = (struct qb_bytes){.data = generator->header_names[i], .len = len};
+		generator->headers[i].value = (struct qb_bytes){.data = "value", .len = 5};
 	}
 }
 
@@ -55,7 +55,7 @@ static struct qb_bytes generator_body(struct generator *generator, int partition
 
 	memset(body, '.', HEAD_BYTES);
 	memcpy(body, head, len);
-	return (struct qb_bytes){ .data = body, .len = len > generator->body_bytes ? len : generator->body_bytes };
+	return (struct qb_bytes){.data = body, .len = len > generator->body_bytes ? len : generator->body_bytes};
 }
 
 static struct qb_bytes generator_key(struct generator *generator, int partition, int64_t receipt)
@@ -63,15 +63,15 @@ static struct qb_bytes generator_key(struct generator *generator, int partition,
 	char *key = generator->keys[generator->n];
 
 	if (!generator->n_keys)
-		return (struct qb_bytes){ 0 };
+		return (struct qb_bytes){0};
 
 	int len = snprintf(key, sizeof(*generator->keys), "%d/%" PRId64, partition, receipt % generator->n_keys);
 
-	return (struct qb_bytes){ .data = key, .len = (size_t)len };
+	return (struct qb_bytes){.data = key, .len = (size_t)len};
 }
 
-void generator_add(struct generator *generator, uint64_t lane, int partition, int64_t receipt, const char *source,
-	int64_t now_ms)
+void generator_add(
+	struct generator *generator, uint64_t lane, int partition, int64_t receipt, const char *source, int64_t now_ms)
 {
 	assert(generator->n < generator->n_max);
 
@@ -82,7 +82,7 @@ void generator_add(struct generator *generator, uint64_t lane, int partition, in
 		.receipt = receipt,
 		.timestamp_ms = now_ms,
 		.partition = partition,
-		.source = { .data = source, .len = strlen(source) },
+		.source = {.data = source, .len = strlen(source)},
 		.key = generator_key(generator, partition, receipt),
 		.body = generator_body(generator, partition, receipt),
 		.headers = generator->headers,

@@ -16,9 +16,9 @@ struct generator {
 	char *bodies;
 	size_t body_bytes;
 	size_t slot_bytes; /* a body's share of `bodies` */
-	size_t n_max;      /* messages that fit a batch */
-	size_t n;          /* messages in the batch */
-	size_t n_bytes;    /* their bodies together */
+	size_t n_max;	   /* messages that fit a batch */
+	size_t n;		   /* messages in the batch */
+	size_t n_bytes;	   /* their bodies together */
 	int64_t n_keys;
 	size_t n_headers;
 };
@@ -32,7 +32,7 @@ void generator_clear(struct generator *generator);
 
 /* Appends the message (partition, receipt) of that lane; the body reads "partition:receipt", filled up with dots. The
  * batch must have room: n < n_max. `source` must outlive the batch. */
-void generator_add(struct generator *generator, uint64_t lane, int partition, int64_t receipt, const char *source,
-	int64_t now_ms);
+void generator_add(
+	struct generator *generator, uint64_t lane, int partition, int64_t receipt, const char *source, int64_t now_ms);
 
 #endif

@@ -20,29 +20,28 @@ enum { OPT_LANES, OPT_MESSAGES, OPT_BODY_BYTES, OPT_KEYS, OPT_HEADERS, OPT_RATE,
 #define LANES_MAX 1024
 
 static const struct qb_option options[] = {
-	[OPT_LANES] = { "lanes", QB_INT, QB_SOURCE, false, "1", 1, LANES_MAX, NULL, "How many lanes there are." },
-	[OPT_MESSAGES] = { "messages", QB_INT, QB_SOURCE, false, "0", 0, INT64_MAX, NULL,
-		"How many messages there are in all lanes together; 0: no end." },
-	[OPT_BODY_BYTES] = { "body_bytes", QB_SIZE, QB_SOURCE, false, "200", 0, INT64_C(1) << 30, NULL,
-		"Size of a body, which reads lane:receipt and is filled up with dots." },
-	[OPT_KEYS] = { "keys", QB_INT, QB_SOURCE, false, "0", 0, INT64_MAX, NULL,
-		"How many different keys a lane has; 0: messages have no key." },
-	[OPT_HEADERS] = { "headers", QB_INT, QB_SOURCE, false, "0", 0, GENERATOR_HEADERS_MAX, NULL,
-		"How many headers a message has." },
-	[OPT_RATE] = { "rate", QB_INT, QB_SOURCE, false, "0", 0, INT64_C(1000000000), NULL,
-		"Messages a second in all; 0: as fast as they are taken." },
-	[OPT_FIRST] = { "first", QB_INT, QB_SOURCE, false, "0", 0, INT64_MAX / 2, NULL,
-		"The first receipt of each lane." },
-	[OPT_REFUSE] = { "refuse_publishing", QB_INT, QB_SOURCE, false, "0", 0, INT64_MAX, NULL,
-		"How many publications are refused before the first is confirmed." },
-	[OPT_SCRIPT] = { "script", QB_LIST, QB_SOURCE, false, NULL, 0, 0, NULL,
-		"Faults, each after so many deliveries: lost@N, fatal@N, close@N, revoke@N, in ascending order." },
+	[OPT_LANES] = {"lanes", QB_INT, QB_SOURCE, false, "1", 1, LANES_MAX, NULL, "How many lanes there are."},
+	[OPT_MESSAGES] = {"messages", QB_INT, QB_SOURCE, false, "0", 0, INT64_MAX, NULL,
+		"How many messages there are in all lanes together; 0: no end."},
+	[OPT_BODY_BYTES] = {"body_bytes", QB_SIZE, QB_SOURCE, false, "200", 0, INT64_C(1) << 30, NULL,
+		"Size of a body, which reads lane:receipt and is filled up with dots."},
+	[OPT_KEYS] = {"keys", QB_INT, QB_SOURCE, false, "0", 0, INT64_MAX, NULL,
+		"How many different keys a lane has; 0: messages have no key."},
+	[OPT_HEADERS] = {"headers", QB_INT, QB_SOURCE, false, "0", 0, GENERATOR_HEADERS_MAX, NULL,
+		"How many headers a message has."},
+	[OPT_RATE] = {"rate", QB_INT, QB_SOURCE, false, "0", 0, INT64_C(1000000000), NULL,
+		"Messages a second in all; 0: as fast as they are taken."},
+	[OPT_FIRST] = {"first", QB_INT, QB_SOURCE, false, "0", 0, INT64_MAX / 2, NULL, "The first receipt of each lane."},
+	[OPT_REFUSE] = {"refuse_publishing", QB_INT, QB_SOURCE, false, "0", 0, INT64_MAX, NULL,
+		"How many publications are refused before the first is confirmed."},
+	[OPT_SCRIPT] = {"script", QB_LIST, QB_SOURCE, false, NULL, 0, 0, NULL,
+		"Faults, each after so many deliveries: lost@N, fatal@N, close@N, revoke@N, in ascending order."},
 };
 
 struct memory_lane {
 	uint64_t number; /* the host's */
-	int64_t cursor;  /* next receipt to deliver */
-	int64_t end;     /* first receipt that is never made */
+	int64_t cursor;	 /* next receipt to deliver */
+	int64_t end;	 /* first receipt that is never made */
 	bool is_shut;
 	bool is_closing;
 };
@@ -79,7 +78,7 @@ static const char *memory_library(void)
 static void memory_check(const struct qb_source_conf *conf, qb_complain *complain, void *ctx)
 {
 	const struct qb_value *steps = &conf->values[OPT_SCRIPT];
-	struct script script = { .n_steps = 0 };
+	struct script script = {.n_steps = 0};
 
 	for (size_t i = 0; i < steps->n_items; i++) {
 		int status = script_add(&script, steps->items[i].text);
@@ -96,10 +95,10 @@ static void lane_begin(struct memory *memory, int partition)
 	struct memory_lane *lane = &memory->lanes[partition];
 	const struct store_lane *kept = &memory->store->lanes[partition];
 	const struct qb_lane_info info = {
-		.source = { .data = "memory", .len = 6 },
+		.source = {.data = "memory", .len = 6},
 		.partition = partition,
 		.next = kept->next,
-		.memo = { .data = kept->memo, .len = kept->memo_len },
+		.memo = {.data = kept->memo, .len = kept->memo_len},
 	};
 
 	lane->cursor = kept->next;
@@ -155,7 +154,8 @@ static enum qb_result memory_open(const struct qb_host *host, const struct qb_so
 	return QB_OK;
 }
 
-/* ---- delivering ------------------------------------------------------------------------------------------------------- */
+/* ---- delivering
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* How many messages the rate allows now; *ret_wait_us: until the next one is due, -1: time brings none. */
 static uint64_t rate_room(struct memory *memory, int64_t now_us, int64_t *ret_wait_us)
@@ -284,8 +284,8 @@ static enum qb_result memory_serve(
 
 static void wake_wait(struct memory *memory, int64_t wait_us)
 {
-	struct pollfd wake = { .fd = memory->wake_fd, .events = POLLIN };
-	struct timespec span = { .tv_sec = wait_us / 1000000, .tv_nsec = wait_us % 1000000 * 1000 };
+	struct pollfd wake = {.fd = memory->wake_fd, .events = POLLIN};
+	struct timespec span = {.tv_sec = wait_us / 1000000, .tv_nsec = wait_us % 1000000 * 1000};
 	uint64_t count;
 
 	if (ppoll(&wake, 1, &span, NULL) > 0 && read(memory->wake_fd, &count, sizeof(count)) < 0)
@@ -305,7 +305,8 @@ static enum qb_result memory_poll(void *source, int timeout_ms, const struct qb_
 	return memory_serve(memory, budget, &n, &wait_us);
 }
 
-/* ---- the rest of the contract ------------------------------------------------------------------------------------------ */
+/* ---- the rest of the contract
+ * ------------------------------------------------------------------------------------------ */
 
 static void memory_settle(void *source, const struct qb_settlement *settlements, size_t n)
 {

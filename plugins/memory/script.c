@@ -36,7 +36,7 @@ int script_add(struct script *script, const char *text)
 		return -EINVAL;
 	if (script->n_steps == SCRIPT_STEPS_MAX || (script->n_steps && count < script->steps[script->n_steps - 1].at))
 		return -ERANGE;
-	script->steps[script->n_steps++] = (struct script_step){ .fault = fault, .at = count };
+	script->steps[script->n_steps++] = (struct script_step){.fault = fault, .at = count};
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the memory broker keeps while no source is open: the settled position and memo of each lane, one store a pipeline. */
+/* What the memory broker keeps while no source is open: the settled position and memo of each lane, one store a
+ * pipeline. */
 #ifndef QBUS_MEMORY_STORE_H
 #define QBUS_MEMORY_STORE_H
 
@@ -20,13 +21,14 @@ struct store {
 	struct store_lane *lanes;
 	int n_lanes;
 	uint64_t n_delivered; /* since the process started, repeats included: the clock of the script */
-	size_t script_step;   /* steps of the script that have happened */
+	size_t script_step;	  /* steps of the script that have happened */
 	uint64_t n_published; /* confirmed publications */
 	uint64_t n_refused;
 };
 
-/* The store of that pipeline, made at the first call with every lane at `first`; lanes that are new begin there too. Any
- * thread; the store itself belongs to the one source that the pipeline has. It lives as long as the plugin is loaded. */
+/* The store of that pipeline, made at the first call with every lane at `first`; lanes that are new begin there too.
+ * Any thread; the store itself belongs to the one source that the pipeline has. It lives as long as the plugin is
+ * loaded. */
 struct store *store_open(const char *pipeline, int n_lanes, int64_t first);
 
 /* Keeps the position and the memo, which is cut at STORE_MEMO_MAX. */

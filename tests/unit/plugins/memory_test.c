@@ -30,8 +30,8 @@ static void reopen(struct rig *rig)
 static void every_message_tells_its_place(void **state)
 {
 	(void)state;
-	struct rig *rig = OPEN("places", "messages", "10", "lanes", "3", "keys", "2", "headers", "1", "first", "5",
-		"body_bytes", "64");
+	struct rig *rig =
+		OPEN("places", "messages", "10", "lanes", "3", "keys", "2", "headers", "1", "first", "5", "body_bytes", "64");
 
 	RIG_WAIT(rig, rig->n_messages == 10, 2000);
 	for (size_t i = 0; i < rig->n_messages; i++) {
@@ -56,13 +56,13 @@ static void a_budget_ends_a_poll(void **state)
 	(void)state;
 	struct rig *rig = OPEN("budget", "body_bytes", "100");
 
-	rig->budget = (struct qb_budget){ .messages = 7, .bytes = 1 << 20 };
+	rig->budget = (struct qb_budget){.messages = 7, .bytes = 1 << 20};
 	rig_poll(rig, 1000);
 	assert_int_equal(rig->n_messages, 7);
-	rig->budget = (struct qb_budget){ .messages = 1000, .bytes = 150 };
+	rig->budget = (struct qb_budget){.messages = 1000, .bytes = 150};
 	rig_poll(rig, 1000);
 	assert_int_equal(rig->n_messages, 9);
-	rig->budget = (struct qb_budget){ .messages = 0, .bytes = 0 };
+	rig->budget = (struct qb_budget){.messages = 0, .bytes = 0};
 	rig_poll(rig, 5);
 	assert_int_equal(rig->n_messages, 9);
 	rig_free(rig);
@@ -210,7 +210,7 @@ static void publications_are_refused_as_often_as_asked(void **state)
 {
 	(void)state;
 	struct rig *rig = OPEN("publish", "messages", "1", "refuse_publishing", "1");
-	const struct qb_outgoing message = { .target = "dead", .body = { "x", 1 } };
+	const struct qb_outgoing message = {.target = "dead", .body = {"x", 1}};
 
 	rig->plugin->publish(rig->source, &message, 1);
 	rig->plugin->publish(rig->source, &message, 2);
@@ -226,7 +226,7 @@ static void a_script_with_a_typo_is_refused(void **state)
 {
 	(void)state;
 	const struct qb_plugin *plugin = rig_load(QBUS_TEST_PLUGIN);
-	static const char *const scripts[] = { "lots@5", "lost", "lost@", "lost@-1", "lost@5x", "lost@9;lost@5" };
+	static const char *const scripts[] = {"lots@5", "lost", "lost@", "lost@-1", "lost@5x", "lost@9;lost@5"};
 
 	for (size_t i = 0; i < sizeof(scripts) / sizeof(*scripts); i++) {
 		struct rig *rig = rig_new(plugin, "script", scripts[i], NULL);
