@@ -12,12 +12,12 @@ struct list {
 };
 
 /* The object of type `type` whose member `member` is the link `link`. */
-#define list_item(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
+#define list_item(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 #define list_each(pos, head) for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
 
 /* The same, allowing that `pos` is removed or freed within. */
-#define list_each_safe(pos, after, head)                                                                              \
+#define list_each_safe(pos, after, head)                                                                               \
 	for (struct list *pos = (head)->next, *after = pos->next; pos != (head); pos = after, after = pos->next)
 
 static inline void list_init(struct list *list)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A mailbox between two threads: posted one by one, taken all at once, in order. The only mutex of the house besides the
- * source's own. What is in it is bounded by its users: a source posts no more than its budget allows.
+/* A mailbox between two threads: posted one by one, taken all at once, in order. The only mutex of the house besides
+ * the source's own. What is in it is bounded by its users: a source posts no more than its budget allows.
  *
  * A mailbox may have an eventfd, readable while it holds mail: the taker clears it by taking. */
 #ifndef QBUS_BASE_MAILBOX_H
@@ -20,9 +20,9 @@ struct mailbox {
 	int fd; /* -1: none */
 };
 
-int mailbox_init(struct mailbox *mailbox, bool with_fd); /* 0 or -errno */
-void mailbox_done(struct mailbox *mailbox);              /* must be empty */
+int mailbox_init(struct mailbox *mailbox, bool with_fd);	   /* 0 or -errno */
+void mailbox_done(struct mailbox *mailbox);					   /* must be empty */
 bool mailbox_post(struct mailbox *mailbox, struct mail *mail); /* true: it was empty before */
-struct mail *mailbox_take(struct mailbox *mailbox);      /* the whole chain, or NULL */
+struct mail *mailbox_take(struct mailbox *mailbox);			   /* the whole chain, or NULL */
 
 #endif

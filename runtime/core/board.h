@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The dispatcher's board: the structures that its files share (dispatcher.c, pipeline.c, verdict.c, crew.c). Nobody else
- * includes this. */
+/* The dispatcher's board: the structures that its files share (dispatcher.c, pipeline.c, verdict.c, crew.c). Nobody
+ * else includes this. */
 #ifndef QBUS_CORE_BOARD_H
 #define QBUS_CORE_BOARD_H
 
+#include "core/breaker.h"
 #include "core/dispatcher.h"
 
 /* A pipeline as one crew serves it: index is the pipeline's place in that crew's list. */
@@ -26,10 +27,13 @@ struct pipeline {
 	size_t n_servers;
 	struct qb_settlement *settlements; /* collected since the last flush (plugins that want each receipt) */
 	size_t n_settlements, n_settlement_slots;
-	int64_t commit_due_us;       /* 0: nothing to commit */
-	int64_t paused_until_us;     /* the dead-letter target refused; 0: not paused */
+	int64_t commit_due_us; /* 0: nothing to commit */
+	struct breaker breaker;
+	uint64_t n_good_seen, n_failed_seen; /* what the breaker was told of counts.acked and n_failed */
+	uint64_t n_failed;					 /* attempts that failed */
+	int64_t paused_until_us;			 /* the dead-letter target refused; 0: not paused */
 	uint64_t published_token;
-	size_t n_batch_bytes;        /* came in batches since the start */
+	size_t n_batch_bytes; /* came in batches since the start */
 	struct pipeline_counts counts;
 	bool is_connected;
 };
@@ -40,9 +44,9 @@ struct crew {
 	struct dispatcher *dispatcher;
 	struct pipeline **pipelines;
 	size_t n_pipelines;
-	struct list idle;    /* hold nothing */
+	struct list idle;	 /* hold nothing */
 	struct list partial; /* hold something and have room */
-	struct list full;    /* have no room */
+	struct list full;	 /* have no room */
 	size_t n_idle, n_partial, n_full;
 };
 
@@ -52,8 +56,8 @@ struct dispatcher {
 	struct list crews;
 	struct list workers;
 	struct heap deadlines; /* of workers that hold something */
-	uint64_t seed;         /* of the jitter */
-	int64_t now_us;        /* of this turn */
+	uint64_t seed;		   /* of the jitter */
+	int64_t now_us;		   /* of this turn */
 	bool is_stopping, is_closing;
 };
 
@@ -70,6 +74,8 @@ const struct source_sink *pipeline_sink(void); /* its ctx is the pipeline */
 void pipeline_settle(struct pipeline *pipeline, struct entry *entry, enum qb_verdict verdict);
 void pipeline_lane_changed(struct pipeline *pipeline, struct lane *lane);
 void pipeline_commit(struct pipeline *pipeline); /* every dirty lane, now */
+/* Tells the breaker what happened since the last turn; returns when it is due, or CLOCK_NEVER. */
+int64_t pipeline_watch_failures(struct pipeline *pipeline, int64_t now_us);
 void pipeline_flush(struct pipeline *pipeline, int64_t now_us);
 void pipeline_free(struct pipeline *pipeline);
 bool pipeline_is_served(const struct pipeline *pipeline); /* may messages of it be delivered now? */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Crews: workers that serve the same pipelines, so that finding one with room costs the same for one and for a thousand.
- * Whoever was served longest ago stands in front. */
+/* Crews: workers that serve the same pipelines, so that finding one with room costs the same for one and for a
+ * thousand. Whoever was served longest ago stands in front. */
 #include "core/board.h"
 
 #include "base/alloc.h"
@@ -45,7 +45,8 @@ static void crew_free(struct crew *crew)
 
 struct crew *crew_for(struct dispatcher *dispatcher, struct pipeline **pipelines, size_t n)
 {
-	list_each(pos, &dispatcher->crews) {
+	list_each(pos, &dispatcher->crews)
+	{
 		struct crew *crew = list_item(pos, struct crew, link);
 		if (crew->n_pipelines == n && memcmp(crew->pipelines, pipelines, n * sizeof *pipelines) == 0)
 			return crew;

@@ -51,6 +51,7 @@ int dispatcher_pipeline_add(struct dispatcher *dispatcher, const struct pipeline
 	list_init(&pipeline->lanes);
 	list_init(&pipeline->dirty);
 	ledger_init(&pipeline->ledger, conf);
+	breaker_init(&pipeline->breaker, &conf->breaker);
 	int status = source_new(plugin, source_conf, codec, pipeline_sink(), pipeline, &pipeline->source);
 	if (status < 0) {
 		ledger_done(&pipeline->ledger);
@@ -73,7 +74,8 @@ struct pipeline *dispatcher_pipeline_at(const struct dispatcher *dispatcher, siz
 	return dispatcher->pipelines[index];
 }
 
-/* ---- deadlines ------------------------------------------------------------------------------------------------------ */
+/* ---- deadlines ------------------------------------------------------------------------------------------------------
+ */
 
 static const struct pipeline *worker_pipeline(const struct worker *worker)
 {
@@ -127,8 +129,8 @@ static void dispatcher_overdue(struct dispatcher *dispatcher, struct worker *wor
 	worker->ops->end(worker, "slow_worker", "the handler did not end within its deadline and grace");
 }
 
-int64_t dispatcher_extend(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t for_us,
-	int64_t now_us)
+int64_t dispatcher_extend(
+	struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t for_us, int64_t now_us)
 {
 	struct entry *entry = worker_find(worker, id);
 	if (!entry || id != worker->base_id || worker->is_overdue)
@@ -143,7 +145,8 @@ int64_t dispatcher_extend(struct dispatcher *dispatcher, struct worker *worker, 
 	return worker->deadline.at_us > now_us ? worker->deadline.at_us - now_us : 0;
 }
 
-/* ---- workers -------------------------------------------------------------------------------------------------------- */
+/* ---- workers --------------------------------------------------------------------------------------------------------
+ */
 
 static struct pipeline *dispatcher_find(const struct dispatcher *dispatcher, const char *name)
 {
@@ -189,10 +192,10 @@ void dispatcher_worker_changed(struct dispatcher *dispatcher, struct worker *wor
 	crew_place(worker);
 }
 
-/* Alone: it was running, so it is charged. One of several: any of them may have been running when the worker died; nobody
- * is charged, and each is delivered alone next time, so that the culprit shows itself. */
-static void dispatcher_take_back(struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason,
-	int64_t now_us)
+/* Alone: it was running, so it is charged. One of several: any of them may have been running when the worker died;
+ * nobody is charged, and each is delivered alone next time, so that the culprit shows itself. */
+static void dispatcher_take_back(
+	struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason, int64_t now_us)
 {
 	bool was_alone = worker->n_held == 1 || worker->is_overdue;
 	for (uint64_t id = worker->next_id; worker->n_held && id-- > worker->base_id;) {
@@ -215,8 +218,8 @@ static void dispatcher_take_back(struct dispatcher *dispatcher, struct worker *w
 	(void)dispatcher;
 }
 
-void dispatcher_worker_gone(struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason,
-	int64_t now_us)
+void dispatcher_worker_gone(
+	struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason, int64_t now_us)
 {
 	if (!worker->crew)
 		return;
@@ -226,7 +229,8 @@ void dispatcher_worker_gone(struct dispatcher *dispatcher, struct worker *worker
 	list_remove(&worker->link);
 }
 
-/* ---- verdicts ------------------------------------------------------------------------------------------------------- */
+/* ---- verdicts -------------------------------------------------------------------------------------------------------
+ */
 
 /* Takes the delivery from the worker; NULL: it does not hold it. */
 static struct entry *dispatcher_take(struct worker *worker, uint64_t id)
@@ -306,7 +310,8 @@ void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, in
 	crew_place(worker);
 }
 
-/* ---- matching ------------------------------------------------------------------------------------------------------- */
+/* ---- matching -------------------------------------------------------------------------------------------------------
+ */
 
 /* Deals with a ready message that no handler shall see: its dead letter was refused before, or it is too big. */
 static bool dispatcher_is_dead(struct pipeline *pipeline, struct entry *entry)
@@ -320,8 +325,8 @@ static bool dispatcher_is_dead(struct pipeline *pipeline, struct entry *entry)
 	return true;
 }
 
-/* Up to `want` ready entries of one attempt, reserved for the worker; messages of closing lanes fall off the ready list and
- * stay where they are until their lane is gone. */
+/* Up to `want` ready entries of one attempt, reserved for the worker; messages of closing lanes fall off the ready list
+ * and stay where they are until their lane is gone. */
 static size_t dispatcher_reserve(struct pipeline *pipeline, struct worker *worker, size_t want, struct entry **ret)
 {
 	struct ledger *ledger = &pipeline->ledger;
@@ -342,8 +347,8 @@ static size_t dispatcher_reserve(struct pipeline *pipeline, struct worker *worke
 	return n;
 }
 
-static void dispatcher_deliver(struct pipeline *pipeline, struct worker *worker, size_t index, struct entry **entries,
-	size_t n)
+static void dispatcher_deliver(
+	struct pipeline *pipeline, struct worker *worker, size_t index, struct entry **entries, size_t n)
 {
 	struct dispatcher *dispatcher = pipeline->dispatcher;
 	bool was_idle = worker->n_held == n;
@@ -361,7 +366,7 @@ static bool dispatcher_match_suspect(struct pipeline *pipeline)
 	struct ledger *ledger = &pipeline->ledger;
 	size_t index, n_free;
 	struct list *link = list_peek(&ledger->suspects);
-	if (!link)
+	if (!link || !breaker_room(&pipeline->breaker, ledger->n_in[ENTRY_RESERVED]))
 		return false;
 	struct entry *entry = list_item(link, struct entry, link);
 	if (entry->lane->state != LANE_OPEN) {
@@ -385,7 +390,8 @@ static bool dispatcher_match_run(struct pipeline *pipeline)
 {
 	struct entry *entries[DISPATCH_RUN];
 	size_t index, n_free;
-	if (!ledger_next(&pipeline->ledger))
+	size_t may = breaker_room(&pipeline->breaker, pipeline->ledger.n_in[ENTRY_RESERVED]);
+	if (!may || !ledger_next(&pipeline->ledger))
 		return false;
 	struct worker *worker = crew_pick(pipeline, false, &index, &n_free);
 	if (!worker)
@@ -395,6 +401,7 @@ static bool dispatcher_match_run(struct pipeline *pipeline)
 	size_t want = worker_room(worker);
 	want = want < share ? want : share;
 	want = want < DISPATCH_RUN ? want : DISPATCH_RUN;
+	want = want < may ? want : may;
 	size_t n = dispatcher_reserve(pipeline, worker, want ? want : 1, entries);
 	if (n)
 		dispatcher_deliver(pipeline, worker, index, entries, n);
@@ -416,7 +423,8 @@ static void dispatcher_match(struct dispatcher *dispatcher)
 	}
 }
 
-/* ---- the turn ------------------------------------------------------------------------------------------------------- */
+/* ---- the turn -------------------------------------------------------------------------------------------------------
+ */
 
 static int64_t earlier(int64_t a, int64_t b)
 {
@@ -434,6 +442,7 @@ int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us)
 		if (pipeline->paused_until_us && pipeline->paused_until_us <= now_us)
 			pipeline->paused_until_us = 0;
 		next_us = earlier(next_us, ledger_wake(&pipeline->ledger, now_us));
+		next_us = earlier(next_us, pipeline_watch_failures(pipeline, now_us));
 		if (pipeline->paused_until_us)
 			next_us = earlier(next_us, pipeline->paused_until_us);
 	}
@@ -459,7 +468,8 @@ void dispatcher_stop(struct dispatcher *dispatcher)
 
 void dispatcher_drain_workers(struct dispatcher *dispatcher, const char *reason)
 {
-	list_each(pos, &dispatcher->workers) {
+	list_each(pos, &dispatcher->workers)
+	{
 		struct worker *worker = list_item(pos, struct worker, link);
 		worker->is_leaving = true;
 		crew_place(worker);
@@ -507,7 +517,6 @@ const char *dispatcher_check(const struct dispatcher *dispatcher)
 	const char *wrong = heap_check(&dispatcher->deadlines);
 	for (size_t i = 0; i < dispatcher->n_pipelines && !wrong; i++)
 		wrong = ledger_check(&dispatcher->pipelines[i]->ledger, &dispatcher->pipelines[i]->lanes);
-	list_each(pos, &dispatcher->workers)
-		wrong = wrong ? wrong : worker_check(list_item(pos, struct worker, link));
+	list_each(pos, &dispatcher->workers) wrong = wrong ? wrong : worker_check(list_item(pos, struct worker, link));
 	return wrong;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The dispatcher: owns pipelines and knows workers; matches ready messages with free credit under the ordering rule, turns
- * verdicts into settlements, and decides what becomes of a message whose worker is gone. No socket, no libevent, no clock:
- * time is an argument, and dispatcher_tick says when it wants to be called again. Loop thread only. */
+/* The dispatcher: owns pipelines and knows workers; matches ready messages with free credit under the ordering rule,
+ * turns verdicts into settlements, and decides what becomes of a message whose worker is gone. No socket, no libevent,
+ * no clock: time is an argument, and dispatcher_tick says when it wants to be called again. Loop thread only. */
 #ifndef QBUS_CORE_DISPATCHER_H
 #define QBUS_CORE_DISPATCHER_H
 
@@ -17,7 +17,7 @@ struct pipeline_counts {
 	uint64_t received, delivered, acked, retried, rejected, dead_lettered, returned, late, skipped, deadlines, ended;
 	uint64_t commit_errors, rebalances, redelivered, memo_cut;
 	size_t buffered, in_flight, waiting, parked, orphans;
-	size_t buffered_bytes; /* of batches alive */
+	size_t buffered_bytes;	  /* of batches alive */
 	size_t acked_uncommitted; /* settled, not yet confirmed as kept by the broker (messages, an upper bound) */
 	size_t lanes, wedged;
 	int64_t lag;
@@ -43,14 +43,15 @@ int dispatcher_worker_add(struct dispatcher *dispatcher, struct worker *worker, 
 /* The pipeline behind the worker's index (see worker_ops.deliver). */
 const struct pipeline *dispatcher_worker_pipeline(const struct worker *worker, size_t index);
 
-/* The session or process ended; what it held goes back. in_peace: it left by itself between messages (nothing is charged).
- * The worker is not touched any more after this returns. Does nothing for a worker that was never added. */
-void dispatcher_worker_gone(struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason,
-	int64_t now_us);
+/* The session or process ended; what it held goes back. in_peace: it left by itself between messages (nothing is
+ * charged). The worker is not touched any more after this returns. Does nothing for a worker that was never added. */
+void dispatcher_worker_gone(
+	struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason, int64_t now_us);
 /* The worker's credit (0: automatic) or is_full has changed. */
 void dispatcher_worker_changed(struct dispatcher *dispatcher, struct worker *worker);
 
-/* Verdicts. Each returns how many of the ids were not held (late). Call dispatcher_settled once after those of a frame. */
+/* Verdicts. Each returns how many of the ids were not held (late). Call dispatcher_settled once after those of a frame.
+ */
 size_t dispatcher_ack(struct dispatcher *dispatcher, struct worker *worker, uint64_t first_id, uint64_t count);
 size_t dispatcher_retry(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t delay_us,
 	const char *reason, int64_t now_us); /* delay_us -1: the pipeline's backoff */
@@ -59,14 +60,15 @@ size_t dispatcher_release(struct dispatcher *dispatcher, struct worker *worker, 
 void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us);
 
 /* The deadline of this delivery shall be at least ms_us from now; returns what is left in us, 0: not granted. */
-int64_t dispatcher_extend(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t for_us,
-	int64_t now_us);
+int64_t dispatcher_extend(
+	struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t for_us, int64_t now_us);
 
 /* Does everything that is due, matches, and hands collected settlements to the sources. Call it after each turn of the
  * loop; returns the next moment at which something is due, or CLOCK_NEVER. */
 int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us);
 
-/* Drain: fetching stops, running handlers finish, buffered messages are handled where handing them back costs an attempt. */
+/* Drain: fetching stops, running handlers finish, buffered messages are handled where handing them back costs an
+ * attempt. */
 void dispatcher_stop(struct dispatcher *dispatcher);
 bool dispatcher_is_idle(const struct dispatcher *dispatcher); /* nothing in flight that a stop waits for */
 /* Asks every worker to finish what it holds and to leave. */

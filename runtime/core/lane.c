@@ -30,7 +30,8 @@ struct lane *lane_new(uint64_t number, const char *source, size_t source_len, in
 	lane->number = number;
 	lane->source = alloc_string(source, source_len);
 	lane->partition = partition;
-	lane->group_key = msg_key_hash((struct qb_bytes){lane->source, source_len}) + (uint64_t)(partition + 1) * LANE_STRIDE;
+	lane->group_key =
+		msg_key_hash((struct qb_bytes){lane->source, source_len}) + (uint64_t)(partition + 1) * LANE_STRIDE;
 	lane->position = next > 0 ? next - 1 : LANE_RECEIPT_NONE;
 	lane->told = lane->kept = lane->position;
 	lane->newest = lane->position;

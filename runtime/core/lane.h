@@ -3,8 +3,9 @@
  *
  * It keeps its entries in the order of their receipts. Acks come in any order; the lane's *position* is the highest
  * receipt below which nothing is unsettled, and never goes back. Receipts may have holes. What is settled above the
- * position can be written as a memo (run-length, versioned, printable) that travels with the broker's commit, so that the
- * next owner does not deliver it again. Costs: add O(1), settle O(1) amortised, memo O(settled above the position). */
+ * position can be written as a memo (run-length, versioned, printable) that travels with the broker's commit, so that
+ * the next owner does not deliver it again. Costs: add O(1), settle O(1) amortised, memo O(settled above the position).
+ */
 #ifndef QBUS_CORE_LANE_H
 #define QBUS_CORE_LANE_H
 
@@ -29,7 +30,7 @@ struct lane_range {
 };
 
 struct lane {
-	struct list link;       /* lanes of the pipeline */
+	struct list link;		/* lanes of the pipeline */
 	struct list dirty_link; /* lanes with something to tell the broker */
 	uint64_t number;
 	uint64_t group_key; /* the same for every lane of this source and partition */
@@ -37,16 +38,16 @@ struct lane {
 	int32_t partition; /* -1: none */
 	enum lane_state state;
 	struct entry *head, *tail; /* by receipt; head is unsettled or NULL */
-	uint32_t n_entries;        /* between head and tail */
-	uint32_t n_above;          /* settled ones among them */
-	uint32_t n_running;        /* reserved or parked ones: a closing lane waits for them */
-	uint32_t n_orphans;        /* entries of a closed lane that still run */
-	int64_t position;          /* LANE_RECEIPT_NONE: nothing settled yet */
-	int64_t told, kept;        /* position last given to the source, and last confirmed by the broker */
-	int64_t newest;            /* highest receipt that came; LANE_RECEIPT_NONE: none */
-	int64_t lag;               /* messages behind the broker's end, as the plugin measured; 0: unknown */
+	uint32_t n_entries;		   /* between head and tail */
+	uint32_t n_above;		   /* settled ones among them */
+	uint32_t n_running;		   /* reserved or parked ones: a closing lane waits for them */
+	uint32_t n_orphans;		   /* entries of a closed lane that still run */
+	int64_t position;		   /* LANE_RECEIPT_NONE: nothing settled yet */
+	int64_t told, kept;		   /* position last given to the source, and last confirmed by the broker */
+	int64_t newest;			   /* highest receipt that came; LANE_RECEIPT_NONE: none */
+	int64_t lag;			   /* messages behind the broker's end, as the plugin measured; 0: unknown */
 	bool is_dirty, is_shut, is_wedged;
-	bool is_drained; /* closing, and the plugin was told that nothing runs any more */
+	bool is_drained;		  /* closing, and the plugin was told that nothing runs any more */
 	struct lane_range *skips; /* settled by an earlier owner */
 	size_t n_skips, skip_at;
 };
@@ -58,12 +59,13 @@ const char *lane_state_name(enum lane_state state);
 /* Appends; receipt must be above every earlier one. */
 void lane_add(struct lane *lane, struct entry *entry);
 
-/* After an entry of the lane became SETTLED: takes the settled entries from the head, moves the position, and hands each
- * to `done`, which may free it. Returns whether the position moved. */
+/* After an entry of the lane became SETTLED: takes the settled entries from the head, moves the position, and hands
+ * each to `done`, which may free it. Returns whether the position moved. */
 bool lane_advance(struct lane *lane, void (*done)(void *ctx, struct entry *entry), void *ctx);
 
-/* Writes what is settled above the position into buf (at least LANE_MEMO_BYTES + 1), ends it with '\0', returns its length;
- * 0: nothing above. *ret_cut tells how many settled messages did not fit (they would come again after a restart). */
+/* Writes what is settled above the position into buf (at least LANE_MEMO_BYTES + 1), ends it with '\0', returns its
+ * length; 0: nothing above. *ret_cut tells how many settled messages did not fit (they would come again after a
+ * restart). */
 size_t lane_memo_write(const struct lane *lane, char *buf, size_t *ret_cut);
 
 /* Reads a memo that lane_memo_write made, for a lane without entries. Returns 0, or -EINVAL for one that something else

@@ -24,8 +24,7 @@ static const char *const entry_state_names[] = {
 static const unsigned entry_moves[] = {
 	[ENTRY_READY] = TO(ENTRY_RESERVED) | TO(ENTRY_PARKED) | TO(ENTRY_SETTLED),
 	[ENTRY_BEHIND] = TO(ENTRY_READY),
-	[ENTRY_RESERVED] =
-		TO(ENTRY_SETTLED) | TO(ENTRY_WAITING) | TO(ENTRY_PARKED) | TO(ENTRY_READY) | TO(ENTRY_ORPHAN),
+	[ENTRY_RESERVED] = TO(ENTRY_SETTLED) | TO(ENTRY_WAITING) | TO(ENTRY_PARKED) | TO(ENTRY_READY) | TO(ENTRY_ORPHAN),
 	[ENTRY_WAITING] = TO(ENTRY_READY),
 	[ENTRY_PARKED] = TO(ENTRY_SETTLED) | TO(ENTRY_WAITING),
 	[ENTRY_SETTLED] = 0,
@@ -66,7 +65,8 @@ static void entry_move(struct ledger *ledger, struct entry *entry, enum entry_st
 {
 	if (!(entry_moves[entry->state] & TO(state))) {
 		/* Going on could settle what nobody handled; ending loses nothing. */
-		log_say(LOG_ERROR, NULL, "an entry moves from %s to %s", entry_state_names[entry->state], entry_state_names[state]);
+		log_say(
+			LOG_ERROR, NULL, "an entry moves from %s to %s", entry_state_names[entry->state], entry_state_names[state]);
 		abort();
 	}
 	entry_leave_state(ledger, entry);
@@ -320,7 +320,8 @@ const char *ledger_check(const struct ledger *ledger, const struct list *lanes)
 {
 	const char *wrong = heap_check(&ledger->waiting);
 	size_t n_in[ENTRY_STATES] = {0};
-	list_each(pos, lanes) {
+	list_each(pos, lanes)
+	{
 		const struct lane *lane = list_item(pos, struct lane, link);
 		wrong = wrong ? wrong : lane_check(lane);
 		for (const struct entry *entry = lane->head; entry; entry = entry->lane_next) {

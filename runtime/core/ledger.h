@@ -36,12 +36,12 @@ struct pipeline;
 /* Why a message becomes a dead letter. One allocation. */
 struct grave {
 	const char *reason; /* static: a word of the reasons that metrics know */
-	char error[];       /* what the handler or the runtime said, may be empty */
+	char error[];		/* what the handler or the runtime said, may be empty */
 };
 
 struct entry {
-	struct list link;        /* READY: ready or suspects; PARKED: parked; BEHIND: its group's queue */
-	struct heap_node due;    /* WAITING: in the heap of the ledger */
+	struct list link;		 /* READY: ready or suspects; PARKED: parked; BEHIND: its group's queue */
+	struct heap_node due;	 /* WAITING: in the heap of the ledger */
 	struct entry *lane_next; /* next higher receipt of the lane */
 	struct lane *lane;
 	struct pipeline *pipeline; /* RESERVED and ORPHAN: whose it is */
@@ -50,23 +50,23 @@ struct entry {
 	const uint8_t *row;
 	uint32_t row_len, body_len;
 	int64_t receipt;
-	uint64_t id;            /* RESERVED: the delivery's id */
-	struct worker *worker;  /* RESERVED: who holds it */
+	uint64_t id;		   /* RESERVED: the delivery's id */
+	struct worker *worker; /* RESERVED: who holds it */
 	int64_t admitted_us;
 	int64_t timestamp_ms;
-	uint32_t attempt;       /* of the running or next delivery, from 1 */
+	uint32_t attempt; /* of the running or next delivery, from 1 */
 	enum entry_state state;
-	bool is_suspect;        /* may have killed a worker: delivered alone */
-	struct grave *grave;    /* why it is to become a dead letter, allocated; NULL: it is not */
+	bool is_suspect;	 /* may have killed a worker: delivered alone */
+	struct grave *grave; /* why it is to become a dead letter, allocated; NULL: it is not */
 };
 
 struct ledger {
 	const struct pipeline_conf *conf;
 	struct slots entries;
 	struct order order;
-	struct list ready;    /* oldest first */
+	struct list ready;	  /* oldest first */
 	struct list suspects; /* READY, to be delivered one at a time */
-	struct list parked;   /* in the order of their publishing */
+	struct list parked;	  /* in the order of their publishing */
 	struct heap waiting;
 	size_t n_in[ENTRY_STATES];
 	uint64_t n_released; /* messages that left the ledger since the start, for the source's budget */
@@ -79,7 +79,8 @@ void ledger_done(struct ledger *ledger); /* frees every entry that is left */
 /* A message came. It becomes READY or BEHIND. */
 struct entry *ledger_admit(struct ledger *ledger, struct msg_batch *batch, const struct msg_item *item, int64_t now_us);
 
-/* A message came that an earlier owner had settled: it only keeps its place in the lane until the position passes it. */
+/* A message came that an earlier owner had settled: it only keeps its place in the lane until the position passes it.
+ */
 void ledger_skip(struct ledger *ledger, const struct msg_item *item);
 
 /* The entry to be delivered next, NULL: none. Suspects are not asked for here. */
@@ -87,12 +88,13 @@ struct entry *ledger_next(const struct ledger *ledger);
 
 void ledger_reserve(struct ledger *ledger, struct entry *entry, struct worker *worker, uint64_t id);
 
-/* RESERVED or PARKED entries (park: also READY). Each returns false when the entry was an ORPHAN, which it frees: nothing is to be told
- * to the broker. After `settle` the entry may be gone; the lane's position may have moved. */
+/* RESERVED or PARKED entries (park: also READY). Each returns false when the entry was an ORPHAN, which it frees:
+ * nothing is to be told to the broker. After `settle` the entry may be gone; the lane's position may have moved. */
 bool ledger_settle(struct ledger *ledger, struct entry *entry);
-bool ledger_wait(struct ledger *ledger, struct entry *entry, int64_t due_us); /* for its next attempt, already counted */
-bool ledger_return(struct ledger *ledger, struct entry *entry);               /* at the front again */
-bool ledger_park(struct ledger *ledger, struct entry *entry);                 /* keeps its lane and group */
+bool ledger_wait(
+	struct ledger *ledger, struct entry *entry, int64_t due_us); /* for its next attempt, already counted */
+bool ledger_return(struct ledger *ledger, struct entry *entry);	 /* at the front again */
+bool ledger_park(struct ledger *ledger, struct entry *entry);	 /* keeps its lane and group */
 
 /* WAITING entries whose moment has come become READY; returns the next moment or CLOCK_NEVER. */
 int64_t ledger_wake(struct ledger *ledger, int64_t now_us);

@@ -4,8 +4,8 @@
  *     qbus1:GAP,RUN,GAP,RUN,...     numbers in base 36
  *
  * counted in receipts from the position: GAP receipts are not settled, the next RUN are. Holes between two settled
- * messages belong to their run. At most LANE_MEMO_BYTES characters, all printable ASCII (the broker counts characters and
- * mangles what is not UTF-8); what does not fit is cut at the end and comes again after a restart. */
+ * messages belong to their run. At most LANE_MEMO_BYTES characters, all printable ASCII (the broker counts characters
+ * and mangles what is not UTF-8); what does not fit is cut at the end and comes again after a restart. */
 #include "base/alloc.h"
 #include "core/lane.h"
 #include "core/ledger.h"

@@ -16,11 +16,12 @@ struct lane;
 /* How a message becomes a row and back; handed down by the host, so that the core knows no wire format. Both are pure
  * and may run on any thread. */
 struct msg_codec {
-	size_t (*row_bound)(const struct qb_message *message); /* no row of it is longer */
+	size_t (*row_bound)(const struct qb_message *message);					 /* no row of it is longer */
 	size_t (*row_write)(const struct qb_message *message, uint8_t *ret_row); /* its length */
-	/* Finds the parts of a row again; they point into it. ret->headers holds at most *n_headers, which is set. Returns 0 or
-	 * -EBADMSG. Fills source, routing_key, partition, receipt, timestamp_ms, key, body, headers. */
-	int (*row_read)(const uint8_t *row, size_t len, struct qb_message *ret, struct qb_header *headers, size_t *n_headers);
+	/* Finds the parts of a row again; they point into it. ret->headers holds at most *n_headers, which is set. Returns
+	 * 0 or -EBADMSG. Fills source, routing_key, partition, receipt, timestamp_ms, key, body, headers. */
+	int (*row_read)(
+		const uint8_t *row, size_t len, struct qb_message *ret, struct qb_header *headers, size_t *n_headers);
 };
 
 struct msg_item {
@@ -36,7 +37,7 @@ struct msg_item {
 struct msg_batch {
 	uint32_t n_refs; /* loop thread only */
 	uint32_t n_items;
-	size_t size;     /* of the whole allocation */
+	size_t size; /* of the whole allocation */
 	struct msg_item *items;
 	uint8_t *rows;
 	size_t *released; /* where the size is added when the batch goes */

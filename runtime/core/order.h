@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The ordering rule: of each group (a key, or a lane) one message at a time is ready or beyond; the others wait behind it
- * in the order in which they came, also while it waits for a retry. Without an order every message is free.
- * Two keys with one hash share a group: never wrong, at worst slower. Enter and leave are O(1). */
+/* The ordering rule: of each group (a key, or a lane) one message at a time is ready or beyond; the others wait behind
+ * it in the order in which they came, also while it waits for a retry. Without an order every message is free. Two keys
+ * with one hash share a group: never wrong, at worst slower. Enter and leave are O(1). */
 #ifndef QBUS_CORE_ORDER_H
 #define QBUS_CORE_ORDER_H
 

@@ -22,7 +22,8 @@ bool pipeline_is_served(const struct pipeline *pipeline)
 	return !pipeline->dispatcher->is_stopping || pipeline_has(pipeline, QB_FINISH_BUFFERED);
 }
 
-/* ---- towards the broker --------------------------------------------------------------------------------------------- */
+/* ---- towards the broker ---------------------------------------------------------------------------------------------
+ */
 
 static void pipeline_lane_dirty(struct pipeline *pipeline, struct lane *lane)
 {
@@ -37,8 +38,8 @@ static void pipeline_collect(struct pipeline *pipeline, uint64_t lane, int64_t r
 {
 	if (pipeline->n_settlements == pipeline->n_settlement_slots) {
 		pipeline->n_settlement_slots = pipeline->n_settlement_slots ? 2 * pipeline->n_settlement_slots : 256;
-		pipeline->settlements = alloc_resize(
-			pipeline->settlements, pipeline->n_settlement_slots * sizeof *pipeline->settlements);
+		pipeline->settlements =
+			alloc_resize(pipeline->settlements, pipeline->n_settlement_slots * sizeof *pipeline->settlements);
 	}
 	pipeline->settlements[pipeline->n_settlements++] = (struct qb_settlement){lane, receipt, verdict, {"", 0}};
 }
@@ -85,7 +86,8 @@ void pipeline_commit(struct pipeline *pipeline)
 	pipeline->commit_due_us = 0;
 }
 
-/* A lane that is given up in peace: when nothing of it runs any more, its last settlement goes out and the plugin is told. */
+/* A lane that is given up in peace: when nothing of it runs any more, its last settlement goes out and the plugin is
+ * told. */
 void pipeline_lane_changed(struct pipeline *pipeline, struct lane *lane)
 {
 	if (lane->is_shut && (int64_t)lane->n_entries <= pipeline->conf->max_ack_gap / 2)
@@ -112,6 +114,22 @@ void pipeline_flush(struct pipeline *pipeline, int64_t now_us)
 	source_released(pipeline->source, pipeline->ledger.n_released, pipeline->ledger.bytes_released);
 }
 
+int64_t pipeline_watch_failures(struct pipeline *pipeline, int64_t now_us)
+{
+	struct breaker *breaker = &pipeline->breaker;
+	uint64_t n_good = pipeline->counts.acked - pipeline->n_good_seen;
+	uint64_t n_failed = pipeline->n_failed - pipeline->n_failed_seen;
+	enum breaker_state before = breaker->state;
+	pipeline->n_good_seen += n_good;
+	pipeline->n_failed_seen += n_failed;
+	breaker_record(breaker, n_good, n_failed, now_us);
+	int64_t due_us = breaker_tick(breaker, now_us);
+	if (breaker->state != before)
+		log_say(breaker->state == BREAKER_OPEN ? LOG_WARN : LOG_INFO, pipeline->conf->name,
+			"circuit breaker is %s, it was %s", breaker_state_name(breaker->state), breaker_state_name(before));
+	return due_us;
+}
+
 void pipeline_free(struct pipeline *pipeline)
 {
 	list_each_safe(pos, after, &pipeline->lanes)
@@ -123,7 +141,8 @@ void pipeline_free(struct pipeline *pipeline)
 	free(pipeline);
 }
 
-/* ---- from the broker ------------------------------------------------------------------------------------------------ */
+/* ---- from the broker ------------------------------------------------------------------------------------------------
+ */
 
 static void pipeline_on_lane_open(void *ctx, struct lane *lane, const char *memo, size_t memo_len)
 {
@@ -245,7 +264,8 @@ const struct source_sink *pipeline_sink(void)
 	return &sink;
 }
 
-/* ---- for others to look at ------------------------------------------------------------------------------------------ */
+/* ---- for others to look at ------------------------------------------------------------------------------------------
+ */
 
 const struct pipeline_conf *pipeline_conf(const struct pipeline *pipeline)
 {
@@ -273,7 +293,8 @@ void pipeline_count(const struct pipeline *pipeline, struct pipeline_counts *ret
 	ret_counts->orphans = ledger->n_in[ENTRY_ORPHAN];
 	ret_counts->buffered_bytes = pipeline->n_batch_bytes - ledger->bytes_released;
 	ret_counts->is_connected = pipeline->is_connected;
-	list_each(pos, &pipeline->lanes) {
+	list_each(pos, &pipeline->lanes)
+	{
 		const struct lane *lane = list_item(pos, struct lane, link);
 		ret_counts->lanes++;
 		ret_counts->wedged += lane->is_wedged;

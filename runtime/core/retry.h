@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-/* initial * multiplier^(attempt - 1), at most max, of which the share `jitter` is random. attempt: the one that failed, from
+/* initial * multiplier^(attempt - 1), at most max, of which the share `jitter` is random. attempt: the one that failed,
+ * from
  * 1. *seed is the caller's random state and is advanced. Never negative. */
 int64_t retry_delay(const struct pipeline_backoff *backoff, uint32_t attempt, uint64_t *seed);
 

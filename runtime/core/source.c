@@ -185,7 +185,8 @@ void source_released(struct source *source, uint64_t n_messages, uint64_t n_byte
 	source_wake(source);
 }
 
-/* ---- news ----------------------------------------------------------------------------------------------------------- */
+/* ---- news -----------------------------------------------------------------------------------------------------------
+ */
 
 static void source_tell(const struct source *source, struct news *news)
 {

@@ -2,11 +2,11 @@
 /* A source: one opened plugin, its own thread, and two mailboxes that join it to the loop.
  *
  * On the thread: opens the plugin, polls it for ever, backs off and opens again when it is lost, wraps what it delivers
- * into batches. On the loop: source_serve() turns the thread's news into calls of the sink; the source_* orders below are
- * posted and carried out on the thread in their order. The loop never waits for the thread.
+ * into batches. On the loop: source_serve() turns the thread's news into calls of the sink; the source_* orders below
+ * are posted and carried out on the thread in their order. The loop never waits for the thread.
  *
- * Budget: the thread may have delivered at most max_outstanding messages and bytes more than the loop has released. So the
- * mailbox is bounded without a lock on the way. */
+ * Budget: the thread may have delivered at most max_outstanding messages and bytes more than the loop has released. So
+ * the mailbox is bounded without a lock on the way. */
 #ifndef QBUS_CORE_SOURCE_H
 #define QBUS_CORE_SOURCE_H
 
@@ -36,7 +36,7 @@ struct source_sink {
 /* plugin, conf and codec must outlive the source. Starts nothing. Returns 0 or -errno. */
 int source_new(const struct qb_plugin *plugin, const struct qb_source_conf *conf, const struct msg_codec *codec,
 	const struct source_sink *sink, void *ctx, struct source **ret_source);
-int source_start(struct source *source); /* 0 or -errno; main thread */
+int source_start(struct source *source);	/* 0 or -errno; main thread */
 int source_fd(const struct source *source); /* readable: call source_serve */
 void source_serve(struct source *source);
 

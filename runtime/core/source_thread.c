@@ -23,7 +23,8 @@ enum { SOURCE_POLL_MS = 1000, SOURCE_TEXT_MAX = 1024 };
 /* Shares of the budget: nothing is fetched below 1/8, and a starving thread is woken at 1/4. */
 enum { SOURCE_LOW_SHARE = 8, SOURCE_OPEN_SHARE = 4 };
 
-/* ---- news ----------------------------------------------------------------------------------------------------------- */
+/* ---- news -----------------------------------------------------------------------------------------------------------
+ */
 
 static struct news *news_new(enum news_kind kind, const void *text, size_t text_len)
 {
@@ -52,7 +53,8 @@ static void news_post_state(struct source *source, enum source_state state)
 	news_post(source, news);
 }
 
-/* ---- lanes ---------------------------------------------------------------------------------------------------------- */
+/* ---- lanes ----------------------------------------------------------------------------------------------------------
+ */
 
 static struct source_lane *source_find_lane(const struct source *source, uint64_t number)
 {
@@ -103,7 +105,8 @@ static void source_on_lane_close(void *self, uint64_t number)
 	news_post(source, news);
 }
 
-/* ---- messages ------------------------------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------------------------------
+ */
 
 static void source_pack(const struct source *source, const struct qb_message *message, struct lane *lane,
 	struct msg_item *item, uint8_t *rows, uint32_t offset)
@@ -122,7 +125,8 @@ static void source_pack(const struct source *source, const struct qb_message *me
 }
 
 /* How many of the messages fill one batch, at least one, and how many bytes their rows can take. */
-static size_t source_measure(const struct source *source, const struct qb_message *messages, size_t n, size_t *ret_bytes)
+static size_t source_measure(
+	const struct source *source, const struct qb_message *messages, size_t n, size_t *ret_bytes)
 {
 	size_t count = 0, bytes = 0;
 	while (count < n) {
@@ -165,7 +169,8 @@ static void source_on_deliver(void *self, const struct qb_message *messages, siz
 	}
 }
 
-/* ---- the other functions of the host --------------------------------------------------------------------------------- */
+/* ---- the other functions of the host
+ * --------------------------------------------------------------------------------- */
 
 static void source_on_settled(void *self, uint64_t number, int64_t receipt, int status)
 {
@@ -211,6 +216,9 @@ static void source_on_measure(void *self, enum qb_measure what, uint64_t lane, i
 }
 
 static void source_on_log(void *self, enum qb_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void source_on_log(void *self, enum qb_level level, const char *format, ...)
 {
 	struct source *source = self;
 	va_list list;
@@ -219,7 +227,8 @@ static void source_on_log(void *self, enum qb_level level, const char *format, .
 	va_end(list);
 }
 
-/* ---- orders --------------------------------------------------------------------------------------------------------- */
+/* ---- orders ---------------------------------------------------------------------------------------------------------
+ */
 
 static void source_do_settle(struct source *source, const struct source_order *order)
 {
@@ -283,7 +292,8 @@ static void source_do_orders(struct source *source)
 	}
 }
 
-/* ---- the thread ----------------------------------------------------------------------------------------------------- */
+/* ---- the thread -----------------------------------------------------------------------------------------------------
+ */
 
 static void source_set_open(struct source *source, bool is_open)
 {
@@ -339,7 +349,7 @@ static struct qb_budget source_budget(struct source *source)
 		conf->max_outstanding_messages - source->taken_messages + atomic_load(&source->released_messages);
 	int64_t bytes = conf->max_outstanding_bytes - source->taken_bytes + atomic_load(&source->released_bytes);
 	bool is_low = messages <= conf->max_outstanding_messages / SOURCE_LOW_SHARE ||
-		bytes <= conf->max_outstanding_bytes / SOURCE_LOW_SHARE;
+				  bytes <= conf->max_outstanding_bytes / SOURCE_LOW_SHARE;
 	return is_low ? (struct qb_budget){0, 0} : (struct qb_budget){(size_t)messages, (size_t)bytes};
 }
 

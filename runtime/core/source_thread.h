@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The two sides of a source and what lies between them. Only source.c (the loop's side) and source_thread.c (the thread's)
- * include this. */
+/* The two sides of a source and what lies between them. Only source.c (the loop's side) and source_thread.c (the
+ * thread's) include this. */
 #ifndef QBUS_CORE_SOURCE_THREAD_H
 #define QBUS_CORE_SOURCE_THREAD_H
 
@@ -30,7 +30,7 @@ struct news {
 	struct lane *lane;
 	struct msg_batch *batch;
 	int64_t number; /* receipt, token, value */
-	int code;       /* status, condition, measure, state */
+	int code;		/* status, condition, measure, state */
 	bool on;
 	size_t text_len;
 	char text[]; /* reason or memo */

@@ -24,18 +24,26 @@ void verdict_failed(struct pipeline *pipeline, struct entry *entry, const char *
 		ledger_settle(&pipeline->ledger, entry);
 		return;
 	}
-	if (conf->max_attempts && entry->attempt >= conf->max_attempts) {
+	pipeline->n_failed++;
+	/* While the circuit is open it is not the message's fault. */
+	bool is_charged = pipeline->breaker.state == BREAKER_CLOSED;
+	if (is_charged && conf->max_attempts && entry->attempt >= conf->max_attempts) {
 		verdict_bury(pipeline, entry, reason, error);
+		return;
+	}
+	if (conf->max_age_us && now_us - entry->admitted_us >= conf->max_age_us) {
+		verdict_bury(pipeline, entry, "expired", error);
 		return;
 	}
 	if (delay_us < 0)
 		delay_us = retry_delay(&conf->backoff, entry->attempt, &pipeline->dispatcher->seed);
-	log_say(LOG_INFO, conf->name, "message waits for its next attempt reason=%s attempt=%u delay_ms=%lld source=%s "
+	log_say(LOG_INFO, conf->name,
+		"message waits for its next attempt reason=%s attempt=%u delay_ms=%lld source=%s "
 		"partition=%d receipt=%lld error=\"%.200s\"",
 		reason, entry->attempt, (long long)(delay_us / 1000), entry->lane->source, entry->lane->partition,
 		(long long)entry->receipt, error ? error : "");
 	struct lane *lane = entry->lane;
-	entry->attempt++;
+	entry->attempt += is_charged;
 	pipeline->counts.retried++;
 	ledger_wait(&pipeline->ledger, entry, now_us + delay_us);
 	pipeline_lane_changed(pipeline, lane);
@@ -47,9 +55,8 @@ static void verdict_drop(struct pipeline *pipeline, struct entry *entry, const c
 	pipeline->counts.rejected++;
 	log_say(LOG_WARN, pipeline->conf->name,
 		"message is rejected, %s reason=%s attempt=%u source=%s partition=%d receipt=%lld error=\"%.200s\"",
-		by_broker ? "the queue's dead-letter exchange has it if there is one" : "no dead_letter is configured",
-		reason, entry->attempt, entry->lane->source, entry->lane->partition, (long long)entry->receipt,
-		error ? error : "");
+		by_broker ? "the queue's dead-letter exchange has it if there is one" : "no dead_letter is configured", reason,
+		entry->attempt, entry->lane->source, entry->lane->partition, (long long)entry->receipt, error ? error : "");
 	pipeline_settle(pipeline, entry, by_broker ? QB_REJECT : QB_ACK);
 }
 
@@ -114,7 +121,8 @@ void verdict_publish(struct pipeline *pipeline, struct entry *entry)
 
 static struct entry *verdict_find_parked(const struct pipeline *pipeline, uint64_t token)
 {
-	list_each(pos, &pipeline->ledger.parked) {
+	list_each(pos, &pipeline->ledger.parked)
+	{
 		struct entry *entry = list_item(pos, struct entry, link);
 		if (entry->id == token)
 			return entry;

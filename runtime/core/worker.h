@@ -18,45 +18,46 @@ struct entry;
 struct crew;
 struct pipeline;
 
-/* News for a worker, from the dispatcher to the session. None of them may call the dispatcher back before it returns. */
+/* News for a worker, from the dispatcher to the session. None of them may call the dispatcher back before it returns.
+ */
 struct worker_ops {
-	/* Send these entries (n >= 1, of one pipeline and one attempt) with the ids first_id, first_id + 1, ... What the session
-	 * does not copy it keeps alive with msg_batch_ref(entry->batch); the entries themselves may go any time.
+	/* Send these entries (n >= 1, of one pipeline and one attempt) with the ids first_id, first_id + 1, ... What the
+	 * session does not copy it keeps alive with msg_batch_ref(entry->batch); the entries themselves may go any time.
 	 * index: place of the pipeline in the list that the worker gave to dispatcher_worker_add. */
 	void (*deliver)(struct worker *worker, size_t index, uint64_t first_id, uint32_t attempt, int64_t remaining_us,
 		struct entry *const *entries, size_t n);
 	void (*cancel)(struct worker *worker, uint64_t id, int64_t grace_us); /* told: the deadline has passed */
-	void (*drain)(struct worker *worker, const char *reason);             /* finish what you hold, then leave */
-	/* End it: the session closes (after it sent ERROR with code and reason), a process of ours is killed. The session calls
-	 * dispatcher_worker_gone later, from the loop, never from here. */
+	void (*drain)(struct worker *worker, const char *reason);			  /* finish what you hold, then leave */
+	/* End it: the session closes (after it sent ERROR with code and reason), a process of ours is killed. The session
+	 * calls dispatcher_worker_gone later, from the loop, never from here. */
 	void (*end)(struct worker *worker, const char *code, const char *reason);
 };
 
 struct worker {
 	const struct worker_ops *ops;
-	uint32_t number;       /* of the session, for the log */
-	const char *pool;      /* NULL: not spawned by us */
-	uint32_t wanted;       /* credit asked for; 0: automatic */
-	bool is_full;          /* set by the session: its output is not being read; nothing more is delivered */
+	uint32_t number;	   /* of the session, for the log */
+	const char *pool;	   /* NULL: not spawned by us */
+	uint32_t wanted;	   /* credit asked for; 0: automatic */
+	bool is_full;		   /* set by the session: its output is not being read; nothing more is delivered */
 	uint64_t memory_bytes; /* what it reported last */
 
 	/* the dispatcher's, do not touch */
 	struct list link, crew_link;
 	struct crew *crew;
-	size_t *crew_count; /* the counter of the list on which crew_link is */
-	struct entry **held;      /* ring, index id & (n_slots - 1); NULL: settled */
+	size_t *crew_count;	 /* the counter of the list on which crew_link is */
+	struct entry **held; /* ring, index id & (n_slots - 1); NULL: settled */
 	uint32_t n_slots, n_held;
 	uint64_t base_id, next_id; /* oldest id held, next id given */
 	uint32_t credit;
-	int64_t busy_since_us;    /* moment since which the oldest delivery can run */
-	int64_t handle_us_x16;    /* measured time of one message, in 1/16 us, smoothed; 0: not known */
-	int64_t extended_us;      /* deadline granted by extend for busy_id, 0: none */
+	int64_t busy_since_us; /* moment since which the oldest delivery can run */
+	int64_t handle_us_x16; /* measured time of one message, in 1/16 us, smoothed; 0: not known */
+	int64_t extended_us;   /* deadline granted by extend for busy_id, 0: none */
 	uint64_t busy_id;
 	struct heap_node deadline;
-	uint32_t n_settled;        /* in this frame */
-	bool is_told;              /* its oldest delivery is past its deadline, and it knows */
-	bool is_overdue;           /* past the grace too: it is being ended */
-	bool is_alone;             /* holds one suspect and gets nothing else */
+	uint32_t n_settled; /* in this frame */
+	bool is_told;		/* its oldest delivery is past its deadline, and it knows */
+	bool is_overdue;	/* past the grace too: it is being ended */
+	bool is_alone;		/* holds one suspect and gets nothing else */
 	bool is_leaving;
 };
 
@@ -65,10 +66,10 @@ void worker_init(struct worker *worker, const struct worker_ops *ops, uint32_t n
 void worker_done(struct worker *worker);
 
 /* The dispatcher's tools. */
-uint64_t worker_hold(struct worker *worker, struct entry *entry); /* returns the id */
+uint64_t worker_hold(struct worker *worker, struct entry *entry);	 /* returns the id */
 struct entry *worker_find(const struct worker *worker, uint64_t id); /* NULL: not held */
-void worker_drop(struct worker *worker, uint64_t id);                /* must be held */
-uint32_t worker_room(const struct worker *worker);                   /* how many more it may hold now */
+void worker_drop(struct worker *worker, uint64_t id);				 /* must be held */
+uint32_t worker_room(const struct worker *worker);					 /* how many more it may hold now */
 /* n messages were settled after busy_us: measures, and sets the credit where it is automatic. */
 void worker_measure(struct worker *worker, uint32_t n, int64_t busy_us);
 const char *worker_check(const struct worker *worker);

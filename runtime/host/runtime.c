@@ -19,7 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- what sessions and pools ask ------------------------------------------------------------------------------------- */
+/* ---- what sessions and pools ask
+ * ------------------------------------------------------------------------------------- */
 
 static int64_t runtime_now(void *ctx)
 {
@@ -86,7 +87,8 @@ static void runtime_worker_exited(void *ctx, uint32_t number, pid_t pid, int sta
 	runtime_changed(ctx);
 }
 
-/* ---- events ---------------------------------------------------------------------------------------------------------- */
+/* ---- events
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static void runtime_on_source(evutil_socket_t fd, short what, void *source)
 {
@@ -117,7 +119,8 @@ static void runtime_on_child(evutil_socket_t signal, short what, void *ctx)
 	strays_reap();
 }
 
-/* ---- building -------------------------------------------------------------------------------------------------------- */
+/* ---- building
+ * -------------------------------------------------------------------------------------------------------- */
 
 static bool runtime_add_signal(struct runtime *runtime, int signal, event_callback_fn callback)
 {
@@ -133,9 +136,9 @@ static bool runtime_build_loop(struct runtime *runtime)
 		return false;
 	runtime->timer = evtimer_new(runtime->base, runtime_on_timer, runtime);
 	return runtime->timer && runtime_add_signal(runtime, SIGTERM, runtime_on_stop) &&
-		runtime_add_signal(runtime, SIGINT, runtime_on_stop) &&
-		runtime_add_signal(runtime, SIGHUP, runtime_on_hangup) &&
-		runtime_add_signal(runtime, SIGCHLD, runtime_on_child);
+		   runtime_add_signal(runtime, SIGINT, runtime_on_stop) &&
+		   runtime_add_signal(runtime, SIGHUP, runtime_on_hangup) &&
+		   runtime_add_signal(runtime, SIGCHLD, runtime_on_child);
 }
 
 static bool runtime_build_pipelines(struct runtime *runtime)
@@ -254,7 +257,8 @@ static bool runtime_start(struct runtime *runtime)
 	return true;
 }
 
-/* ---- turning --------------------------------------------------------------------------------------------------------- */
+/* ---- turning
+ * --------------------------------------------------------------------------------------------------------- */
 
 static void runtime_wait(struct runtime *runtime, int64_t until_us)
 {
@@ -285,7 +289,8 @@ static void runtime_turn(struct runtime *runtime)
 	}
 }
 
-/* ---- taking down ----------------------------------------------------------------------------------------------------- */
+/* ---- taking down
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void runtime_free_events(struct runtime *runtime)
 {
@@ -336,7 +341,7 @@ int runtime_serve(struct conf *conf)
 	runtime_begin_log(conf);
 	signal(SIGPIPE, SIG_IGN);
 	bool is_built = runtime_build_loop(&runtime) && runtime_build_pipelines(&runtime) &&
-		runtime_build_sessions(&runtime) && runtime_build_pools(&runtime) && runtime_start(&runtime);
+					runtime_build_sessions(&runtime) && runtime_build_pools(&runtime) && runtime_start(&runtime);
 	if (is_built) {
 		log_say(LOG_INFO, NULL, "serving version=%s socket=%s pipelines=%zu pools=%zu", version_own(),
 			conf->socket.path, conf->n_pipelines, conf->n_pools);

@@ -13,7 +13,7 @@
 
 /* The way down. SIGTERM begins it; each step waits for something, and drain_timeout bounds the first. */
 enum shutdown_step {
-	SHUTDOWN_NOT,      /* serving */
+	SHUTDOWN_NOT,	   /* serving */
 	SHUTDOWN_DRAINING, /* nothing is fetched, running handlers finish */
 	SHUTDOWN_CLOSING,  /* last settlements go out, sources close, workers leave */
 	SHUTDOWN_DONE,
@@ -32,8 +32,8 @@ struct runtime {
 	struct event *timer;
 	struct event *signals[4];
 	size_t n_signals;
-	int64_t now_us;    /* of this turn */
-	bool wants_turn;   /* something happened after the tick: turn again without waiting */
+	int64_t now_us;	 /* of this turn */
+	bool wants_turn; /* something happened after the tick: turn again without waiting */
 	enum shutdown_step step;
 	int64_t step_until_us; /* when the step is cut short */
 	bool is_cut_short;
@@ -41,7 +41,8 @@ struct runtime {
 
 /* shutdown.c */
 void shutdown_begin(struct runtime *runtime, const char *why); /* said again: at once */
-/* After each turn: takes the next step when it can be taken. Returns when it wants to be asked again, or CLOCK_NEVER. */
+/* After each turn: takes the next step when it can be taken. Returns when it wants to be asked again, or CLOCK_NEVER.
+ */
 int64_t shutdown_advance(struct runtime *runtime);
 const char *shutdown_step_name(enum shutdown_step step);
 

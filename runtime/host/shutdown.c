@@ -5,8 +5,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* SHUTDOWN_SOURCES_US: for last commits, confirms and leaving the group. SHUTDOWN_CLOSE_US: that, and time for workers to
- * be ended (their own destroy_timeout comes on top) before the process goes without them. */
+/* SHUTDOWN_SOURCES_US: for last commits, confirms and leaving the group. SHUTDOWN_CLOSE_US: that, and time for workers
+ * to be ended (their own destroy_timeout comes on top) before the process goes without them. */
 enum { SHUTDOWN_SOURCES_US = 6000000, SHUTDOWN_CLOSE_US = 10000000, SHUTDOWN_LOOK_US = 50000 };
 
 static const char *const shutdown_step_names[] = {

@@ -5,15 +5,17 @@
  * `size` are checked before any function of it runs. An addition is a field at the end (readers check `size`); anything
  * else raises QB_ABI.
  *
- * Threads. A *source* is one opened instance of a plugin, made for one pipeline. All functions of a source are called on
- * that source's own thread, except those marked "any thread". The plugin calls the host's functions on that thread only.
+ * Threads. A *source* is one opened instance of a plugin, made for one pipeline. All functions of a source are called
+ * on that source's own thread, except those marked "any thread". The plugin calls the host's functions on that thread
+ * only.
  *
  * Bytes. Whatever is passed across this border is borrowed for the length of the call; the callee copies what it keeps.
- * The runtime copies every message once, inside `deliver`, so a plugin may let go of its buffers when `deliver` returns.
+ * The runtime copies every message once, inside `deliver`, so a plugin may let go of its buffers when `deliver`
+ * returns.
  *
  * Lanes. A lane is an ordered stream whose receipts live and die together: a Kafka partition assignment, an AMQP
- * channel. The runtime numbers lanes from 1 and never uses a number twice. Receipts ascend strictly within a lane and may
- * have holes. What is said of a closed lane, by either side, is ignored.
+ * channel. The runtime numbers lanes from 1 and never uses a number twice. Receipts ascend strictly within a lane and
+ * may have holes. What is said of a closed lane, by either side, is ignored.
  *
  * Names with qb_ and QB_ are this contract and nothing else. */
 #ifndef QBUS_PLUGIN_H
@@ -38,31 +40,32 @@ struct qb_header {
 
 struct qb_message {
 	uint64_t lane;
-	int64_t receipt;             /* Kafka: offset. AMQP: delivery tag. */
-	int64_t timestamp_ms;        /* of the message, Unix time; -1: unknown */
-	int32_t partition;           /* -1: the broker has no partitions */
-	uint32_t deliveries;         /* earlier deliveries that the broker tells of; a hint, 0 when it tells nothing */
-	struct qb_bytes source;      /* topic or queue */
-	struct qb_bytes exchange;    /* AMQP only */
+	int64_t receipt;			 /* Kafka: offset. AMQP: delivery tag. */
+	int64_t timestamp_ms;		 /* of the message, Unix time; -1: unknown */
+	int32_t partition;			 /* -1: the broker has no partitions */
+	uint32_t deliveries;		 /* earlier deliveries that the broker tells of; a hint, 0 when it tells nothing */
+	struct qb_bytes source;		 /* topic or queue */
+	struct qb_bytes exchange;	 /* AMQP only */
 	struct qb_bytes routing_key; /* AMQP only */
-	struct qb_bytes key;         /* Kafka only */
+	struct qb_bytes key;		 /* Kafka only */
 	struct qb_bytes body;
 	const struct qb_header *headers;
 	size_t n_headers;
 };
 
-/* ---- configuration: a plugin declares its options, the runtime reads and checks the file against them ------------- */
+/* ---- configuration: a plugin declares its options, the runtime reads and checks the file against them -------------
+ */
 
 enum qb_kind {
 	QB_STRING,
-	QB_SECRET,   /* a string that is never printed */
+	QB_SECRET, /* a string that is never printed */
 	QB_INT,
 	QB_BOOL,
 	QB_DURATION, /* number in microseconds */
-	QB_SIZE,     /* number in bytes */
-	QB_LIST,     /* strings; a single scalar counts as a list of one */
-	QB_MAP,      /* free keys, scalar values */
-	QB_FILE,     /* path of a file that must be readable when the configuration is checked */
+	QB_SIZE,	 /* number in bytes */
+	QB_LIST,	 /* strings; a single scalar counts as a list of one */
+	QB_MAP,		 /* free keys, scalar values */
+	QB_FILE,	 /* path of a file that must be readable when the configuration is checked */
 };
 
 enum qb_scope {
@@ -72,7 +75,8 @@ enum qb_scope {
 };
 
 /* path: dotted below its scope ("security.username"). fallback: the default as it would stand in the file, NULL: none.
- * min and max bound INT, DURATION and SIZE (both 0: unbounded). For each QB_SECRET `x` the runtime also accepts `x_file`. */
+ * min and max bound INT, DURATION and SIZE (both 0: unbounded). For each QB_SECRET `x` the runtime also accepts
+ * `x_file`. */
 struct qb_option {
 	const char *path;
 	enum qb_kind kind;
@@ -88,19 +92,20 @@ struct qb_pair {
 	const char *name; /* NULL in a list */
 	const char *text;
 	enum qb_kind kind; /* what the plain scalar looks like: QB_INT, QB_BOOL, else QB_STRING; quoted: QB_STRING */
-	int64_t number;    /* INT and BOOL */
+	int64_t number;	   /* INT and BOOL */
 };
 
 /* The value of the option with the same index. Strings live as long as the source. */
 struct qb_value {
-	bool is_set;      /* stands in the file; false: the fallback, or nothing */
+	bool is_set;	  /* stands in the file; false: the fallback, or nothing */
 	const char *text; /* STRING, SECRET, FILE; NULL: no value */
-	int64_t number;   /* INT, BOOL, DURATION, SIZE */
+	int64_t number;	  /* INT, BOOL, DURATION, SIZE */
 	const struct qb_pair *items;
-	size_t n_items;   /* LIST, MAP */
+	size_t n_items; /* LIST, MAP */
 };
 
-/* ---- results and words -------------------------------------------------------------------------------------------- */
+/* ---- results and words --------------------------------------------------------------------------------------------
+ */
 
 /* What poll and open say. LOST: the runtime closes this source, backs off and opens it again. FATAL: the operator must
  * act (refused credentials, missing queue); the runtime says so and tries again slowly. */
@@ -119,7 +124,7 @@ struct qb_settlement {
 };
 
 struct qb_outgoing {
-	const char *target;      /* Kafka: topic. AMQP: exchange. */
+	const char *target;		 /* Kafka: topic. AMQP: exchange. */
 	const char *routing_key; /* AMQP; NULL: empty */
 	struct qb_bytes key;
 	struct qb_bytes body;
@@ -131,26 +136,27 @@ enum qb_level { QB_ERROR, QB_WARN, QB_INFO, QB_DEBUG };
 
 enum qb_condition {
 	QB_CONNECTED, /* on: the broker answers. Off needs a reason. */
-	QB_BLOCKED,   /* on: the broker does not take publications */
+	QB_BLOCKED,	  /* on: the broker does not take publications */
 	QB_CANCELLED, /* on: the broker ended the consumer (queue deleted, topic gone) */
-	QB_WEDGED,    /* on: a lane cannot be read; only an operator skips it */
+	QB_WEDGED,	  /* on: a lane cannot be read; only an operator skips it */
 };
 
 enum qb_measure {
-	QB_LAG,           /* messages behind the end of the lane */
-	QB_QUEUE_BYTES,   /* held by the client library */
+	QB_LAG,			  /* messages behind the end of the lane */
+	QB_QUEUE_BYTES,	  /* held by the client library */
 	QB_COMMIT_ERRORS, /* count since the start */
-	QB_REBALANCES,    /* count since the start */
+	QB_REBALANCES,	  /* count since the start */
 };
 
 struct qb_lane_info {
 	struct qb_bytes source;
-	int32_t partition;    /* -1: none */
-	int64_t next;         /* first receipt that can come, -1: unknown; what is below counts as settled */
+	int32_t partition;	  /* -1: none */
+	int64_t next;		  /* first receipt that can come, -1: unknown; what is below counts as settled */
 	struct qb_bytes memo; /* what the last settlement left, or what a stranger left; may be empty */
 };
 
-/* ---- the host: what a plugin may ask of the runtime (source's thread only) ----------------------------------------- */
+/* ---- the host: what a plugin may ask of the runtime (source's thread only) -----------------------------------------
+ */
 
 struct qb_host {
 	uint32_t size;
@@ -178,10 +184,10 @@ struct qb_host {
 
 /* What open gets. Valid until close returns. */
 struct qb_source_conf {
-	const char *pipeline;           /* name, for client ids and logs */
-	const char *broker;             /* name of the broker entry */
-	const struct qb_value *values;  /* parallel to the plugin's options */
-	int64_t max_message_bytes;      /* bodies above this are not read into memory where that can be avoided */
+	const char *pipeline;		   /* name, for client ids and logs */
+	const char *broker;			   /* name of the broker entry */
+	const struct qb_value *values; /* parallel to the plugin's options */
+	int64_t max_message_bytes;	   /* bodies above this are not read into memory where that can be avoided */
 	int64_t max_outstanding_messages;
 	int64_t max_outstanding_bytes;
 	int64_t revoke_timeout_us;
@@ -194,11 +200,12 @@ struct qb_budget {
 	size_t bytes; /* a message that begins within the budget is delivered whole */
 };
 
-/* ---- the plugin ----------------------------------------------------------------------------------------------------- */
+/* ---- the plugin -----------------------------------------------------------------------------------------------------
+ */
 
 enum qb_trait {
-	QB_SETTLE_PREFIX = 1,   /* the broker keeps one position a lane (Kafka) */
-	QB_SETTLE_EACH = 2,     /* the broker wants every receipt (AMQP) */
+	QB_SETTLE_PREFIX = 1,	/* the broker keeps one position a lane (Kafka) */
+	QB_SETTLE_EACH = 2,		/* the broker wants every receipt (AMQP) */
 	QB_FINISH_BUFFERED = 4, /* at a stop what is buffered is handled, not handed back (returns cost attempts) */
 };
 
@@ -216,23 +223,24 @@ struct qb_plugin {
 	const char *(*library)(void);
 	/* Judges values and their combinations without touching the network. Main thread. NULL: nothing to judge. */
 	void (*check)(const struct qb_source_conf *conf, qb_complain *complain, void *ctx);
-	/* Connects and begins to consume. May block for the connection's own time-outs. On QB_OK *ret_source is set and close
-	 * will be called; otherwise nothing is left behind and the reason was given with host->condition. */
+	/* Connects and begins to consume. May block for the connection's own time-outs. On QB_OK *ret_source is set and
+	 * close will be called; otherwise nothing is left behind and the reason was given with host->condition. */
 	enum qb_result (*open)(const struct qb_host *host, const struct qb_source_conf *conf, void **ret_source);
-	/* Serves the connection: waits up to timeout_ms for something to happen, delivers at most the budget, returns. Called
-	 * for ever, also with an empty budget. Returns early when woken. */
+	/* Serves the connection: waits up to timeout_ms for something to happen, delivers at most the budget, returns.
+	 * Called for ever, also with an empty budget. Returns early when woken. */
 	enum qb_result (*poll)(void *source, int timeout_ms, const struct qb_budget *budget);
 	/* Settlements in the order of their making, of open lanes only. */
 	void (*settle)(void *source, const struct qb_settlement *settlements, size_t n);
-	/* Shuts or opens the lane's valve. A shut lane delivers nothing and loses nothing. New lanes are open. NULL: the plugin
-	 * has no valve (its lanes are bounded by the broker). */
+	/* Shuts or opens the lane's valve. A shut lane delivers nothing and loses nothing. New lanes are open. NULL: the
+	 * plugin has no valve (its lanes are bounded by the broker). */
 	void (*flow)(void *source, uint64_t lane, bool open);
 	/* Stop fetching: no lane delivers anything new that was not received already. There is no way back but close. */
 	void (*drain)(void *source);
-	/* Answer to lane_closing: nothing of the lane is in flight any more and its last settlement was given to settle. NULL:
-	 * the plugin never says lane_closing. */
+	/* Answer to lane_closing: nothing of the lane is in flight any more and its last settlement was given to settle.
+	 * NULL: the plugin never says lane_closing. */
 	void (*lane_drained)(void *source, uint64_t lane);
-	/* Publishes with confirmation; host->published(token) follows exactly once while the source is open. NULL: cannot. */
+	/* Publishes with confirmation; host->published(token) follows exactly once while the source is open. NULL: cannot.
+	 */
 	void (*publish)(void *source, const struct qb_outgoing *message, uint64_t token);
 	/* Sends what settle was given, waits for the outcome (bounded by timeout_ms in all), leaves, frees. 0: at once. */
 	void (*close)(void *source, int timeout_ms);

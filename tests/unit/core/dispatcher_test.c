@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "stage.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -314,10 +314,11 @@ static void extend_moves_the_deadline_up_to_its_limit(void **state)
 	arrive(fixture, 1);
 	uint64_t id = fixture->a.ids[0];
 	stage_turn(&fixture->stage, 29000000);
-	int64_t left_us = dispatcher_extend(
-		fixture->stage.dispatcher, &fixture->a.worker, id, 3600000000, fixture->stage.now_us);
+	int64_t left_us =
+		dispatcher_extend(fixture->stage.dispatcher, &fixture->a.worker, id, 3600000000, fixture->stage.now_us);
 	assert_in_range(left_us, 10900000, 11000000);
-	assert_int_equal(dispatcher_extend(fixture->stage.dispatcher, &fixture->a.worker, id + 7, 1000, fixture->stage.now_us), 0);
+	assert_int_equal(
+		dispatcher_extend(fixture->stage.dispatcher, &fixture->a.worker, id + 7, 1000, fixture->stage.now_us), 0);
 	stage_turn(&fixture->stage, 10900000);
 	assert_false(fixture->a.was_cancelled);
 	stage_turn(&fixture->stage, 200000);
@@ -333,7 +334,8 @@ static void verdicts_for_what_is_not_held_are_late_and_cost_nothing(void **state
 	arrive(fixture, 2);
 	uint64_t id = fixture->a.ids[0];
 	assert_int_equal(dispatcher_ack(fixture->stage.dispatcher, &fixture->a.worker, 1, 5), 5);
-	assert_int_equal(dispatcher_ack(fixture->stage.dispatcher, &fixture->a.worker, id + 2, UINT64_MAX), (size_t)UINT64_MAX);
+	assert_int_equal(
+		dispatcher_ack(fixture->stage.dispatcher, &fixture->a.worker, id + 2, UINT64_MAX), (size_t)UINT64_MAX);
 	assert_int_equal(dispatcher_reject(fixture->stage.dispatcher, &fixture->a.worker, id + 100, "no"), 1);
 	assert_int_equal(fixture->lane->n_running, 2);
 	end(fixture);
@@ -367,6 +369,33 @@ static void a_stop_works_off_what_amqp_has_sent(void **state)
 		stage_turn(&fixture->stage, 1);
 	}
 	assert_true(dispatcher_is_idle(fixture->stage.dispatcher));
+	end(fixture);
+}
+
+static void an_open_circuit_delivers_nothing_and_charges_nothing(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	(void)state;
+	fixture->stage.conf.breaker = (struct pipeline_breaker){0.5, 30000000, 10000000, 4};
+	stage_worker_join(&fixture->stage, &fixture->a, 8);
+	arrive(fixture, 8);
+	for (int n = 0; n < 4; n++)
+		retry(fixture, 1000);
+	stage_turn(&fixture->stage, 1);
+	assert_int_equal(fixture->stage.pipeline->breaker.state, BREAKER_OPEN);
+	for (int n = 0; n < 4; n++)
+		retry(fixture, 1000); /* were in flight: not charged */
+	stage_turn(&fixture->stage, 5000000);
+	assert_int_equal(fixture->a.n_ids, 0);
+	stage_turn(&fixture->stage, 5000000);
+	assert_int_equal(fixture->a.n_ids, 1); /* the probe */
+	stage_ack(&fixture->stage, &fixture->a, stage_take(&fixture->a, 0));
+	stage_turn(&fixture->stage, 1);
+	assert_int_equal(fixture->a.n_ids, 7);
+	uint32_t n_charged = 0;
+	for (int n = 0; n < 7; n++)
+		n_charged += fixture->a.attempts[n] - 1;
+	assert_in_range(n_charged, 3, 4);
 	end(fixture);
 }
 
@@ -428,6 +457,7 @@ int main(void)
 		cmocka_unit_test(verdicts_for_what_is_not_held_are_late_and_cost_nothing),
 		cmocka_unit_test(a_stop_finishes_what_runs_and_starts_nothing_of_kafka),
 		cmocka_unit_test(a_stop_works_off_what_amqp_has_sent),
+		cmocka_unit_test(an_open_circuit_delivers_nothing_and_charges_nothing),
 		cmocka_unit_test(a_lane_with_too_large_a_gap_takes_no_new_work),
 		cmocka_unit_test(credit_follows_the_time_that_handlers_take),
 	};

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/order.h"
 #include "core/ledger.h"
+#include "core/order.h"
 #include "core/retry.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 #include <stdlib.h>
 
 static void without_an_order_every_message_is_free(void **state)

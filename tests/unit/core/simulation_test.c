@@ -8,10 +8,10 @@
 #include "base/log.h"
 #include "core/retry.h"
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,16 +19,16 @@
 enum { PARTITIONS = 3, WORKERS = 3, OFFSETS = 4096, KEYS = 5, CHECK_EVERY = 16 };
 
 struct broker_partition {
-	int64_t end;                      /* offsets below exist, unless they are holes */
-	int64_t committed;                /* highest settled receipt, -1: none */
+	int64_t end;	   /* offsets below exist, unless they are holes */
+	int64_t committed; /* highest settled receipt, -1: none */
 	char memo[LANE_MEMO_BYTES + 1];
 	bool is_hole[OFFSETS];
-	bool is_done[OFFSETS];            /* a handler acked it, or its dead letter was confirmed */
-	bool is_covered[OFFSETS];         /* settled for the broker too: by position or memo */
+	bool is_done[OFFSETS];	  /* a handler acked it, or its dead letter was confirmed */
+	bool is_covered[OFFSETS]; /* settled for the broker too: by position or memo */
 	uint64_t key[OFFSETS];
 	struct lane *lane;
 	uint64_t lane_number;
-	int64_t fetched;                  /* next offset to arrive on the lane */
+	int64_t fetched; /* next offset to arrive on the lane */
 	bool is_closing;
 };
 
@@ -153,7 +153,8 @@ static void step_verdict(struct sim *sim)
 	uint64_t id = stage_take(worker, index);
 	switch (pick(sim, 8)) {
 	case 0:
-		dispatcher_retry(sim->stage.dispatcher, &worker->worker, id, (int64_t)pick(sim, 50000), "no", sim->stage.now_us);
+		dispatcher_retry(
+			sim->stage.dispatcher, &worker->worker, id, (int64_t)pick(sim, 50000), "no", sim->stage.now_us);
 		break;
 	case 1:
 		dispatcher_release(sim->stage.dispatcher, &worker->worker, id);
@@ -317,7 +318,8 @@ static void sim_run(enum pipeline_ordering ordering)
 		total.n_restarts += sim->n_restarts, total.n_deaths += sim->n_deaths;
 		total.n_orphan_verdicts += sim->n_orphan_verdicts, total.n_failed_commits += sim->n_failed_commits;
 	}
-	print_message("done %zu, lanes lost %zu, drained %zu, restarts %zu, deaths %zu, orphan verdicts %zu, failed commits %zu\n",
+	print_message(
+		"done %zu, lanes lost %zu, drained %zu, restarts %zu, deaths %zu, orphan verdicts %zu, failed commits %zu\n",
 		total.n_done, total.n_lost, total.n_drained, total.n_restarts, total.n_deaths, total.n_orphan_verdicts,
 		total.n_failed_commits);
 	/* Every fault struck. */

@@ -4,19 +4,20 @@
 #include "base/log.h"
 #include "core/source.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <cmocka.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* ---- the plugin: delivers numbers as fast as the budget lets it ------------------------------------------------------ */
+/* ---- the plugin: delivers numbers as fast as the budget lets it
+ * ------------------------------------------------------ */
 
 static struct {
 	const struct qb_host *host;
@@ -130,7 +131,8 @@ static size_t row_write(const struct qb_message *message, uint8_t *ret_row)
 
 static const struct msg_codec codec = {row_bound, row_write, NULL};
 
-/* ---- the loop's side -------------------------------------------------------------------------------------------------- */
+/* ---- the loop's side
+ * -------------------------------------------------------------------------------------------------- */
 
 struct loop {
 	struct source *source;
@@ -212,12 +214,12 @@ static void loop_open(struct loop *loop)
 }
 
 /* Serves news until the condition is true; fails after 20 s. */
-#define serve_until(loop, condition)                                                                                  \
-	for (int64_t until_us = clock_now_us() + 20000000; !(condition);) {                                               \
-		struct pollfd wait = {.fd = source_fd((loop)->source), .events = POLLIN};                                     \
-		assert_true(clock_now_us() < until_us);                                                                       \
-		poll(&wait, 1, 10);                                                                                           \
-		source_serve((loop)->source);                                                                                 \
+#define serve_until(loop, condition)                                                                                   \
+	for (int64_t until_us = clock_now_us() + 20000000; !(condition);) {                                                \
+		struct pollfd wait = {.fd = source_fd((loop)->source), .events = POLLIN};                                      \
+		assert_true(clock_now_us() < until_us);                                                                        \
+		poll(&wait, 1, 10);                                                                                            \
+		source_serve((loop)->source);                                                                                  \
 	}
 
 static void loop_close(struct loop *loop)

@@ -70,25 +70,26 @@ static void stage_publish(void *source, const struct qb_outgoing *message, uint6
 void stage_init(struct stage *stage, uint32_t traits, enum pipeline_ordering ordering)
 {
 	*stage = (struct stage){
-		.conf = {
-			.name = "stage",
-			.ordering = ordering,
-			.commit_interval_us = 1000000,
-			.max_ack_gap = 1000000,
-			.max_outstanding_messages = 1000000,
-			.max_message_bytes = 1 << 20,
-			.handler_timeout_us = 30000000,
-			.handler_grace_us = 5000000,
-			.max_extension_us = 600000000,
-			.max_attempts = 5,
-			.backoff = {100000, 1000000, 2, 0},
-		},
+		.conf =
+			{
+				.name = "stage",
+				.ordering = ordering,
+				.commit_interval_us = 1000000,
+				.max_ack_gap = 1000000,
+				.max_outstanding_messages = 1000000,
+				.max_message_bytes = 1 << 20,
+				.handler_timeout_us = 30000000,
+				.handler_grace_us = 5000000,
+				.max_extension_us = 600000000,
+				.max_attempts = 5,
+				.backoff = {100000, 1000000, 2, 0},
+			},
 		.plugin = {.abi = QB_ABI, .name = "stage", .traits = traits, .publish = stage_publish},
 		.now_us = 1000000,
 	};
 	stage->dispatcher = dispatcher_new();
-	int status = dispatcher_pipeline_add(
-		stage->dispatcher, &stage->conf, &stage->plugin, &stage->source_conf, &stage_codec);
+	int status =
+		dispatcher_pipeline_add(stage->dispatcher, &stage->conf, &stage->plugin, &stage->source_conf, &stage_codec);
 	assert(status == 0);
 	(void)status;
 	stage->pipeline = dispatcher_pipeline_at(stage->dispatcher, 0);
