@@ -77,7 +77,11 @@ final class Inbox
     {
         $there = \strlen($this->bytes) - $this->scanned;
 
-        return $there < self::HEADER ? 0 : \max(0, $this->header($this->bytes, $this->scanned)[1] + self::HEADER - $there);
+        if ($there < self::HEADER) {
+            return 0;
+        }
+
+        return \max(0, $this->header($this->bytes, $this->scanned)[1] + self::HEADER - $there);
     }
 
     /**
