@@ -4,13 +4,14 @@
 #include "core/retry.h"
 #include "stage.h"
 
-#include <cmocka.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 /* A lane with a ready-made ledger around it. */
 struct fixture {

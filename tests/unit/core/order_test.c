@@ -3,11 +3,12 @@
 #include "core/order.h"
 #include "core/retry.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 static void without_an_order_every_message_is_free(void **state)
 {

@@ -8,13 +8,14 @@
 #include "base/log.h"
 #include "core/retry.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 enum { PARTITIONS = 3, WORKERS = 3, OFFSETS = 4096, KEYS = 5, CHECK_EVERY = 16 };
 

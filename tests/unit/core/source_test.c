@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "core/source.h"
 
-#include <cmocka.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -15,6 +14,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 /* ---- the plugin: delivers numbers as fast as the budget lets it
  * ------------------------------------------------------ */
