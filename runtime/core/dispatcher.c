@@ -18,6 +18,9 @@
 /* DISPATCH_RUN: the most messages in one piece, so that workers and pipelines take turns. */
 enum { DISPATCH_RUN = 512 };
 
+/* How the reason of a verdict begins when the handler gave up because its time was over (PROTOCOL.md). */
+#define DISPATCH_DEADLINE "deadline:"
+
 struct dispatcher *dispatcher_new(void)
 {
 	struct dispatcher *dispatcher = alloc_zero(sizeof *dispatcher);
@@ -197,17 +200,16 @@ void dispatcher_worker_changed(struct dispatcher *dispatcher, struct worker *wor
 static void dispatcher_take_back(
 	struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason, int64_t now_us)
 {
-	bool was_alone = worker->n_held == 1 || worker->is_overdue;
+	bool was_alone = worker->n_held == 1;
 	for (uint64_t id = worker->next_id; worker->n_held && id-- > worker->base_id;) {
 		struct entry *entry = worker_find(worker, id);
 		if (!entry)
 			continue;
 		struct pipeline *pipeline = entry->pipeline;
 		struct lane *lane = entry->state == ENTRY_ORPHAN ? NULL : entry->lane;
-		bool is_oldest = id == worker->base_id;
 		worker_drop(worker, id);
 		pipeline->counts.returned++;
-		if (!in_peace && was_alone && is_oldest) {
+		if (!in_peace && was_alone) {
 			verdict_failed(pipeline, entry, worker->is_overdue ? "deadline" : "crash", reason, -1, now_us);
 			continue;
 		}
@@ -266,7 +268,9 @@ size_t dispatcher_ack(struct dispatcher *dispatcher, struct worker *worker, uint
 size_t dispatcher_retry(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t delay_us,
 	const char *reason, int64_t now_us)
 {
-	bool was_told = worker->is_told && id == worker->base_id;
+	/* The client's clock may be the first to see it. */
+	bool was_told = (worker->is_told && id == worker->base_id) ||
+		(reason && strncmp(reason, DISPATCH_DEADLINE, sizeof DISPATCH_DEADLINE - 1) == 0);
 	struct entry *entry = dispatcher_take(worker, id);
 	if (!entry)
 		return 1;
