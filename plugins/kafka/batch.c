@@ -115,7 +115,8 @@ void batch_gather(
 		wake_count(batch, lane);
 	}
 	for (size_t i = 0; i < batch->n; i++)
-		batch->messages[i].headers = &batch->headers[batch->first_header[i]];
+		if (batch->messages[i].n_headers)
+			batch->messages[i].headers = &batch->headers[batch->first_header[i]];
 }
 
 void batch_release(struct batch *batch)

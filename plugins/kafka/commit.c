@@ -161,6 +161,8 @@ static void settled_tell(const struct consumer *consumer, struct lane *lane, int
 
 	while (n < commit->n_receipts && commit->receipts[n] < commit->sent)
 		host->settled(host->self, lane->id, commit->receipts[n++], status);
+	if (!n)
+		return;
 	memmove(commit->receipts, commit->receipts + n, (commit->n_receipts - n) * sizeof(*commit->receipts));
 	commit->n_receipts -= n;
 }

@@ -8,16 +8,28 @@
 
 #define NAME "qbus"
 
-enum { API_JOIN_GROUP = 11, API_SYNC_GROUP = 14 };
+enum {
+	API_JOIN_GROUP = 11,
+	API_HEARTBEAT = 12,
+	API_SYNC_GROUP = 14,
+	API_SASL_HANDSHAKE = 17,
+	API_VERSIONS = 18,
+	API_SASL_AUTHENTICATE = 36,
+};
 
 /* A JoinGroup that failed is followed by no SyncGroup. So long after its answer the SyncGroup would have been sent. */
 #define JOIN_FAILED_US 50000
+
+/* A heartbeat's answer may be what makes the library join again. Between that answer and the JoinGroup lies one hop to
+ * the library's main thread; a commit that comes behind the answer would be sent behind the JoinGroup. */
+#define HOLD_US 30000
 
 struct gate {
 	bool guards_commits;
 	atomic_bool is_joining;
 	_Atomic int64_t joined_us; /* when the JoinGroup was answered; 0: it was not */
 	_Atomic int64_t answered_us;
+	_Atomic int64_t held_until_us;
 };
 
 int64_t gate_now_us(void)
@@ -43,6 +55,11 @@ void gate_free(struct gate *gate)
 	free(gate);
 }
 
+void gate_hold(struct gate *gate)
+{
+	atomic_store(&gate->held_until_us, gate_now_us() + HOLD_US);
+}
+
 static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id, int16_t api,
 	int16_t version, int32_t id, size_t size, void *opaque)
 {
@@ -58,6 +75,12 @@ static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *broker
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
+/* A broker says these also to whom it will not serve. */
+static bool is_greeting(int16_t api)
+{
+	return api == API_SASL_HANDSHAKE || api == API_VERSIONS || api == API_SASL_AUTHENTICATE;
+}
+
 /* The payload is not parsed yet and comes twice at times: only a moment is noted, nothing is counted. */
 static rd_kafka_resp_err_t on_answer(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id, int16_t api,
 	int16_t version, int32_t id, size_t size, int64_t rtt, rd_kafka_resp_err_t err, void *opaque)
@@ -67,7 +90,9 @@ static rd_kafka_resp_err_t on_answer(rd_kafka_t *rk, int fd, const char *broker,
 	(void)rk, (void)fd, (void)broker, (void)broker_id, (void)version, (void)id, (void)size, (void)rtt;
 	if (api == API_JOIN_GROUP)
 		atomic_store(&gate->joined_us, gate_now_us());
-	if (!err)
+	else if (api == API_HEARTBEAT)
+		gate_hold(gate);
+	if (!err && !is_greeting(api))
 		atomic_store(&gate->answered_us, gate_now_us());
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
@@ -94,7 +119,9 @@ bool gate_is_joining(const struct gate *gate, int64_t now_us)
 
 bool gate_is_open(const struct gate *gate, int64_t now_us)
 {
-	return !gate->guards_commits || !gate_is_joining(gate, now_us);
+	if (!gate->guards_commits)
+		return true;
+	return !gate_is_joining(gate, now_us) && now_us >= atomic_load(&gate->held_until_us);
 }
 
 void gate_lift(struct gate *gate)

@@ -25,6 +25,8 @@ void gate_install(struct gate *gate, rd_kafka_conf_t *settings);
 
 /* A JoinGroup is out and its SyncGroup is not. */
 bool gate_is_joining(const struct gate *gate, int64_t now_us);
+/* A JoinGroup may follow within moments: after our unassign, or a heartbeat's answer. */
+void gate_hold(struct gate *gate);
 bool gate_is_open(const struct gate *gate, int64_t now_us);
 /* An assign or revoke event came: whatever was joining has joined. */
 void gate_lift(struct gate *gate);

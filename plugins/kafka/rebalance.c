@@ -52,6 +52,7 @@ static void assign(struct consumer *consumer, const rd_kafka_topic_partition_lis
 
 static void unassign(struct consumer *consumer, const rd_kafka_topic_partition_list_t *list)
 {
+	gate_hold(consumer->gate);
 	answer_say(consumer, "revocation",
 		is_cooperative(consumer) ? rd_kafka_incremental_unassign(consumer->rk, list)
 								 : error_of(rd_kafka_assign(consumer->rk, NULL)));
