@@ -19,7 +19,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HANDSHAKE_TIMEOUT_US = 10 * 1000000, FAREWELL_TIMEOUT_US = 1000000 };
+/* LOST_PIECES: more than a socket holds, so that all is read that was sent before, and no endless chatter. */
+enum { LOST_PIECES = 16, HANDSHAKE_TIMEOUT_US = 10 * 1000000, FAREWELL_TIMEOUT_US = 1000000 };
 
 const char *session_state_name(enum session_state state)
 {
@@ -235,7 +236,7 @@ static void session_on_writable(evutil_socket_t fd, short what, void *ctx)
 static void session_lost(struct session *session, int error)
 {
 	if (session->state != SESSION_ENDING)
-		while (session_receive(session))
+		for (int i = 0; i < LOST_PIECES && session_receive(session); i++)
 			continue;
 	session_leave(session, false, strerror(-error));
 }

@@ -16,7 +16,8 @@ enum {
 	SESSION_OUTPUT_HIGH = 1024 * 1024, /* nothing more is delivered */
 	SESSION_OUTPUT_LOW = 256 * 1024,   /* it is again */
 	SESSION_ANSWERS_MAX = 1024 * 1024, /* frames other than DELIVER that a worker may leave unread */
-	SESSION_LATE_MAX = 4096,		   /* late verdicts in one SETTLE; the longest run of nonsense that is answered */
+	SESSION_LATE_PIECE = 256,		   /* ids in one LATE */
+	SESSION_LATE_MAX = 4096,		   /* late verdicts in one SETTLE; above it, nonsense */
 };
 
 struct session_set {
@@ -30,6 +31,8 @@ struct session_set {
 	uint32_t last_number;
 	struct proto_out out; /* where a frame is made before it goes to its session's output */
 	uint8_t *input;
+	uint64_t late[SESSION_LATE_PIECE]; /* of the SETTLE that is being read, for the next LATE */
+	size_t n_late, n_late_in_frame;
 };
 
 struct session {
@@ -49,8 +52,6 @@ struct session {
 	bool is_known;				  /* to the dispatcher */
 	bool is_in_peace;			  /* ENDING: it left by itself, holding nothing that it should have settled */
 	bool has_settled, has_frames; /* in this piece of input */
-	uint64_t late[256];
-	size_t n_late, n_late_in_frame;
 	char who[24], client[64], end_code[24], end_reason[256];
 };
 

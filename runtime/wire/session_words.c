@@ -92,19 +92,21 @@ static const char *say_hello(struct session *session, const struct frame *frame)
 
 static void late_send(struct session *session)
 {
-	if (session->n_late == 0)
+	struct session_set *set = session->set;
+	if (set->n_late == 0)
 		return;
-	proto_late_write(&session->set->out, session->late, session->n_late);
-	session->n_late = 0;
+	proto_late_write(&set->out, set->late, set->n_late);
+	set->n_late = 0;
 	session_send(session);
 }
 
 static void late_add(struct session *session, uint64_t id)
 {
-	if (++session->n_late_in_frame > SESSION_LATE_MAX)
+	struct session_set *set = session->set;
+	if (++set->n_late_in_frame > SESSION_LATE_MAX)
 		return;
-	session->late[session->n_late++] = id;
-	if (session->n_late == sizeof session->late / sizeof session->late[0])
+	set->late[set->n_late++] = id;
+	if (set->n_late == SESSION_LATE_PIECE)
 		late_send(session);
 }
 
@@ -112,19 +114,19 @@ static void late_add(struct session *session, uint64_t id)
 static void settle_acks(void *ctx, uint64_t first_id, uint64_t count)
 {
 	struct session *session = ctx;
-	struct dispatcher *dispatcher = session->set->dispatcher;
+	struct session_set *set = session->set;
 	uint64_t run = first_id, end = first_id + count;
-	for (uint64_t id = first_id; id < end && session->n_late_in_frame <= SESSION_LATE_MAX; id++) {
+	for (uint64_t id = first_id; id < end && set->n_late_in_frame <= SESSION_LATE_MAX; id++) {
 		if (worker_find(&session->worker, id))
 			continue;
 		if (id > run)
-			dispatcher_ack(dispatcher, &session->worker, run, id - run);
-		dispatcher_ack(dispatcher, &session->worker, id, 1);
+			dispatcher_ack(set->dispatcher, &session->worker, run, id - run);
+		dispatcher_ack(set->dispatcher, &session->worker, id, 1);
 		late_add(session, id);
 		run = id + 1;
 	}
-	if (end > run && session->n_late_in_frame <= SESSION_LATE_MAX)
-		dispatcher_ack(dispatcher, &session->worker, run, end - run);
+	if (end > run && set->n_late_in_frame <= SESSION_LATE_MAX)
+		dispatcher_ack(set->dispatcher, &session->worker, run, end - run);
 }
 
 static void settle_verdict(void *ctx, const struct proto_verdict *verdict)
@@ -148,11 +150,11 @@ static void settle_verdict(void *ctx, const struct proto_verdict *verdict)
 static const char *say_settle(struct session *session, const struct frame *frame)
 {
 	static const struct proto_settle_sink sink = {settle_acks, settle_verdict};
-	session->n_late_in_frame = 0;
+	session->set->n_late_in_frame = 0;
 	session->has_settled = true;
 	const char *wrong = proto_settle_read(frame, &sink, session, &session->worker.memory_bytes);
 	late_send(session);
-	if (!wrong && session->n_late_in_frame > SESSION_LATE_MAX)
+	if (!wrong && session->set->n_late_in_frame > SESSION_LATE_MAX)
 		wrong = "SETTLE: more than 4096 verdicts for deliveries that the session does not hold";
 	return wrong;
 }

@@ -401,3 +401,37 @@ struct delivered delivered_of(const struct heard *heard)
 	delivered.attempt = (uint32_t)attempt;
 	return delivered;
 }
+
+void client_attach(struct stand *stand, struct client *client, const char *pipeline, int credit)
+{
+	client_hello(client, pipeline, credit);
+	client_hears(stand, client, PROTO_WELCOME, "max_frame");
+}
+
+struct delivered client_hears_delivered(struct stand *stand, struct client *client)
+{
+	struct heard heard = client_hear(stand, client);
+	assert_non_null(heard.payload);
+	return delivered_of(&heard);
+}
+
+void client_hears_end(struct stand *stand, struct client *client, const char *code, const char *sentence)
+{
+	struct heard heard;
+	do
+		heard = client_hear(stand, client);
+	while (heard.payload && heard.word == PROTO_DELIVER);
+	assert_non_null(heard.payload);
+	assert_int_equal(heard.word, PROTO_ERROR);
+	if (!memmem(heard.payload, heard.len, code, strlen(code)) ||
+		!memmem(heard.payload, heard.len, sentence, strlen(sentence)))
+		fail_msg("heard ERROR %.*s", (int)heard.len, (char *)heard.payload);
+	assert_null(client_hear(stand, client).payload);
+}
+
+struct pipeline_counts stand_counts(const struct stand *stand)
+{
+	struct pipeline_counts counts;
+	pipeline_count(dispatcher_pipeline_at(stand->dispatcher, 0), &counts);
+	return counts;
+}

@@ -36,6 +36,7 @@ void stand_close(struct stand *stand); /* also proves that nothing is left behin
 /* One turn of the loop; waits at most a few milliseconds. */
 void stand_turn(struct stand *stand);
 void stand_until_closed(struct stand *stand, size_t n_closed);
+struct pipeline_counts stand_counts(const struct stand *stand); /* of "orders" */
 
 /* A worker's end of a connection. */
 struct client {
@@ -69,5 +70,11 @@ struct delivered {
 	size_t body_bytes;
 };
 struct delivered delivered_of(const struct heard *heard);
+struct delivered client_hears_delivered(struct stand *stand, struct client *client);
+
+void client_attach(
+	struct stand *stand, struct client *client, const char *pipeline, int credit); /* HELLO and WELCOME */
+/* ERROR with this code and text, after any DELIVER, then the connection is closed. */
+void client_hears_end(struct stand *stand, struct client *client, const char *code, const char *sentence);
 
 #endif
