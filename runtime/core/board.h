@@ -6,6 +6,7 @@
 
 #include "core/breaker.h"
 #include "core/dispatcher.h"
+#include "core/look.h"
 
 /* A pipeline as one crew serves it: index is the pipeline's place in that crew's list. */
 struct pipeline_server {
@@ -35,7 +36,8 @@ struct pipeline {
 	uint64_t published_token;
 	size_t n_batch_bytes; /* came in batches since the start */
 	struct pipeline_counts counts;
-	bool is_connected;
+	struct pipeline_times times;
+	bool is_connected, is_blocked;
 };
 
 /* Workers that serve the same pipelines, by what they can take. */
@@ -58,6 +60,7 @@ struct dispatcher {
 	struct heap deadlines; /* of workers that hold something */
 	uint64_t seed;		   /* of the jitter */
 	int64_t now_us;		   /* of this turn */
+	int64_t unix_ms;	   /* the wall clock of this turn; 0: not known */
 	bool is_stopping, is_closing;
 };
 

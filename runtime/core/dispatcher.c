@@ -241,7 +241,10 @@ static struct entry *dispatcher_take(struct worker *worker, uint64_t id)
 	if (!entry)
 		return NULL;
 	worker_drop(worker, id);
-	worker->n_settled++;
+	if (!worker->n_settled++) {
+		worker->settled_of = entry->pipeline;
+		worker->settled_stamp_ms = entry->timestamp_ms;
+	}
 	return entry;
 }
 
@@ -270,7 +273,7 @@ size_t dispatcher_retry(struct dispatcher *dispatcher, struct worker *worker, ui
 {
 	/* The client's clock may be the first to see it. */
 	bool was_told = (worker->is_told && id == worker->base_id) ||
-		(reason && strncmp(reason, DISPATCH_DEADLINE, sizeof DISPATCH_DEADLINE - 1) == 0);
+					(reason && strncmp(reason, DISPATCH_DEADLINE, sizeof DISPATCH_DEADLINE - 1) == 0);
 	struct entry *entry = dispatcher_take(worker, id);
 	if (!entry)
 		return 1;
@@ -303,10 +306,21 @@ size_t dispatcher_release(struct dispatcher *dispatcher, struct worker *worker, 
 	return 0;
 }
 
+/* Once for all that a frame settled: the first message of it stands for the others. */
+static void dispatcher_record(const struct dispatcher *dispatcher, const struct worker *worker, int64_t busy_us)
+{
+	struct pipeline_times *times = &worker->settled_of->times;
+	histogram_record(&times->handler, busy_us / worker->n_settled, worker->n_settled);
+	if (dispatcher->unix_ms && worker->settled_stamp_ms > 0)
+		histogram_record(
+			&times->end_to_end, 1000 * (dispatcher->unix_ms - worker->settled_stamp_ms), worker->n_settled);
+}
+
 void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us)
 {
 	if (!worker->crew || !worker->n_settled)
 		return;
+	dispatcher_record(dispatcher, worker, now_us - worker->busy_since_us);
 	worker_measure(worker, worker->n_settled, now_us - worker->busy_since_us);
 	worker->n_settled = 0;
 	worker->is_alone = worker->is_alone && worker->n_held;
@@ -357,6 +371,8 @@ static void dispatcher_deliver(
 	struct dispatcher *dispatcher = pipeline->dispatcher;
 	bool was_idle = worker->n_held == n;
 	pipeline->counts.delivered += n;
+	if (entries[0]->attempt == 1)
+		histogram_record(&pipeline->times.wait, dispatcher->now_us - entries[0]->admitted_us, n);
 	worker->ops->deliver(
 		worker, index, entries[0]->id, entries[0]->attempt, pipeline->conf->handler_timeout_us, entries, n);
 	if (was_idle)
@@ -433,6 +449,11 @@ static void dispatcher_match(struct dispatcher *dispatcher)
 static int64_t earlier(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
+}
+
+void dispatcher_set_date(struct dispatcher *dispatcher, int64_t unix_ms)
+{
+	dispatcher->unix_ms = unix_ms;
 }
 
 int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us)

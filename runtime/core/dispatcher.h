@@ -12,10 +12,23 @@
 
 struct dispatcher;
 
+/* Why an attempt failed or a message was given up. */
+enum pipeline_reason {
+	REASON_EXCEPTION,
+	REASON_DEADLINE,
+	REASON_CRASH,
+	REASON_REJECTED,
+	REASON_OVERSIZE,
+	REASON_EXPIRED,
+	REASON_OTHER,
+	N_REASONS,
+};
+
 /* Counters since the start, and gauges of now. */
 struct pipeline_counts {
 	uint64_t received, delivered, acked, retried, rejected, dead_lettered, returned, late, skipped, deadlines, ended;
-	uint64_t commit_errors, rebalances, redelivered, memo_cut;
+	uint64_t commit_errors, rebalances, redelivered, memo_cut, connects, cancels;
+	uint64_t retried_by[N_REASONS], rejected_by[N_REASONS], dead_lettered_by[N_REASONS];
 	size_t buffered, in_flight, waiting, parked, orphans;
 	size_t buffered_bytes;	  /* of batches alive */
 	size_t acked_uncommitted; /* settled, not yet confirmed as kept by the broker (messages, an upper bound) */
@@ -36,6 +49,7 @@ const struct pipeline_conf *pipeline_conf(const struct pipeline *pipeline);
 const char *pipeline_kind(const struct pipeline *pipeline); /* the plugin's name */
 struct source *pipeline_source(const struct pipeline *pipeline);
 void pipeline_count(const struct pipeline *pipeline, struct pipeline_counts *ret_counts);
+const char *pipeline_reason_name(enum pipeline_reason reason); /* as in the log and in x-qbus-reason */
 
 /* The worker handles the pipelines of these names. 0, or -ENOENT with the unknown name's index in *ret_index. */
 int dispatcher_worker_add(struct dispatcher *dispatcher, struct worker *worker, const char *const *names, size_t n,
@@ -62,6 +76,9 @@ void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, in
 /* The deadline of this delivery shall be at least ms_us from now; returns what is left in us, 0: not granted. */
 int64_t dispatcher_extend(
 	struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t for_us, int64_t now_us);
+
+/* The wall clock of this turn, for records only; 0, as at first: not known. */
+void dispatcher_set_date(struct dispatcher *dispatcher, int64_t unix_ms);
 
 /* Does everything that is due, matches, and hands collected settlements to the sources. Call it after each turn of the
  * loop; returns the next moment at which something is due, or CLOCK_NEVER. */

@@ -221,8 +221,13 @@ static void pipeline_on_condition(void *ctx, enum qb_condition what, struct lane
 		[QB_WEDGED] = {"lane can be read again", "lane cannot be read"},
 	};
 	struct pipeline *pipeline = ctx;
-	if (what == QB_CONNECTED)
+	if (what == QB_CONNECTED) {
+		pipeline->counts.connects += on && !pipeline->is_connected;
 		pipeline->is_connected = on;
+	}
+	if (what == QB_BLOCKED)
+		pipeline->is_blocked = on;
+	pipeline->counts.cancels += what == QB_CANCELLED && on;
 	if (lane && what == QB_WEDGED)
 		lane->is_wedged = on;
 	bool is_good = on == (what == QB_CONNECTED);

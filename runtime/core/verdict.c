@@ -16,6 +16,29 @@
 /* VERDICT_PAUSE_US: how long a pipeline stands still after its dead-letter target refused. */
 enum { VERDICT_PAUSE_US = 2000000, VERDICT_HEADERS_MAX = 256, VERDICT_FACTS = 6, VERDICT_ERROR_MAX = 1024 };
 
+static const char *const reason_names[N_REASONS] = {
+	[REASON_EXCEPTION] = "exception",
+	[REASON_DEADLINE] = "deadline",
+	[REASON_CRASH] = "crash",
+	[REASON_REJECTED] = "rejected",
+	[REASON_OVERSIZE] = "oversize",
+	[REASON_EXPIRED] = "expired",
+	[REASON_OTHER] = "other",
+};
+
+const char *pipeline_reason_name(enum pipeline_reason reason)
+{
+	return reason_names[reason];
+}
+
+static void verdict_count(uint64_t n_by[N_REASONS], const char *reason)
+{
+	int at = 0;
+	while (at < REASON_OTHER && strcmp(reason_names[at], reason) != 0)
+		at++;
+	n_by[at]++;
+}
+
 void verdict_failed(struct pipeline *pipeline, struct entry *entry, const char *reason, const char *error,
 	int64_t delay_us, int64_t now_us)
 {
@@ -45,6 +68,7 @@ void verdict_failed(struct pipeline *pipeline, struct entry *entry, const char *
 	struct lane *lane = entry->lane;
 	entry->attempt += is_charged;
 	pipeline->counts.retried++;
+	verdict_count(pipeline->counts.retried_by, reason);
 	ledger_wait(&pipeline->ledger, entry, now_us + delay_us);
 	pipeline_lane_changed(pipeline, lane);
 }
@@ -53,6 +77,7 @@ static void verdict_drop(struct pipeline *pipeline, struct entry *entry, const c
 {
 	bool by_broker = pipeline->plugin->traits & QB_SETTLE_EACH;
 	pipeline->counts.rejected++;
+	verdict_count(pipeline->counts.rejected_by, reason);
 	log_say(LOG_WARN, pipeline->conf->name,
 		"message is rejected, %s reason=%s attempt=%u source=%s partition=%d receipt=%lld error=\"%.200s\"",
 		by_broker ? "the queue's dead-letter exchange has it if there is one" : "no dead_letter is configured", reason,
@@ -144,6 +169,7 @@ void verdict_published(struct pipeline *pipeline, uint64_t token, int status, co
 		return;
 	}
 	pipeline->counts.dead_lettered++;
+	verdict_count(pipeline->counts.dead_lettered_by, entry->grave->reason);
 	log_say(LOG_WARN, pipeline->conf->name,
 		"message is dead-lettered reason=%s attempt=%u target=%s source=%s partition=%d receipt=%lld error=\"%.200s\"",
 		entry->grave->reason, entry->attempt, pipeline->conf->dead_letter.target, entry->lane->source,

@@ -54,10 +54,12 @@ struct worker {
 	int64_t extended_us;   /* deadline granted by extend for busy_id, 0: none */
 	uint64_t busy_id;
 	struct heap_node deadline;
-	uint32_t n_settled; /* in this frame */
-	bool is_told;		/* its oldest delivery is past its deadline, and it knows */
-	bool is_overdue;	/* past the grace too: it is being ended */
-	bool is_alone;		/* holds one suspect and gets nothing else */
+	uint32_t n_settled;			 /* in this frame */
+	struct pipeline *settled_of; /* the pipeline and the broker's timestamp of the first of these */
+	int64_t settled_stamp_ms;
+	bool is_told;	 /* its oldest delivery is past its deadline, and it knows */
+	bool is_overdue; /* past the grace too: it is being ended */
+	bool is_alone;	 /* holds one suspect and gets nothing else */
 	bool is_leaving;
 };
 
