@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The listener.
  *
- * Mode and owner are right before anybody can connect: the socket gets no permissions at all before it is bound (which
- * keeps the umask, a property of the whole process, out of it), then its owner and mode, and only then it listens. The
- * lock file is never removed: a lock on a file that somebody removes and another makes anew guards nothing. */
+ * Mode and owner are right before anybody can connect: they are set between bind and listen, and a socket that does not
+ * listen refuses. The umask, a property of the whole process, is left alone. The lock file is never removed: a lock on
+ * a file that somebody removes and another makes anew guards nothing. */
 #include "wire/listener.h"
 
 #include "base/alloc.h"
@@ -113,8 +113,7 @@ static int listener_bind(struct listener *listener, char *ret_error)
 	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (listener->fd < 0)
 		return listener_fail(ret_error, errno, "no socket can be made: %s", strerror(errno));
-	if (fchmod(listener->fd, 0) != 0 ||
-		bind(listener->fd, (const struct sockaddr *)&listener->address, sizeof listener->address) != 0)
+	if (bind(listener->fd, (const struct sockaddr *)&listener->address, sizeof listener->address) != 0)
 		return listener_fail(ret_error, errno, "%s cannot be bound: %s", conf->path, strerror(errno));
 	if (lstat(conf->path, &stat) != 0)
 		return listener_fail(ret_error, errno, "%s cannot be looked at: %s", conf->path, strerror(errno));

@@ -110,19 +110,36 @@ static void verdicts_sent_before_the_end_still_count(void **state)
 	assert_int_equal(stand_counts(&stand).acked, 1);
 }
 
-/* The ack makes room for the next message; the garbage behind it must keep that message from being delivered, and from
- * being charged with the end of this session. */
+/* CREDIT makes room; the garbage behind it must keep more messages from being delivered, to be charged with this end.
+ */
 static void a_session_that_ends_gets_no_more(void **state)
 {
 	(void)state;
 	client_attach(&stand, &client, "orders", 1);
-	struct delivered delivered = client_hears_delivered(&stand, &client);
-	client_ack(&client, delivered.first_id, 1);
+	client_hears_delivered(&stand, &client);
+	client_say(&client, PROTO_CREDIT, "\x91\x0a", 2);
 	client_say(&client, PROTO_SETTLE, "\xc1", 1);
 	client_hears_end(&stand, &client, "protocol", "msgpack does not use");
-	assert_int_equal(stand_counts(&stand).acked, 1);
 	assert_int_equal(stand_counts(&stand).delivered, 1);
-	assert_int_equal(stand_counts(&stand).returned, 0);
+}
+
+static void a_worker_that_dies_in_its_handler_costs_an_attempt(void **state)
+{
+	(void)state;
+	struct client other;
+	client_attach(&stand, &client, "orders", 1);
+	client_hears_delivered(&stand, &client);
+	client_close(&client);
+	stand_until_closed(&stand, 1);
+	client_open(&stand, &other);
+	client_attach(&stand, &other, "orders", 1);
+	struct delivered delivered;
+	do {
+		delivered = client_hears_delivered(&stand, &other);
+		client_ack(&other, delivered.first_id, delivered.n_rows);
+	} while (delivered.first_receipt != 0);
+	assert_int_equal(delivered.attempt, 2);
+	client_close(&other);
 }
 
 /* The proxy writes and learns that nobody reads, before it has read what was said last. */
@@ -253,6 +270,7 @@ int main(void)
 		WITH(with_big_messages, a_worker_that_dies_while_it_is_sent_to_is_noticed),
 		WITH(with_big_messages, a_deaf_worker_is_not_waited_for_at_the_end),
 		WITH(with_messages, a_session_that_ends_gets_no_more),
+		WITH(with_messages, a_worker_that_dies_in_its_handler_costs_an_attempt),
 		WITH(with_messages, verdicts_count_though_the_worker_reads_no_more),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
