@@ -12,6 +12,7 @@ void assemble_clear(struct assemble *assemble)
 	inbox_drop(assemble->inbox, assemble->message);
 	assemble->message = NULL;
 	assemble->state = ASSEMBLE_IDLE;
+	assemble->last_tag = 0;
 }
 
 uint64_t assemble_tag(const struct assemble *assemble)
@@ -31,8 +32,9 @@ static enum assemble_result assemble_finish(struct assemble *assemble, struct me
 
 static enum assemble_result assemble_deliver(struct assemble *assemble, const amqp_basic_deliver_t *deliver)
 {
-	if (assemble->state != ASSEMBLE_IDLE)
+	if (assemble->state != ASSEMBLE_IDLE || deliver->delivery_tag <= assemble->last_tag)
 		return ASSEMBLE_PROTOCOL;
+	assemble->last_tag = deliver->delivery_tag;
 
 	struct message *message = inbox_blank_take(assemble->inbox);
 

@@ -13,6 +13,7 @@ struct assemble {
 	int64_t max_body;
 	enum assemble_state state;
 	struct message *message; /* NULL in IDLE */
+	uint64_t last_tag;		 /* tags of a channel ascend */
 	bool is_redelivered;
 	uint64_t n_wanted; /* body bytes that are still to come */
 	uint64_t size;	   /* of the body */
@@ -28,7 +29,7 @@ enum assemble_result {
 
 void assemble_init(struct assemble *assemble, struct inbox *inbox, int64_t max_body);
 
-/* Forgets a message that is half there. */
+/* Forgets a message that is half there; the channel begins anew. */
 void assemble_clear(struct assemble *assemble);
 
 /* The tag of the message under way, 0: none is. */

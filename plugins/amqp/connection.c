@@ -40,14 +40,23 @@ static struct timeval timeval_of(int64_t us)
 /* ---- sentences
  * ---------------------------------------------------------------------------------------------------------- */
 
-/* errno is worth a word only where the library has nothing better to say. */
+/* What errno adds where the library has nothing better to say. A refused connection leaves only that it was begun. */
+static const char *errno_text(int status, int error)
+{
+	if (!error || (status != AMQP_STATUS_SOCKET_ERROR && status != AMQP_STATUS_TCP_ERROR))
+		return "";
+	return error == EINPROGRESS ? "nothing accepts connections there" : strerror(error);
+}
+
 static enum qb_result fail_library(struct connection *connection, const char *what, int status, int error)
 {
 	bool is_verify = status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED || status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED;
-	bool has_errno = error && (status == AMQP_STATUS_SOCKET_ERROR || status == AMQP_STATUS_TCP_ERROR);
+	const char *more = errno_text(status, error);
 
+	/* The library crashes when it is made to read on after a frame that it could not understand. */
+	connection->is_lost = true;
 	return fail(connection, is_verify ? QB_FATAL : QB_LOST, "%s %s: %s%s%s", what, connection->peer,
-		amqp_error_string2(status), has_errno ? ": " : "", has_errno ? strerror(error) : "");
+		amqp_error_string2(status), *more ? ": " : "", more);
 }
 
 /* Which refusals an operator must mend. 320 is a broker that stops; 405 a lock that passes. */
@@ -126,6 +135,7 @@ enum qb_result connection_take_close(struct connection *connection, const amqp_m
 		amqp_connection_close_ok_t ok = {0};
 
 		amqp_send_method(connection->state, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok);
+		connection->is_lost = true;
 	}
 	return result;
 }
@@ -289,7 +299,7 @@ void connection_close(struct connection *connection, int64_t timeout_us)
 {
 	if (!connection->state)
 		return;
-	if (timeout_us > 0 && connection_is_writable(connection)) {
+	if (timeout_us > 0 && !connection->is_lost && connection_is_writable(connection)) {
 		connection_limit(connection, timeout_us);
 		amqp_connection_close(connection->state, AMQP_REPLY_SUCCESS);
 	}
@@ -313,7 +323,8 @@ int connection_read(struct connection *connection, amqp_frame_t *ret_frame)
 		return 0;
 	if (status != AMQP_STATUS_OK) {
 		fail_library(connection, "reading from", status, errno);
-		return status == AMQP_STATUS_BAD_AMQP_DATA ? -EBADMSG : -EIO;
+		connection->is_lost = status != AMQP_STATUS_BAD_AMQP_DATA;
+		return connection->is_lost ? -EIO : -EBADMSG;
 	}
 	/* The library keeps a pool for every channel number that a broker makes up. */
 	if (ret_frame->channel > CONNECTION_CHANNEL) {

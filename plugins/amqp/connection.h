@@ -15,6 +15,7 @@
 struct connection {
 	amqp_connection_state_t state; /* NULL: closed */
 	int fd;
+	bool is_lost;			 /* nothing may be called any more but connection_close */
 	int heartbeat_s;		 /* as agreed */
 	int server_major;		 /* 0: unknown */
 	char server[64];		 /* product and version */
@@ -36,7 +37,8 @@ void connection_limit(struct connection *connection, int64_t timeout_us);
 enum qb_result connection_open_channel(struct connection *connection);
 
 /* The next frame that is there, without waiting. 1: got one. 0: there is none, library and socket are read empty.
- * -EBADMSG: the frame cannot be decoded. -EIO: the connection is lost. The latter two leave a reason and no way on. */
+ * -EBADMSG: the frame cannot be decoded; what is to be said can still be
+ * sent, nothing can be read. -EIO: the connection is lost. */
 int connection_read(struct connection *connection, amqp_frame_t *ret_frame);
 
 /* Judges the answer to the last call of the library that waits for one; `what` begins the reason. *ret_code (may be

@@ -161,18 +161,16 @@ static void ack(struct consumer *consumer, uint64_t tag, bool multiple)
 {
 	struct connection *connection = &consumer->connection;
 
-	if (!consumer->is_lost &&
-		!connection_sent(connection, "acking to", amqp_basic_ack(connection->state, CONNECTION_CHANNEL, tag, multiple)))
-		consumer->is_lost = true;
+	if (!connection->is_lost)
+		connection_sent(connection, "acking to", amqp_basic_ack(connection->state, CONNECTION_CHANNEL, tag, multiple));
 }
 
 static void reject(struct consumer *consumer, uint64_t tag)
 {
 	struct connection *connection = &consumer->connection;
 
-	if (!consumer->is_lost &&
-		!connection_sent(connection, "rejecting to", amqp_basic_reject(connection->state, CONNECTION_CHANNEL, tag, 0)))
-		consumer->is_lost = true;
+	if (!connection->is_lost)
+		connection_sent(connection, "rejecting to", amqp_basic_reject(connection->state, CONNECTION_CHANNEL, tag, 0));
 }
 
 static void acks_send(struct consumer *consumer, bool all, int64_t now_us)
@@ -340,28 +338,34 @@ static enum qb_result frames_read(struct consumer *consumer, int64_t now_us, boo
 /* ---- the doors
  * ---------------------------------------------------------------------------------------------------------- */
 
-enum qb_result consumer_turn(struct consumer *consumer, int64_t now_us, bool *ret_more)
+/* Keeps a consumer of the right prefetch at the broker. */
+static enum qb_result tend(struct consumer *consumer, int64_t now_us, bool *ret_more)
 {
-	enum qb_result result = QB_OK;
-	int wanted;
+	int wanted = prefetch_wanted(consumer);
 
-	*ret_more = false;
-	if (!consumer->is_lost)
-		result = frames_read(consumer, now_us, ret_more);
-	if (result == QB_OK && consumer->lane)
-		acks_send(consumer, false, now_us);
-	if (consumer->is_lost)
-		return QB_LOST;
-	if (result != QB_OK || consumer->is_draining)
-		return result;
+	if (consumer->is_draining)
+		return QB_OK;
 	if (!consumer->tag[0])
 		return now_us >= consumer->retry_at_us ? consume_again(consumer, now_us) : QB_OK;
-	wanted = prefetch_wanted(consumer);
-	if (resize_is_due(consumer, wanted, now_us)) {
-		*ret_more = true; /* frames may have come with the answers */
-		return resize(consumer, wanted, now_us);
-	}
-	return QB_OK;
+	if (!resize_is_due(consumer, wanted, now_us))
+		return QB_OK;
+	*ret_more = true; /* frames may have come with the answers */
+	return resize(consumer, wanted, now_us);
+}
+
+enum qb_result consumer_turn(struct consumer *consumer, int64_t now_us, bool *ret_more)
+{
+	struct connection *connection = &consumer->connection;
+	enum qb_result result = connection->is_lost ? QB_LOST : frames_read(consumer, now_us, ret_more);
+
+	if (result == QB_OK && consumer->lane)
+		acks_send(consumer, false, now_us);
+	if (result == QB_OK && connection->is_lost)
+		result = QB_LOST;
+	if (result == QB_OK)
+		result = tend(consumer, now_us, ret_more);
+	connection->is_lost = result != QB_OK;
+	return result;
 }
 
 size_t consumer_deliver(struct consumer *consumer, const struct qb_budget *budget)
@@ -388,10 +392,10 @@ int64_t consumer_due_us(const struct consumer *consumer)
 void consumer_drain(struct consumer *consumer)
 {
 	consumer->is_draining = true;
-	if (!consumer->tag[0] || consumer->is_lost)
+	if (!consumer->tag[0] || consumer->connection.is_lost)
 		return;
 	if (cancel(consumer, consumer->tag, NULL) != QB_OK)
-		consumer->is_lost = true;
+		consumer->connection.is_lost = true;
 	consumer->tag[0] = '\0';
 }
 
@@ -443,10 +447,11 @@ static void farewell(struct consumer *consumer, int64_t timeout_us)
 
 void consumer_close(struct consumer *consumer, int64_t timeout_us)
 {
-	if (consumer->connection.state && timeout_us > 0 && !consumer->is_lost &&
-		connection_is_writable(&consumer->connection))
+	struct connection *connection = &consumer->connection;
+
+	if (timeout_us > 0 && !connection->is_lost && connection_is_writable(connection))
 		farewell(consumer, timeout_us / 2);
-	connection_close(&consumer->connection, consumer->is_lost ? 0 : timeout_us / 2);
+	connection_close(connection, timeout_us / 2);
 	assemble_clear(&consumer->assemble);
 	inbox_done(&consumer->inbox);
 	tags_done(&consumer->tags);

@@ -28,7 +28,6 @@ struct consumer {
 	int prefetch;
 	bool is_resizable;
 	bool is_draining;
-	bool is_lost; /* a sending call failed; the next turn says so */
 	uint64_t n_acked;
 	int64_t mean_bytes; /* of a body, moving; 0: none was seen */
 	int64_t resize_at_us;
