@@ -184,8 +184,8 @@ static bool runtime_build_sessions(struct runtime *runtime)
 	struct listener_conf listener = {
 		.path = conf->path,
 		.mode = (mode_t)conf->mode,
-		.owner = owner ? owner->pw_uid : LISTENER_UNCHANGED,
-		.group = group ? group->gr_gid : LISTENER_UNCHANGED,
+		.owner = owner ? owner->pw_uid : GUARD_UNCHANGED,
+		.group = group ? group->gr_gid : GUARD_UNCHANGED,
 		.allow_uids = uids,
 		.n_allow_uids = conf->n_allow_uids,
 	};

@@ -2,12 +2,11 @@
 /* The listener: the Unix socket at which workers attach. It decides who may, and hands each connection to the session
  * set.
  *
- * The path is guarded by PATH.lock: who holds that lock owns the path, so that what a killed proxy left behind is taken
- * over and a living one is never robbed. Its folder must exist, and should keep strangers out: whoever may write there
- * may put another socket in place. Loop thread only. */
+ * The path is guarded as wire/guard.h says. Loop thread only. */
 #ifndef QBUS_WIRE_LISTENER_H
 #define QBUS_WIRE_LISTENER_H
 
+#include "wire/guard.h"
 #include "wire/session.h"
 
 #include <stdbool.h>
@@ -17,12 +16,10 @@
 struct event_base;
 struct listener;
 
-#define LISTENER_UNCHANGED ((uid_t)-1) /* no owner, or no group, is set */
-
 struct listener_conf {
 	const char *path;
 	mode_t mode; /* permission bits; connecting needs write permission */
-	uid_t owner; /* LISTENER_UNCHANGED: that of the process */
+	uid_t owner; /* GUARD_UNCHANGED: that of the process */
 	gid_t group;
 	const uid_t *allow_uids; /* both lists empty: whom the mode lets in. The process's own uid may always. */
 	size_t n_allow_uids;
@@ -35,7 +32,7 @@ struct listener_counts {
 	uint64_t accepted, forbidden, over_limit, no_descriptor;
 };
 
-enum { LISTENER_ERROR_BYTES = 256 };
+enum { LISTENER_ERROR_BYTES = GUARD_ERROR_BYTES };
 
 /* Binds and listens. The lists and the path are copied. Returns 0, or -errno with one sentence in ret_error. */
 int listener_open(struct event_base *base, const struct listener_conf *conf, struct session_set *set,

@@ -298,6 +298,11 @@ size_t session_set_count(const struct session_set *set)
 	return set->n_sessions;
 }
 
+uint64_t session_set_n_late(const struct session_set *set)
+{
+	return set->n_late_ever;
+}
+
 void session_set_each(struct session_set *set, void (*visit)(void *ctx, struct session *session), void *ctx)
 {
 	list_each_safe(link, after, &set->sessions) visit(ctx, list_item(link, struct session, link));

@@ -63,6 +63,7 @@ struct session_set *session_set_new(
 /* Closes what is still open at once. */
 void session_set_free(struct session_set *set);
 size_t session_set_count(const struct session_set *set);
+uint64_t session_set_n_late(const struct session_set *set); /* verdicts for what was not held, since the start */
 void session_set_each(struct session_set *set, void (*visit)(void *ctx, struct session *session), void *ctx);
 void session_set_flush(struct session_set *set);
 

@@ -28,6 +28,7 @@ struct session_set {
 	struct list sessions;
 	struct list turn; /* those that the next flush looks at */
 	size_t n_sessions;
+	uint64_t n_late_ever;
 	uint32_t last_number;
 	struct proto_out out; /* where a frame is made before it goes to its session's output */
 	uint8_t *input;

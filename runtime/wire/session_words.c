@@ -103,6 +103,7 @@ static void late_send(struct session *session)
 static void late_add(struct session *session, uint64_t id)
 {
 	struct session_set *set = session->set;
+	set->n_late_ever++;
 	if (++set->n_late_in_frame > SESSION_LATE_MAX)
 		return;
 	set->late[set->n_late++] = id;

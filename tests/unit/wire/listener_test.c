@@ -36,7 +36,7 @@ static int open_stand(void **state)
 	snprintf(folder, sizeof folder, "/tmp/listener_test.XXXXXX");
 	assert_non_null(mkdtemp(folder));
 	snprintf(path, sizeof path, "%s/q.sock", folder);
-	conf = (struct listener_conf){.path = path, .mode = 0600, .owner = LISTENER_UNCHANGED, .group = LISTENER_UNCHANGED};
+	conf = (struct listener_conf){.path = path, .mode = 0600, .owner = GUARD_UNCHANGED, .group = GUARD_UNCHANGED};
 	listener = NULL;
 	return 0;
 }
