@@ -51,7 +51,7 @@ static int client_open(struct consumer *consumer, char *ret_error, size_t size)
 	if (consumer->embedded)
 		rd_kafka_conf_set(settings, "bootstrap.servers", embedded_servers(consumer->embedded), NULL, 0);
 	rd_kafka_conf_set_events(settings, RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_FETCH | RD_KAFKA_EVENT_OFFSET_COMMIT |
-										   RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG);
+										   RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_STATS);
 	wake_plan(consumer, settings);
 	gate_install(consumer->gate, settings);
 	consumer->rk = rd_kafka_new(RD_KAFKA_CONSUMER, settings, ret_error, size);

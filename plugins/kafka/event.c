@@ -2,6 +2,7 @@
 /* Serves the client library's main queue. */
 #include "event.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "consumer.h"
@@ -25,6 +26,20 @@ static void log_serve(struct consumer *consumer, rd_kafka_event_t *event, int64_
 	fault_say(consumer, qb_level, now_us, "librdkafka %s %s", facility, text);
 }
 
+/* All that the statistics are wanted for is how much the partition queues hold; nothing else is read of them. */
+static void statistics_serve(struct consumer *consumer, rd_kafka_event_t *event)
+{
+	static const char name[] = "\"fetchq_size\":";
+	const char *at = rd_kafka_event_stats(event);
+	int64_t bytes = 0;
+
+	while (at && (at = strstr(at, name))) {
+		at += sizeof(name) - 1;
+		bytes += strtoll(at, NULL, 10);
+	}
+	consumer->host->measure(consumer->host->self, QB_QUEUE_BYTES, 0, bytes);
+}
+
 static enum qb_result serve(struct consumer *consumer, rd_kafka_event_t *event, int64_t now_us)
 {
 	switch (rd_kafka_event_type(event)) {
@@ -38,6 +53,9 @@ static enum qb_result serve(struct consumer *consumer, rd_kafka_event_t *event, 
 		return fault_source(consumer, event, now_us);
 	case RD_KAFKA_EVENT_LOG:
 		log_serve(consumer, event, now_us);
+		return QB_OK;
+	case RD_KAFKA_EVENT_STATS:
+		statistics_serve(consumer, event);
 		return QB_OK;
 	default:
 		return QB_OK;

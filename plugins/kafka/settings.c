@@ -44,27 +44,30 @@ static const struct row rows_consumer[] = {
 
 /* The same for every source. The reconnect pause is short because it decides how soon messages flow after a broker is
  * back. */
-static const struct fixed {
+struct fixed {
 	const char *property;
 	const char *value;
-} fixed_both[] =
-	{
-		{"log.queue", "true"},
-		{"log.connection.close", "false"},
-		{"socket.keepalive.enable", "true"},
-		{"reconnect.backoff.ms", "100"},
-		{"reconnect.backoff.max.ms", "1000"},
-},
-  fixed_consumer[] =
-	  {
-		  {"enable.auto.commit", "false"},
-		  {"enable.auto.offset.store", "false"},
-		  {"auto.offset.reset", "error"},
-		  {"enable.partition.eof", "false"},
-},
-  fixed_producer[] = {
-	  {"enable.idempotence", "true"},
-	  {"message.timeout.ms", "30000"},
+};
+
+static const struct fixed fixed_both[] = {
+	{"log.queue", "true"},
+	{"log.connection.close", "false"},
+	{"socket.keepalive.enable", "true"},
+	{"reconnect.backoff.ms", "100"},
+	{"reconnect.backoff.max.ms", "1000"},
+};
+
+static const struct fixed fixed_consumer[] = {
+	{"enable.auto.commit", "false"},
+	{"enable.auto.offset.store", "false"},
+	{"auto.offset.reset", "error"},
+	{"enable.partition.eof", "false"},
+	{"statistics.interval.ms", "5000"},
+};
+
+static const struct fixed fixed_producer[] = {
+	{"enable.idempotence", "true"},
+	{"message.timeout.ms", "30000"},
 };
 
 static const struct owned {
