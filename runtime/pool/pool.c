@@ -20,6 +20,7 @@
 
 enum {
 	SWEEP_US = 20000, /* from a worker's end to the look for what it left */
+	MIN_SWEEPS = 2,
 	MAX_SWEEPS = 50,  /* in a row: something forks faster than it dies, the next end tries again */
 	FREE_TIMEOUT_US = 1000000,
 };
@@ -69,7 +70,8 @@ static void pool_sweep_later(struct pool *pool, long delay_us)
 	event_add(pool->sweep, &delay);
 }
 
-/* What is killed may leave orphans of its own, so one looks until there is nothing. */
+/* What is killed may leave orphans of its own, so one looks until there is nothing; and twice at least, for a process that
+ * is just in exec cannot be recognised. */
 static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 {
 	struct pool *pool = ctx;
@@ -80,7 +82,8 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 	strays_reap();
 	if (n > 0)
 		log_say(LOG_WARN, pool->name, "kills processes that its workers left behind n=%zu", n);
-	if (n > 0 && ++pool->n_sweeps < MAX_SWEEPS) {
+	pool->n_sweeps++;
+	if (pool->n_sweeps < MIN_SWEEPS || (n > 0 && pool->n_sweeps < MAX_SWEEPS)) {
 		pool_sweep_later(pool, SWEEP_US);
 	} else if (pool->common.is_stopping && !pool->is_stopped && pool_n_alive(pool) == 0) {
 		pool->is_stopped = true;

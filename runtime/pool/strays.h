@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Children that we did not start: what the descendants of a dead worker become when we adopt them. Main thread only.
  *
- * Without strays_adopt there are none. They are found through /proc; where that is shut, they live until the proxy ends. */
+ * Without strays_adopt there are none. They are found through /proc; where that is shut, they live on. */
 #ifndef QBUS_POOL_STRAYS_H
 #define QBUS_POOL_STRAYS_H
 

@@ -83,6 +83,16 @@ static void wait_until_gone(pid_t pid)
 	assert_true(is_gone(pid));
 }
 
+/* What was killed with its group may take a moment to die. */
+static void assert_no_children(void)
+{
+	for (int i = 0; i < WAIT_MS && rig_n_children() > 0; i++) {
+		strays_reap();
+		poll(NULL, 0, 1);
+	}
+	assert_int_equal(rig_n_children(), 0);
+}
+
 static void an_exit_status_and_a_signal_are_told_apart(void **state)
 {
 	struct process process;
@@ -97,7 +107,7 @@ static void an_exit_status_and_a_signal_are_told_apart(void **state)
 	assert_true(process_wait(&process, WAIT_MS));
 	assert_string_equal(process_describe(process.status, text, sizeof(text)), "signal SIGSEGV");
 	process_done(&process);
-	assert_int_equal(rig_n_children(), 0);
+	assert_no_children();
 }
 
 static void nothing_is_inherited_but_the_standard_descriptors(void **state)
@@ -158,7 +168,7 @@ static void the_group_dies_with_its_leader(void **state)
 	wait_until_gone((pid_t)atoi(line));
 	assert_int_equal(WEXITSTATUS(process.status), 3);
 	process_done(&process);
-	assert_int_equal(rig_n_children(), 0);
+	assert_no_children();
 }
 
 static void a_signal_reaches_the_whole_group(void **state)
@@ -228,12 +238,12 @@ static pid_t orphan(const struct process_plan *plan)
 			_exit(1);
 		pause();
 	}
+	close(ends[1]);
 	assert_int_equal(read(ends[0], &pid, sizeof(pid)), sizeof(pid));
 	assert_true(rig_is_running(pid));
 	kill(parent, SIGKILL);
 	assert_int_equal(waitpid(parent, NULL, 0), parent);
 	close(ends[0]);
-	close(ends[1]);
 	return pid;
 }
 
@@ -293,23 +303,35 @@ static bool is_marked(void *ctx, const char *environment, size_t len)
 	return memmem(environment, len, ctx, strlen(ctx)) != NULL;
 }
 
+/* While a process executes its environment cannot be read. */
+static void wait_until_killed(char *mark)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < WAIT_MS && n == 0; i++) {
+		n = strays_kill(is_marked, mark);
+		poll(NULL, 0, n == 0);
+	}
+	assert_int_equal(n, 1);
+}
+
 static void strays_are_adopted_told_apart_killed_and_reaped(void **state)
 {
 	struct process process;
 	char line[64];
 
 	(void)state;
-	assert_int_equal(rig_n_children(), 0);
+	assert_no_children();
 	spawn_shell(&process, "MARK=stray setsid sh -c 'echo $$; exec sleep 1000' & wait");
 	read_line(&process, line, sizeof(line));
 	kill(process.pid, SIGKILL); /* not its group */
 	assert_true(process_wait(&process, WAIT_MS));
 	assert_true(rig_is_running((pid_t)atoi(line)));
 	assert_int_equal(strays_kill(is_marked, (char[]){"MARK=other"}), 0);
-	assert_int_equal(strays_kill(is_marked, (char[]){"MARK=stray"}), 1);
+	wait_until_killed((char[]){"MARK=stray"});
 	wait_until_gone((pid_t)atoi(line));
 	process_done(&process);
-	assert_int_equal(rig_n_children(), 0);
+	assert_no_children();
 }
 
 static void reaping_strays_keeps_the_status_of_our_own(void **state)
@@ -318,6 +340,7 @@ static void reaping_strays_keeps_the_status_of_our_own(void **state)
 	struct pollfd exited = {.events = POLLIN};
 
 	(void)state;
+	assert_no_children();
 	spawn_shell(&process, "exit 9");
 	exited.fd = process.pidfd;
 	assert_int_equal(poll(&exited, 1, WAIT_MS), 1);
