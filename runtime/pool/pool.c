@@ -70,8 +70,8 @@ static void pool_sweep_later(struct pool *pool, long delay_us)
 	event_add(pool->sweep, &delay);
 }
 
-/* What is killed may leave orphans of its own, so one looks until there is nothing; and twice at least, for a process that
- * is just in exec cannot be recognised. */
+/* What is killed may leave orphans of its own, so one looks until there is nothing; and twice at least, for a process
+ * that is just in exec cannot be recognised. */
 static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 {
 	struct pool *pool = ctx;

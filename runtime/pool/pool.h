@@ -2,8 +2,8 @@
 /* A pool: keeps a number of worker processes running, replaces those that end, ends those that it is told to.
  *
  * Main thread only: a worker dies with the thread that made it. Times are monotonic microseconds; all waiting is done
- * by timers of the given event base. Worker numbers count from 1 and stay with the place: the process that follows a dead
- * one has its number.
+ * by timers of the given event base. Worker numbers count from 1 and stay with the place: the process that follows a
+ * dead one has its number.
  *
  * Each worker leads a process group of its own. What is left of the group is killed when its leader ends, and so is
  * what left the group but still carries the pool's environment (that needs strays_adopt; the host calls strays_reap on
