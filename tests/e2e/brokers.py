@@ -2,6 +2,7 @@
 """Real brokers on free loopback ports with private data: Kafka from Maven's artifacts, RabbitMQ from Debian's package."""
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -62,12 +63,17 @@ log4j.appender.out.layout.ConversionPattern=%d %p %c{1} %m%n
 
 
 def free_ports(count):
-    """Port numbers that were free a moment ago, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    """Different port numbers that nobody uses, below the range from which the kernel takes ports for connections."""
+    ports = set()
+    while len(ports) < count:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                ports.add(port)
+            except OSError:
+                pass
+    return list(ports)
 
 
 def cache_directory():
@@ -274,6 +280,10 @@ class RabbitMQ:
         connection = self.connect()
         connection.channel().queue_declare(queue, durable=True, arguments=named)
         connection.close()
+        if kind == "quorum":
+            # The register of quorum queues is written with a delay; a broker killed before that never serves the queue again.
+            register, = self.directory.glob("mnesia/*/quorum/*/names.dets")
+            wait_until(lambda: queue.encode() in register.read_bytes(), 20, f"quorum queue {queue} is registered")
         return queue
 
     def ready(self, queue):

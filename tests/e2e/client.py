@@ -99,7 +99,7 @@ class Client:
     # -- words
 
     def hello(self, pipelines=("orders",), credit=0, **changes):
-        self.send(HELLO, {"protocol": 1, "client": "tests/1", "pipelines": list(pipelines), "credit": credit, **changes})
+        self.send(HELLO, {"protocol": 1, "client": "tests/1", "pipelines": pipelines, "credit": credit, **changes})
         return self
 
     def welcome(self, *arguments, **changes):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The worker protocol as PROTOCOL.md tells it, spoken by a second client, with a real Kafka behind the proxy."""
 import json
+import signal
 import struct
 import time
 
@@ -222,9 +223,10 @@ def test_sigterm_drains_and_commits_what_is_settled_then(orders):
     with proxy.connect() as worker:
         worker.welcome(credit=10)
         taken = worker.take(10)
-        proxy.process.send(15)
-        worker.expect(DRAIN)
+        proxy.process.send(signal.SIGTERM)
+        proxy.wait_log("draining")
         worker.ack(taken)
+        worker.expect(DRAIN)
         worker.send(BYE, {})
         assert proxy.process.wait(30) == EXIT_CLEAN
         assert not worker.deliveries
