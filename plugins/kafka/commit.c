@@ -178,8 +178,8 @@ static void lane_result(struct consumer *consumer, struct lane *lane, rd_kafka_r
 		return;
 	}
 	commits->n_errors++;
-	fault_say(consumer, QB_WARN, now_us, "commit is refused topic=%s partition=%d offset=%lld error=%s", lane->topic,
-		(int)lane->partition, (long long)lane->commit.sent, rd_kafka_err2name(error));
+	fault_say(consumer, is_passing(error) ? QB_DEBUG : QB_WARN, now_us, "commit is refused topic=%s error=%s",
+		lane->topic, rd_kafka_err2name(error));
 	if (is_passing(error)) {
 		lane->commit.is_dirty = true;
 		commits->not_before_us = now_us + PATIENCE_US;

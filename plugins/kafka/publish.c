@@ -120,6 +120,7 @@ struct leave *publish_end(struct consumer *consumer, int64_t until_us)
 		return NULL;
 	while (publisher->n_waiting && gate_now_us() < until_us) {
 		consumer_wait(consumer, 20);
+		lanes_wake(&consumer->lanes, gate_now_us()); /* what is left in the pipe would end every wait at once */
 		publish_serve(consumer, gate_now_us());
 	}
 	rd_kafka_purge(publisher->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
