@@ -2,6 +2,9 @@
 /* The life of the channel, the way of frames into the inbox, and the way of acks back. */
 #include "consumer.h"
 
+#include "acks.h"
+#include "clock.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,6 +16,8 @@
 #define RETRY_FIRST_US 1000000
 #define RETRY_MAX_US 30000000
 #define FRAMES_A_TURN 4096
+#define PAUSE_MIN_US 20000
+#define PAUSE_MAX_US 500000
 
 /* ---- the consumer at the broker
  * ----------------------------------------------------------------------------------------- */
@@ -157,34 +162,15 @@ static enum qb_result resize(struct consumer *consumer, int prefetch, int64_t no
 /* ---- acks
  * --------------------------------------------------------------------------------------------------------------- */
 
-static void ack(struct consumer *consumer, uint64_t tag, bool multiple)
+/* While draining no message waits for the room of an ack, so gaps are left to close. */
+static void acks_send_due(struct consumer *consumer, int64_t now_us)
 {
-	struct connection *connection = &consumer->connection;
-
-	if (!connection->is_lost)
-		connection_sent(connection, "acking to", amqp_basic_ack(connection->state, CONNECTION_CHANNEL, tag, multiple));
-}
-
-static void reject(struct consumer *consumer, uint64_t tag)
-{
-	struct connection *connection = &consumer->connection;
-
-	if (!connection->is_lost)
-		connection_sent(connection, "rejecting to", amqp_basic_reject(connection->state, CONNECTION_CHANNEL, tag, 0));
-}
-
-static void acks_send(struct consumer *consumer, bool all, int64_t now_us)
-{
-	uint64_t tags[64];
-	size_t n;
-
-	if (!all && !tags_is_due(&consumer->tags, (size_t)consumer->prefetch, now_us))
+	if (!tags_is_due(&consumer->tags, (size_t)consumer->prefetch, now_us))
 		return;
-	if (tags_take_run(&consumer->tags, &tags[0]))
-		ack(consumer, tags[0], true);
-	while ((n = tags_take_single(&consumer->tags, tags, sizeof(tags) / sizeof(*tags))))
-		for (size_t i = 0; i < n; i++)
-			ack(consumer, tags[i], false);
+	if (consumer->is_draining)
+		acks_send_run(&consumer->connection, &consumer->tags);
+	else
+		acks_send_all(&consumer->connection, &consumer->tags, 0, 0);
 }
 
 void consumer_settle(struct consumer *consumer, const struct qb_settlement *settlements, size_t n, int64_t now_us)
@@ -198,10 +184,10 @@ void consumer_settle(struct consumer *consumer, const struct qb_settlement *sett
 			consumer->n_acked += tags_settle(&consumer->tags, tag, now_us);
 			consumer->retry_us = RETRY_FIRST_US;
 		} else if (tags_remove(&consumer->tags, tag)) {
-			reject(consumer, tag);
+			acks_reject(&consumer->connection, tag);
 		}
 	}
-	acks_send(consumer, false, now_us);
+	acks_send_due(consumer, now_us);
 }
 
 /* ---- frames
@@ -216,7 +202,7 @@ static void oversize(struct consumer *consumer, struct message *message)
 		"message is rejected, its body is above max_message_bytes queue=%s tag=%" PRIu64 " bytes=%" PRIu64
 		" limit=%" PRId64,
 		consumer->options->queue, message->tag, consumer->assemble.size, consumer->assemble.max_body);
-	reject(consumer, message->tag);
+	acks_reject(&consumer->connection, message->tag);
 	inbox_drop(&consumer->inbox, message);
 }
 
@@ -330,7 +316,7 @@ static enum qb_result frames_read(struct consumer *consumer, int64_t now_us, boo
 		consumer->host->log(consumer->host->self, QB_ERROR,
 			"message is rejected, its header cannot be decoded queue=%s tag=%" PRIu64, consumer->options->queue,
 			assemble_tag(&consumer->assemble));
-		reject(consumer, assemble_tag(&consumer->assemble));
+		acks_reject(&consumer->connection, assemble_tag(&consumer->assemble));
 	}
 	return status < 0 ? QB_LOST : QB_OK;
 }
@@ -359,7 +345,7 @@ enum qb_result consumer_turn(struct consumer *consumer, int64_t now_us, bool *re
 	enum qb_result result = connection->is_lost ? QB_LOST : frames_read(consumer, now_us, ret_more);
 
 	if (result == QB_OK && consumer->lane)
-		acks_send(consumer, false, now_us);
+		acks_send_due(consumer, now_us);
 	if (result == QB_OK && connection->is_lost)
 		result = QB_LOST;
 	if (result == QB_OK)
@@ -384,19 +370,24 @@ int64_t consumer_due_us(const struct consumer *consumer)
 {
 	int64_t due_us = tags_due_us(&consumer->tags);
 
-	if (!consumer->tag[0] && !consumer->is_draining && consumer->retry_at_us < due_us)
+	if (consumer->is_draining)
+		return INT64_MAX;
+	if (!consumer->tag[0] && consumer->retry_at_us < due_us)
 		due_us = consumer->retry_at_us;
 	return due_us;
 }
 
 void consumer_drain(struct consumer *consumer)
 {
+	int64_t begin_us = clock_now_us();
+
 	consumer->is_draining = true;
 	if (!consumer->tag[0] || consumer->connection.is_lost)
 		return;
 	if (cancel(consumer, consumer->tag, NULL) != QB_OK)
 		consumer->connection.is_lost = true;
 	consumer->tag[0] = '\0';
+	consumer->barrier_us = clock_now_us() - begin_us;
 }
 
 static enum qb_result declare(struct consumer *consumer)
@@ -436,11 +427,14 @@ enum qb_result consumer_open(
 	return QB_OK;
 }
 
-/* The cancel is a barrier: a quorum queue answers it after the acks before it, and acks that wait in the channel when
- * it closes would be lost. */
+/* The last acks. With a consumer the cancel is the barrier: a quorum queue answers it after what was sent before.
+ * Without one there is no such word; twice the time that the cancel took must do. */
 static void farewell(struct consumer *consumer, int64_t timeout_us)
 {
-	acks_send(consumer, true, 0);
+	int64_t pause_us = consumer->barrier_us * 2;
+
+	pause_us = pause_us < PAUSE_MIN_US ? PAUSE_MIN_US : pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US;
+	acks_send_all(&consumer->connection, &consumer->tags, consumer->tag[0] ? 0 : pause_us, clock_now_us() + timeout_us);
 	connection_limit(&consumer->connection, timeout_us);
 	consumer_drain(consumer);
 }

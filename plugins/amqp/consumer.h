@@ -29,6 +29,7 @@ struct consumer {
 	bool is_resizable;
 	bool is_draining;
 	uint64_t n_acked;
+	int64_t barrier_us; /* how long the queue took to answer the cancel, after all that was sent before it */
 	int64_t mean_bytes; /* of a body, moving; 0: none was seen */
 	int64_t resize_at_us;
 	int64_t retry_at_us; /* when to consume again, while there is no consumer */

@@ -2,6 +2,7 @@
 /* The AMQP 0-9-1 plugin for RabbitMQ: its options and the contract's functions. One source is one consuming connection
  * and, once something is published, one for that. Everything runs on the source's thread but `wake`. That thread needs
  * a stack of 16 MiB: the library decodes tables inside tables by recursion, as deep as a frame is long. */
+#include "clock.h"
 #include "consumer.h"
 #include "publisher.h"
 
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SECOND INT64_C(1000000)
@@ -64,14 +64,6 @@ struct source {
 	struct publisher publisher;
 	int wake_fd;
 };
-
-static int64_t monotonic_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * SECOND + now.tv_nsec / 1000;
-}
 
 static const char *plugin_library(void)
 {
@@ -139,7 +131,7 @@ static enum qb_result plugin_open(const struct qb_host *host, const struct qb_so
 		return result;
 	}
 	publisher_init(&source->publisher, host, &source->options);
-	result = consumer_open(&source->consumer, host, &source->options, monotonic_us());
+	result = consumer_open(&source->consumer, host, &source->options, clock_now_us());
 	if (result != QB_OK) {
 		disconnected(source, source->consumer.connection.reason);
 		source_free(source);
@@ -160,7 +152,7 @@ static enum qb_result plugin_open(const struct qb_host *host, const struct qb_so
 /* The connections must be served twice a heartbeat, however long the runtime would wait. */
 static int wait_ms(const struct source *source, int timeout_ms)
 {
-	int64_t now_us = monotonic_us();
+	int64_t now_us = clock_now_us();
 	int64_t due_us = consumer_due_us(&source->consumer), confirm_us = publisher_due_us(&source->publisher);
 	int heartbeat_s = source->consumer.connection.heartbeat_s;
 	int64_t limit_ms = heartbeat_s ? heartbeat_s * INT64_C(1000) / 2 : timeout_ms;
@@ -193,7 +185,7 @@ static void source_wait(struct source *source, int timeout_ms)
 /* Reads, then delivers. *ret_idle: nothing is left that could be done without waiting. */
 static enum qb_result source_turn(struct source *source, const struct qb_budget *budget, bool *ret_idle)
 {
-	int64_t now_us = monotonic_us();
+	int64_t now_us = clock_now_us();
 	bool more;
 	enum qb_result result = consumer_turn(&source->consumer, now_us, &more);
 
@@ -226,7 +218,7 @@ static void plugin_settle(void *self, const struct qb_settlement *settlements, s
 {
 	struct source *source = self;
 
-	consumer_settle(&source->consumer, settlements, n, monotonic_us());
+	consumer_settle(&source->consumer, settlements, n, clock_now_us());
 }
 
 static void plugin_drain(void *self)
@@ -240,13 +232,13 @@ static void plugin_publish(void *self, const struct qb_outgoing *message, uint64
 {
 	struct source *source = self;
 
-	publisher_publish(&source->publisher, message, token, monotonic_us());
+	publisher_publish(&source->publisher, message, token, clock_now_us());
 }
 
 /* A farewell longer than rpc_timeout helps nobody. */
 static int64_t farewell_us(const struct source *source, int64_t end_us)
 {
-	int64_t left_us = end_us - monotonic_us();
+	int64_t left_us = end_us - clock_now_us();
 
 	if (left_us > source->options.rpc_timeout_us)
 		return source->options.rpc_timeout_us;
@@ -256,10 +248,11 @@ static int64_t farewell_us(const struct source *source, int64_t end_us)
 static void plugin_close(void *self, int timeout_ms)
 {
 	struct source *source = self;
-	int64_t now_us = monotonic_us(), end_us = now_us + (int64_t)timeout_ms * 1000;
+	int64_t end_us = clock_now_us() + (int64_t)timeout_ms * 1000;
 
-	publisher_close(&source->publisher, farewell_us(source, end_us), now_us);
+	/* Acks first: what they settle would be handled twice, a publication is merely published twice. */
 	consumer_close(&source->consumer, farewell_us(source, end_us));
+	publisher_close(&source->publisher, farewell_us(source, end_us), clock_now_us());
 	source_free(source);
 }
 

@@ -2,6 +2,7 @@
 /* Publications are numbered by the broker from 1 on each channel, so the open ones are an array indexed by number. */
 #include "publisher.h"
 
+#include "clock.h"
 #include "headers.h"
 
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define RETRY_US 1000000
 
@@ -294,14 +294,6 @@ void publisher_turn(struct publisher *publisher, int64_t now_us)
 	}
 }
 
-static int64_t monotonic_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 void publisher_close(struct publisher *publisher, int64_t timeout_us, int64_t now_us)
 {
 	int64_t end_us = now_us + timeout_us;
@@ -312,7 +304,7 @@ void publisher_close(struct publisher *publisher, int64_t timeout_us, int64_t no
 		publisher_turn(publisher, now_us);
 		if (publisher->n_open)
 			poll(&fd, 1, (int)((end_us - now_us) / 1000) + 1);
-		now_us = monotonic_us();
+		now_us = clock_now_us();
 	}
 	finish_all(publisher, -ECANCELED, "the source closes");
 	connection_close(&publisher->connection, publisher->is_blocked || end_us < now_us ? 0 : end_us - now_us);

@@ -11,8 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How long a settled tag waits for others. A quorum queue has only some 32 acks under way at a time; those above wait
- * in the channel and are lost when it closes, so many small acks end in redeliveries. */
+/* How long a settled tag waits for others, so that many go in one ack. */
 #define TAGS_PATIENCE_US 20000
 
 struct tags_entry;
