@@ -192,7 +192,7 @@ static void server_read(struct connection *connection)
 		product.len ? (const char *)product.bytes : "", (int)version.len,
 		version.len ? (const char *)version.bytes : "");
 	if (!strncmp(connection->server, "RabbitMQ ", 9))
-		connection->server_major = atoi(connection->server + 9);
+		connection->server_major = (int)strtol(connection->server + 9, NULL, 10);
 }
 
 /* Without the two capabilities the broker is silent about a deleted queue and about blocking. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The AMQP plugin against a real broker, whose url is in QBUS_TEST_AMQP_URL; without it every test here is skipped. */
-#include "amqp_broker.h"
-#include "rig.h"
+#include "amqp_pair.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -11,59 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#define PATIENCE_MS 20000
-
-struct pair {
-	struct broker *broker;
-	struct rig *rig;
-};
-
-static int setup(void **state)
-{
-	struct pair *pair = calloc(1, sizeof(*pair));
-
-	if (broker_url())
-		pair->broker = broker_open();
-	*state = pair;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct pair *pair = *state;
-
-	rig_free(pair->rig);
-	if (pair->broker)
-		broker_close(pair->broker);
-	free(pair);
-	return 0;
-}
-
-/* The rig of a test with a queue of that type; skips the test where there is no broker. */
-static struct pair *begin(void **state, const char *type)
-{
-	struct pair *pair = *state;
-
-	if (!pair->broker)
-		skip();
-	if (type)
-		broker_declare(pair->broker, pair->broker->queue, type, NULL);
-	return pair;
-}
-
-#define OPEN(pair, ...)                                                                                                \
-	open_rig(                                                                                                          \
-		pair, rig_new(rig_load(QBUS_TEST_PLUGIN), "url", broker_url(), "queue", (pair)->broker->queue, __VA_ARGS__))
-
-static struct rig *open_rig(struct pair *pair, struct rig *rig)
-{
-	pair->rig = rig;
-	assert_int_equal(rig_check(rig), 0);
-	assert_int_equal(rig_open(rig), QB_OK);
-	assert_true(rig_condition_find(rig, QB_CONNECTED, 0)->on);
-	return rig;
-}
 
 static void settle_run(struct rig *rig, uint64_t lane, int64_t from, int64_t to)
 {
@@ -111,7 +57,7 @@ static void a_hundred_thousand(struct pair *pair)
 
 	broker_fill(pair->broker, queue, n);
 
-	struct rig *rig = OPEN(pair, "prefetch", "1000", NULL);
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "1000", NULL);
 
 	rig->counts_only = true;
 	begin_ms = rig_now_ms();
@@ -127,25 +73,25 @@ static void a_hundred_thousand(struct pair *pair)
 
 static void a_classic_queue_is_emptied(void **state)
 {
-	a_hundred_thousand(begin(state, "classic"));
+	a_hundred_thousand(pair_begin(state, "classic"));
 }
 
 static void a_quorum_queue_is_emptied(void **state)
 {
-	a_hundred_thousand(begin(state, "quorum"));
+	a_hundred_thousand(pair_begin(state, "quorum"));
 }
 
 /* Many acks that cannot be joined, then the end at once: each must have its effect. In odd rounds the consumer was
  * cancelled before. */
 static void a_clean_stop_returns_only_what_is_unsettled(void **state)
 {
-	struct pair *pair = begin(state, "quorum");
+	struct pair *pair = pair_begin(state, "quorum");
 	const char *queue = pair->broker->queue;
 	size_t n_left = 8000;
 
 	broker_fill(pair->broker, queue, n_left);
 	for (int round = 0; round < 6; round++) {
-		struct rig *rig = OPEN(pair, "prefetch", "1000", "start_prefetch", "1000", NULL);
+		struct rig *rig = PAIR_OPEN(pair, "prefetch", "1000", "start_prefetch", "1000", NULL);
 
 		RIG_WAIT(rig, rig->n_messages >= 1000, PATIENCE_MS);
 		if (round % 2)
@@ -161,8 +107,8 @@ static void a_clean_stop_returns_only_what_is_unsettled(void **state)
 
 static void only_what_is_unsettled_comes_again(void **state)
 {
-	struct pair *pair = begin(state, "quorum");
-	struct rig *rig = OPEN(pair, "prefetch", "50", "start_prefetch", "50", NULL);
+	struct pair *pair = pair_begin(state, "quorum");
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "50", "start_prefetch", "50", NULL);
 	uint64_t lane = rig->lanes[0].id;
 
 	broker_fill(pair->broker, pair->broker->queue, 20);
@@ -191,7 +137,7 @@ static void only_what_is_unsettled_comes_again(void **state)
 
 static void a_rejected_message_goes_to_the_dead_letters(void **state)
 {
-	struct pair *pair = begin(state, NULL);
+	struct pair *pair = pair_begin(state, NULL);
 	char dead[80];
 
 	snprintf(dead, sizeof(dead), "%s-dead", pair->broker->queue);
@@ -199,7 +145,7 @@ static void a_rejected_message_goes_to_the_dead_letters(void **state)
 	broker_declare(pair->broker, pair->broker->queue, "classic", dead);
 	broker_fill(pair->broker, pair->broker->queue, 3);
 
-	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "10", NULL);
 
 	RIG_WAIT(rig, rig->n_messages == 3, PATIENCE_MS);
 	rig_settle(rig, rig->lanes[0].id, 2, QB_REJECT, NULL);
@@ -212,7 +158,7 @@ static void a_rejected_message_goes_to_the_dead_letters(void **state)
 
 static void an_oversized_body_is_rejected_and_the_next_comes(void **state)
 {
-	struct pair *pair = begin(state, NULL);
+	struct pair *pair = pair_begin(state, NULL);
 	char dead[80], *body = calloc(1, 500000);
 
 	snprintf(dead, sizeof(dead), "%s-dead", pair->broker->queue);
@@ -224,7 +170,7 @@ static void an_oversized_body_is_rejected_and_the_next_comes(void **state)
 	struct rig *rig = rig_new(rig_load(QBUS_TEST_PLUGIN), "url", broker_url(), "queue", pair->broker->queue, NULL);
 
 	rig->conf.max_message_bytes = 499999;
-	open_rig(pair, rig);
+	pair_open(pair, rig);
 	RIG_WAIT(rig, rig->n_messages == 1, PATIENCE_MS);
 	assert_string_equal(rig->messages[0].body, "small");
 	assert_int_equal(rig->messages[0].receipt, 2);
@@ -236,7 +182,7 @@ static void an_oversized_body_is_rejected_and_the_next_comes(void **state)
 
 static void a_large_body_arrives_whole(void **state)
 {
-	struct pair *pair = begin(state, "classic");
+	struct pair *pair = pair_begin(state, "classic");
 	size_t len = 20000000;
 	char *body = malloc(len);
 
@@ -245,7 +191,7 @@ static void a_large_body_arrives_whole(void **state)
 	broker_publish(pair->broker, pair->broker->queue, NULL, body, len);
 	broker_publish(pair->broker, pair->broker->queue, NULL, NULL, 0);
 
-	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "10", NULL);
 
 	rig->budget.bytes = 1000; /* what begins within the budget comes whole */
 	rig_poll(rig, 1000);
@@ -257,87 +203,10 @@ static void a_large_body_arrives_whole(void **state)
 	free(body);
 }
 
-static const char *header(const struct rig_message *message, const char *name)
-{
-	for (size_t i = 0; i < message->n_headers; i++)
-		if (!strcmp(message->headers[2 * i], name))
-			return message->headers[2 * i + 1];
-	return NULL;
-}
-
-static void a_publication_is_confirmed_and_keeps_its_headers(void **state)
-{
-	struct pair *pair = begin(state, "quorum");
-	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
-	struct qb_header headers[] = {
-		{{"content-type", 12}, {"text/plain", 10}},
-		{{"x-own", 5}, {"1", 1}},
-		{{"expiration", 10}, {"1", 1}},
-		{{"x-delivery-count", 16}, {"7", 1}},
-		{{"priority", 8}, {"300", 3}},
-		{{"", 0}, {"nameless", 8}},
-	};
-	struct qb_outgoing outgoing = {
-		.target = "",
-		.routing_key = pair->broker->queue,
-		.body = {"hello", 5},
-		.headers = headers,
-		.n_headers = sizeof(headers) / sizeof(*headers),
-	};
-
-	rig->plugin->publish(rig->source, &outgoing, 77);
-	RIG_WAIT(rig, rig->n_published == 1 && rig->n_messages == 1, PATIENCE_MS);
-	assert_int_equal(rig->published[0].token, 77);
-	assert_int_equal(rig->published[0].status, 0);
-	assert_string_equal(rig->messages[0].routing_key, pair->broker->queue);
-	assert_string_equal(rig->messages[0].exchange, "");
-	assert_string_equal(header(&rig->messages[0], "content-type"), "text/plain");
-	assert_string_equal(header(&rig->messages[0], "x-own"), "1");
-	assert_string_equal(header(&rig->messages[0], "expiration"), "1");
-	assert_string_equal(header(&rig->messages[0], "delivery-mode"), "2");
-	assert_string_equal(header(&rig->messages[0], "priority"), "300");
-	assert_string_equal(header(&rig->messages[0], ""), "nameless");
-	assert_null(header(&rig->messages[0], "x-delivery-count"));
-}
-
-static void a_publication_without_a_queue_fails(void **state)
-{
-	struct pair *pair = begin(state, "classic");
-	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
-	struct qb_outgoing lost = {.target = "", .routing_key = "nobody-is-here", .body = {"x", 1}};
-	struct qb_outgoing kept = {.target = "", .routing_key = pair->broker->queue, .body = {"y", 1}};
-
-	for (uint64_t token = 0; token < 200; token++)
-		rig->plugin->publish(rig->source, token % 2 ? &lost : &kept, token);
-	RIG_WAIT(rig, rig->n_published == 200, PATIENCE_MS);
-	for (size_t i = 0; i < rig->n_published; i++)
-		assert_int_equal(rig->published[i].status, rig->published[i].token % 2 ? -ENOENT : 0);
-}
-
-static void a_publication_to_a_missing_exchange_fails_and_the_next_works(void **state)
-{
-	struct pair *pair = begin(state, "classic");
-	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
-	struct qb_outgoing lost = {.target = "no-such-exchange", .body = {"x", 1}};
-	struct qb_outgoing kept = {.target = "", .routing_key = pair->broker->queue, .body = {"y", 1}};
-
-	rig->plugin->publish(rig->source, &lost, 1);
-	RIG_WAIT(rig, rig->n_published == 1, PATIENCE_MS);
-	assert_int_equal(rig->published[0].status, -EIO);
-	assert_non_null(strstr(rig->published[0].reason, "404 NOT_FOUND"));
-	for (uint64_t token = 2; rig->n_published < 2 || rig->published[rig->n_published - 1].status; token++) {
-		rig->plugin->publish(rig->source, &kept, token);
-		RIG_WAIT(rig, rig->n_published == token, PATIENCE_MS);
-		if (rig->published[token - 1].status)
-			rig_poll(rig, 100);
-	}
-	RIG_WAIT(rig, rig->n_messages == 1, PATIENCE_MS);
-}
-
 static void a_deleted_queue_is_noticed_and_consumed_again(void **state)
 {
-	struct pair *pair = begin(state, "classic");
-	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
+	struct pair *pair = pair_begin(state, "classic");
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "10", NULL);
 	const char *queue = pair->broker->queue;
 
 	broker_fill(pair->broker, queue, 2);
@@ -361,11 +230,11 @@ static void a_deleted_queue_is_noticed_and_consumed_again(void **state)
 
 static void a_drained_source_delivers_what_it_received(void **state)
 {
-	struct pair *pair = begin(state, "classic");
+	struct pair *pair = pair_begin(state, "classic");
 	struct rig *rig;
 
 	broker_fill(pair->broker, pair->broker->queue, 30);
-	rig = OPEN(pair, "prefetch", "10", "start_prefetch", "10", NULL);
+	rig = PAIR_OPEN(pair, "prefetch", "10", "start_prefetch", "10", NULL);
 	rig->budget.messages = 3;
 	RIG_WAIT(rig, rig->n_messages >= 3, PATIENCE_MS);
 	rig->plugin->drain(rig->source);
@@ -382,12 +251,12 @@ static void a_drained_source_delivers_what_it_received(void **state)
 /* A new consumer starts before the old one goes, so the queue never sees a moment without. */
 static void the_prefetch_grows_with_the_first_acks(void **state)
 {
-	struct pair *pair = begin(state, NULL);
+	struct pair *pair = pair_begin(state, NULL);
 	struct rig *rig;
 
 	broker_declare_auto_delete(pair->broker, pair->broker->queue);
 	broker_fill(pair->broker, pair->broker->queue, 100);
-	rig = OPEN(pair, "prefetch", "40", "start_prefetch", "5", NULL);
+	rig = PAIR_OPEN(pair, "prefetch", "40", "start_prefetch", "5", NULL);
 	RIG_WAIT(rig, rig->n_messages == 5, PATIENCE_MS);
 	rig_poll(rig, 50);
 	assert_int_equal(rig->n_messages, 5);
@@ -403,8 +272,8 @@ static void the_prefetch_grows_with_the_first_acks(void **state)
 
 static void an_empty_budget_delivers_nothing(void **state)
 {
-	struct pair *pair = begin(state, "classic");
-	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
+	struct pair *pair = pair_begin(state, "classic");
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "10", NULL);
 
 	broker_fill(pair->broker, pair->broker->queue, 5);
 	rig->budget = (struct qb_budget){0};
@@ -416,8 +285,8 @@ static void an_empty_budget_delivers_nothing(void **state)
 
 static void a_long_wait_keeps_the_heartbeat(void **state)
 {
-	struct pair *pair = begin(state, "classic");
-	struct rig *rig = OPEN(pair, "heartbeat", "1s", NULL);
+	struct pair *pair = pair_begin(state, "classic");
+	struct rig *rig = PAIR_OPEN(pair, "heartbeat", "1s", NULL);
 	int64_t end_ms = rig_now_ms() + 4000;
 	struct qb_outgoing outgoing = {.target = "", .routing_key = pair->broker->queue, .body = {"y", 1}};
 
@@ -447,7 +316,7 @@ static void refused(struct pair *pair, struct rig *rig, enum qb_result result, c
 
 static void a_refusal_is_told_from_an_outage(void **state)
 {
-	struct pair *pair = begin(state, NULL);
+	struct pair *pair = pair_begin(state, NULL);
 	const struct qb_plugin *plugin = rig_load(QBUS_TEST_PLUGIN);
 	const char *queue = pair->broker->queue;
 	char urls[256];
@@ -466,9 +335,9 @@ static void a_refusal_is_told_from_an_outage(void **state)
 
 static void a_queue_is_declared_as_asked(void **state)
 {
-	struct pair *pair = begin(state, NULL);
-	struct rig *rig =
-		OPEN(pair, "declare.durable", "true", "declare.arguments", "x-queue-type=quorum;x-delivery-limit=20", NULL);
+	struct pair *pair = pair_begin(state, NULL);
+	struct rig *rig = PAIR_OPEN(
+		pair, "declare.durable", "true", "declare.arguments", "x-queue-type=quorum;x-delivery-limit=20", NULL);
 
 	broker_fill(pair->broker, pair->broker->queue, 1);
 	RIG_WAIT(rig, rig->n_messages == 1, PATIENCE_MS);
@@ -482,7 +351,7 @@ static void a_queue_is_declared_as_asked(void **state)
 /* Tables inside tables, as deep as a frame can hold, have killed consumers by their recursion. */
 static void a_bottomless_header_is_no_poison(void **state)
 {
-	struct pair *pair = begin(state, "classic");
+	struct pair *pair = pair_begin(state, "classic");
 	const int depth = 2500;
 	amqp_table_entry_t *entries = calloc((size_t)depth, sizeof(*entries));
 	amqp_basic_properties_t properties = {._flags = AMQP_BASIC_HEADERS_FLAG};
@@ -497,40 +366,34 @@ static void a_bottomless_header_is_no_poison(void **state)
 	broker_publish(pair->broker, pair->broker->queue, &properties, "deep", 4);
 	broker_publish(pair->broker, pair->broker->queue, NULL, "next", 4);
 
-	struct rig *rig = OPEN(pair, "prefetch", "10", NULL);
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "10", NULL);
 
 	RIG_WAIT(rig, rig->n_messages == 2, PATIENCE_MS);
 	assert_string_equal(rig->messages[0].body, "deep");
-	assert_non_null(header(&rig->messages[0], ""));
+	assert_non_null(pair_header(&rig->messages[0], ""));
 	free(entries);
 }
-
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_classic_queue_is_emptied),
-		TEST(a_quorum_queue_is_emptied),
-		TEST(a_clean_stop_returns_only_what_is_unsettled),
-		TEST(only_what_is_unsettled_comes_again),
-		TEST(a_rejected_message_goes_to_the_dead_letters),
-		TEST(an_oversized_body_is_rejected_and_the_next_comes),
-		TEST(a_large_body_arrives_whole),
-		TEST(a_publication_is_confirmed_and_keeps_its_headers),
-		TEST(a_publication_without_a_queue_fails),
-		TEST(a_publication_to_a_missing_exchange_fails_and_the_next_works),
-		TEST(a_deleted_queue_is_noticed_and_consumed_again),
-		TEST(a_drained_source_delivers_what_it_received),
-		TEST(the_prefetch_grows_with_the_first_acks),
-		TEST(an_empty_budget_delivers_nothing),
-		TEST(a_long_wait_keeps_the_heartbeat),
-		TEST(a_refusal_is_told_from_an_outage),
-		TEST(a_queue_is_declared_as_asked),
-		TEST(a_bottomless_header_is_no_poison),
+		PAIR_TEST(a_classic_queue_is_emptied),
+		PAIR_TEST(a_quorum_queue_is_emptied),
+		PAIR_TEST(a_clean_stop_returns_only_what_is_unsettled),
+		PAIR_TEST(only_what_is_unsettled_comes_again),
+		PAIR_TEST(a_rejected_message_goes_to_the_dead_letters),
+		PAIR_TEST(an_oversized_body_is_rejected_and_the_next_comes),
+		PAIR_TEST(a_large_body_arrives_whole),
+		PAIR_TEST(a_deleted_queue_is_noticed_and_consumed_again),
+		PAIR_TEST(a_drained_source_delivers_what_it_received),
+		PAIR_TEST(the_prefetch_grows_with_the_first_acks),
+		PAIR_TEST(an_empty_budget_delivers_nothing),
+		PAIR_TEST(a_long_wait_keeps_the_heartbeat),
+		PAIR_TEST(a_refusal_is_told_from_an_outage),
+		PAIR_TEST(a_queue_is_declared_as_asked),
+		PAIR_TEST(a_bottomless_header_is_no_poison),
 	};
 
-	if (!broker_url())
-		print_message("SKIP %zu tests: QBUS_TEST_AMQP_URL is not set\n", sizeof(tests) / sizeof(*tests));
+	pair_skips(sizeof(tests) / sizeof(*tests));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

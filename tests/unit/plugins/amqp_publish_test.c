@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* Publications of the AMQP plugin to a real broker: nothing counts as published that no queue has. */
+#include "amqp_pair.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void a_publication_is_confirmed_and_keeps_its_headers(void **state)
+{
+	struct pair *pair = pair_begin(state, "quorum");
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "10", NULL);
+	struct qb_header headers[] = {
+		{{"content-type", 12}, {"text/plain", 10}},
+		{{"x-own", 5}, {"1", 1}},
+		{{"expiration", 10}, {"1", 1}},
+		{{"x-delivery-count", 16}, {"7", 1}},
+		{{"priority", 8}, {"300", 3}},
+		{{"", 0}, {"nameless", 8}},
+	};
+	struct qb_outgoing outgoing = {
+		.target = "",
+		.routing_key = pair->broker->queue,
+		.body = {"hello", 5},
+		.headers = headers,
+		.n_headers = sizeof(headers) / sizeof(*headers),
+	};
+
+	rig->plugin->publish(rig->source, &outgoing, 77);
+	RIG_WAIT(rig, rig->n_published == 1 && rig->n_messages == 1, PATIENCE_MS);
+	assert_int_equal(rig->published[0].token, 77);
+	assert_int_equal(rig->published[0].status, 0);
+	assert_string_equal(rig->messages[0].routing_key, pair->broker->queue);
+	assert_string_equal(rig->messages[0].exchange, "");
+	assert_string_equal(pair_header(&rig->messages[0], "content-type"), "text/plain");
+	assert_string_equal(pair_header(&rig->messages[0], "x-own"), "1");
+	assert_string_equal(pair_header(&rig->messages[0], "expiration"), "1");
+	assert_string_equal(pair_header(&rig->messages[0], "delivery-mode"), "2");
+	assert_string_equal(pair_header(&rig->messages[0], "priority"), "300");
+	assert_string_equal(pair_header(&rig->messages[0], ""), "nameless");
+	assert_null(pair_header(&rig->messages[0], "x-delivery-count"));
+}
+
+static void a_publication_without_a_queue_fails(void **state)
+{
+	struct pair *pair = pair_begin(state, "classic");
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "10", NULL);
+	struct qb_outgoing lost = {.target = "", .routing_key = "nobody-is-here", .body = {"x", 1}};
+	struct qb_outgoing kept = {.target = "", .routing_key = pair->broker->queue, .body = {"y", 1}};
+
+	for (uint64_t token = 0; token < 200; token++)
+		rig->plugin->publish(rig->source, token % 2 ? &lost : &kept, token);
+	RIG_WAIT(rig, rig->n_published == 200, PATIENCE_MS);
+	for (size_t i = 0; i < rig->n_published; i++)
+		assert_int_equal(rig->published[i].status, rig->published[i].token % 2 ? -ENOENT : 0);
+}
+
+static void a_publication_to_a_missing_exchange_fails_and_the_next_works(void **state)
+{
+	struct pair *pair = pair_begin(state, "classic");
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "10", NULL);
+	struct qb_outgoing lost = {.target = "no-such-exchange", .body = {"x", 1}};
+	struct qb_outgoing kept = {.target = "", .routing_key = pair->broker->queue, .body = {"y", 1}};
+
+	rig->plugin->publish(rig->source, &lost, 1);
+	RIG_WAIT(rig, rig->n_published == 1, PATIENCE_MS);
+	assert_int_equal(rig->published[0].status, -EIO);
+	assert_non_null(strstr(rig->published[0].reason, "404 NOT_FOUND"));
+	for (uint64_t token = 2; rig->n_published < 2 || rig->published[rig->n_published - 1].status; token++) {
+		rig->plugin->publish(rig->source, &kept, token);
+		RIG_WAIT(rig, rig->n_published == token, PATIENCE_MS);
+		if (rig->published[token - 1].status)
+			rig_poll(rig, 100);
+	}
+	RIG_WAIT(rig, rig->n_messages == 1, PATIENCE_MS);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PAIR_TEST(a_publication_is_confirmed_and_keeps_its_headers),
+		PAIR_TEST(a_publication_without_a_queue_fails),
+		PAIR_TEST(a_publication_to_a_missing_exchange_fails_and_the_next_works),
+	};
+
+	pair_skips(sizeof(tests) / sizeof(*tests));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
