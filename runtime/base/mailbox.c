@@ -34,25 +34,24 @@ bool mailbox_post(struct mailbox *mailbox, struct mail *mail)
 	bool was_empty = !mailbox->first;
 	*mailbox->last = mail;
 	mailbox->last = &mail->next;
-	pthread_mutex_unlock(&mailbox->lock);
 	if (was_empty && mailbox->fd >= 0) {
 		uint64_t one = 1;
 		ssize_t ignored = write(mailbox->fd, &one, sizeof one);
 		(void)ignored; /* cannot fail short of 2^64 - 1 unread posts */
 	}
+	pthread_mutex_unlock(&mailbox->lock);
 	return was_empty;
 }
 
 struct mail *mailbox_take(struct mailbox *mailbox)
 {
-	/* Cleared before the chain is taken: a post in between makes it readable again, for nothing at worst. */
-	if (mailbox->fd >= 0) {
+	pthread_mutex_lock(&mailbox->lock);
+	struct mail *mail = mailbox->first;
+	if (mail && mailbox->fd >= 0) { /* written once for each time it was filled, so cleared once; both under the lock */
 		uint64_t count;
 		ssize_t ignored = read(mailbox->fd, &count, sizeof count);
 		(void)ignored;
 	}
-	pthread_mutex_lock(&mailbox->lock);
-	struct mail *mail = mailbox->first;
 	mailbox->first = NULL;
 	mailbox->last = &mailbox->first;
 	pthread_mutex_unlock(&mailbox->lock);

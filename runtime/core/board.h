@@ -64,6 +64,12 @@ struct dispatcher {
 	bool is_stopping, is_closing;
 };
 
+/* dispatcher.c */
+void dispatcher_restart_clock(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us);
+
+/* match.c */
+void match_all(struct dispatcher *dispatcher);
+
 /* crew.c */
 struct crew *crew_for(struct dispatcher *dispatcher, struct pipeline **pipelines, size_t n);
 void crew_join(struct crew *crew, struct worker *worker);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The dispatcher: matches ready messages with free workers, takes verdicts, watches deadlines.
+/* The dispatcher: knows pipelines and workers, takes verdicts, watches deadlines.
  *
- * The way out: pipeline_on_batch -> ledger_admit -> dispatcher_match -> ledger_reserve -> ops->deliver.
+ * The way out: pipeline_on_batch -> ledger_admit -> match_all -> ledger_reserve -> ops->deliver.
  * The way back: dispatcher_ack -> pipeline_settle -> lane position -> pipeline_flush -> source_settle. */
 #include "core/board.h"
 #include "core/retry.h"
@@ -14,9 +14,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* DISPATCH_RUN: the most messages in one piece, so that workers and pipelines take turns. */
-enum { DISPATCH_RUN = 512 };
 
 /* How the reason of a verdict begins when the handler gave up because its time was over (PROTOCOL.md). */
 #define DISPATCH_DEADLINE "deadline:"
@@ -103,7 +100,7 @@ static void dispatcher_watch(struct dispatcher *dispatcher, struct worker *worke
 }
 
 /* A worker's oldest delivery changed: its successor can start now. */
-static void dispatcher_restart_clock(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us)
+void dispatcher_restart_clock(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us)
 {
 	worker->busy_since_us = now_us;
 	worker->is_told = false;
@@ -328,121 +325,6 @@ void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, in
 	crew_place(worker);
 }
 
-/* ---- matching -------------------------------------------------------------------------------------------------------
- */
-
-/* Deals with a ready message that no handler shall see: its dead letter was refused before, or it is too big. */
-static bool dispatcher_is_dead(struct pipeline *pipeline, struct entry *entry)
-{
-	if (entry->grave)
-		verdict_publish(pipeline, entry);
-	else if ((int64_t)entry->body_len > pipeline->conf->max_message_bytes)
-		verdict_bury(pipeline, entry, "oversize", "the body is above max_message_bytes");
-	else
-		return false;
-	return true;
-}
-
-/* Up to `want` ready entries of one attempt, reserved for the worker; messages of closing lanes fall off the ready list
- * and stay where they are until their lane is gone. */
-static size_t dispatcher_reserve(struct pipeline *pipeline, struct worker *worker, size_t want, struct entry **ret)
-{
-	struct ledger *ledger = &pipeline->ledger;
-	size_t n = 0;
-	for (struct entry *entry; n < want && (entry = ledger_next(ledger));) {
-		if (entry->lane->state != LANE_OPEN) {
-			list_remove(&entry->link);
-			continue;
-		}
-		if (dispatcher_is_dead(pipeline, entry))
-			continue;
-		if (n && entry->attempt != ret[0]->attempt)
-			break;
-		entry->pipeline = pipeline;
-		ledger_reserve(ledger, entry, worker, worker_hold(worker, entry));
-		ret[n++] = entry;
-	}
-	return n;
-}
-
-static void dispatcher_deliver(
-	struct pipeline *pipeline, struct worker *worker, size_t index, struct entry **entries, size_t n)
-{
-	struct dispatcher *dispatcher = pipeline->dispatcher;
-	bool was_idle = worker->n_held == n;
-	pipeline->counts.delivered += n;
-	if (entries[0]->attempt == 1)
-		histogram_record(&pipeline->times.wait, dispatcher->now_us - entries[0]->admitted_us, n);
-	worker->ops->deliver(
-		worker, index, entries[0]->id, entries[0]->attempt, pipeline->conf->handler_timeout_us, entries, n);
-	if (was_idle)
-		dispatcher_restart_clock(dispatcher, worker, dispatcher->now_us);
-	crew_place(worker);
-}
-
-/* One suspect for one idle worker, which gets nothing else until it has settled it. */
-static bool dispatcher_match_suspect(struct pipeline *pipeline)
-{
-	struct ledger *ledger = &pipeline->ledger;
-	size_t index, n_free;
-	struct list *link = list_peek(&ledger->suspects);
-	if (!link || !breaker_room(&pipeline->breaker, ledger->n_in[ENTRY_RESERVED]))
-		return false;
-	struct entry *entry = list_item(link, struct entry, link);
-	if (entry->lane->state != LANE_OPEN) {
-		list_remove(&entry->link);
-		return true;
-	}
-	if (dispatcher_is_dead(pipeline, entry))
-		return true;
-	struct worker *worker = crew_pick(pipeline, true, &index, &n_free);
-	if (!worker)
-		return false;
-	worker->is_alone = true;
-	entry->pipeline = pipeline;
-	ledger_reserve(ledger, entry, worker, worker_hold(worker, entry));
-	dispatcher_deliver(pipeline, worker, index, &entry, 1);
-	return true;
-}
-
-/* One run of messages for one worker. Returns whether something moved. */
-static bool dispatcher_match_run(struct pipeline *pipeline)
-{
-	struct entry *entries[DISPATCH_RUN];
-	size_t index, n_free;
-	size_t may = breaker_room(&pipeline->breaker, pipeline->ledger.n_in[ENTRY_RESERVED]);
-	if (!may || !ledger_next(&pipeline->ledger))
-		return false;
-	struct worker *worker = crew_pick(pipeline, false, &index, &n_free);
-	if (!worker)
-		return false;
-	/* An even share, so that one worker does not take what others could begin at once. */
-	size_t share = (pipeline->ledger.n_in[ENTRY_READY] + n_free - 1) / n_free;
-	size_t want = worker_room(worker);
-	want = want < share ? want : share;
-	want = want < DISPATCH_RUN ? want : DISPATCH_RUN;
-	want = want < may ? want : may;
-	size_t n = dispatcher_reserve(pipeline, worker, want ? want : 1, entries);
-	if (n)
-		dispatcher_deliver(pipeline, worker, index, entries, n);
-	return n > 0;
-}
-
-static void dispatcher_match(struct dispatcher *dispatcher)
-{
-	for (bool moved = true; moved;) {
-		moved = false;
-		for (size_t i = 0; i < dispatcher->n_pipelines; i++) {
-			struct pipeline *pipeline = dispatcher->pipelines[(dispatcher->turn + i) % dispatcher->n_pipelines];
-			if (!pipeline_is_served(pipeline))
-				continue;
-			moved |= dispatcher_match_suspect(pipeline);
-			moved |= dispatcher_match_run(pipeline);
-		}
-		dispatcher->turn++;
-	}
-}
-
 /* ---- the turn -------------------------------------------------------------------------------------------------------
  */
 
@@ -451,8 +333,9 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-void dispatcher_set_date(struct dispatcher *dispatcher, int64_t unix_ms)
+void dispatcher_set_clock(struct dispatcher *dispatcher, int64_t now_us, int64_t unix_ms)
 {
+	dispatcher->now_us = now_us;
 	dispatcher->unix_ms = unix_ms;
 }
 
@@ -471,7 +354,7 @@ int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us)
 		if (pipeline->paused_until_us)
 			next_us = earlier(next_us, pipeline->paused_until_us);
 	}
-	dispatcher_match(dispatcher);
+	match_all(dispatcher);
 	for (size_t i = 0; i < dispatcher->n_pipelines; i++) {
 		struct pipeline *pipeline = dispatcher->pipelines[i];
 		pipeline_flush(pipeline, now_us);

@@ -77,8 +77,8 @@ void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, in
 int64_t dispatcher_extend(
 	struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t for_us, int64_t now_us);
 
-/* The wall clock of this turn, for records only; 0, as at first: not known. */
-void dispatcher_set_date(struct dispatcher *dispatcher, int64_t unix_ms);
+/* What comes until the next tick comes now. unix_ms: the wall clock, for records only; 0, as at first: not known. */
+void dispatcher_set_clock(struct dispatcher *dispatcher, int64_t now_us, int64_t unix_ms);
 
 /* Does everything that is due, matches, and hands collected settlements to the sources. Call it after each turn of the
  * loop; returns the next moment at which something is due, or CLOCK_NEVER. */
