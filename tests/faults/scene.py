@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+"""What a case plays with: brokers, proxies, moments, and the frame that is the same for every case."""
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import time
+import typing
+
+import brokers
+from oracle import Oracle
+from process import PROXY, is_alive, wait_until
+from proxy import EXIT_CLEAN, Proxy, amqp_config, kafka_config, merge
+
+HANDLER = pathlib.Path(__file__).with_name("handler.php")
+
+
+def now_us():
+    return time.monotonic_ns() // 1000
+
+
+class Outcome(typing.NamedTuple):
+    facts: dict     # printed as name=value
+    faults: list    # sentences; none: passed
+
+
+class Scene:
+    """Of one run of the command: brokers are started when the first case wants them."""
+
+    def __init__(self, directory, seed, scale):
+        self.directory = pathlib.Path(directory)
+        self.seed, self.scale = seed, scale
+        self.started = {}
+
+    def broker(self, name, make):
+        if name not in self.started:
+            home = self.directory / name
+            home.mkdir()
+            self.started[name] = make(home)
+            self.started[name].start()
+        return self.started[name]
+
+    def kafka(self):
+        return self.broker("kafka", brokers.Kafka)
+
+    def rabbit(self):
+        return self.broker("rabbit", brokers.RabbitMQ)
+
+    def finish(self):
+        for broker in self.started.values():
+            broker.finish()
+
+
+def status(proxy):
+    """What the proxy says of itself, or None when it cannot."""
+    done = subprocess.run([PROXY, "status", "-c", proxy.file, "--json"], capture_output=True, text=True, timeout=10,
+                          check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+def open_now(proxy):
+    """Messages that a fault right now may repeat, as the proxy counts them, or None."""
+    told = status(proxy)
+    if told is None:
+        return None
+    return sum(pipeline["in_flight"] + pipeline["acked_uncommitted"] for pipeline in told["pipelines"])
+
+
+class Case:
+    """One case on one stream. A subclass gives name, n_rounds, prepare() and round(); play() without faults is its
+    twin."""
+    name = None
+    n_rounds = 5
+    ordered = True
+
+    def __init__(self, scene, faults, label):
+        self.scene, self.is_twin = scene, not faults
+        self.label = label  # names topics, groups and files
+        self.directory = scene.directory / label
+        self.directory.mkdir()
+        self.chance = random.Random(f"{scene.seed} {label}")
+        self.oracle = Oracle(self.directory / "ledger", self.ordered)
+        self.proxies = {}
+        self.n_repeats = 0  # those of earlier rounds
+
+    def scaled(self, count, least=1):
+        return max(least, int(count * self.scene.scale))
+
+    def prepare(self):
+        raise NotImplementedError
+
+    def round(self, number):
+        raise NotImplementedError
+
+    def judge_end(self):
+        """Sentences about what only this case promises, after everything was handled and stopped."""
+        return []
+
+    def summary(self):
+        """Facts of the whole case for its last line."""
+        return {}
+
+    def kafka_configuration(self, kafka, topic, name="qbus", handler=(), **changes):
+        ledger = self.oracle
+        base = kafka_config(self.directory, kafka, topic, ledger, group=self.label, name=name)
+        return self.complete(base, name, handler, changes)
+
+    def amqp_configuration(self, rabbit, queue, name="qbus", handler=(), **changes):
+        base = amqp_config(self.directory, rabbit, queue, self.oracle, name=name)
+        return self.complete(base, name, handler, changes)
+
+    def complete(self, base, name, handler, changes):
+        ours = {"admin": {"listen": "off", "socket": f"{self.directory}/{name}.admin"},
+                "log": {"level": "info"},
+                "pipelines": {"orders": {"ordering": "key" if self.ordered else "none", "max_attempts": 20,
+                                         "backoff": {"initial": "50ms", "max": "500ms"}}},
+                "pools": {"php": {"command": ["php", str(HANDLER), str(self.oracle.path), *handler], "num_workers": 8}}}
+        return merge(merge(base, ours), changes)
+
+    def serve(self, configuration, name="qbus"):
+        self.proxies[name] = proxy = Proxy(self.directory, configuration, name=name)
+        return proxy.start()
+
+    def wait_done(self, count, timeout=60):
+        """Waits for so many more completions."""
+        wanted = len(self.oracle.read().done) + count
+        wait_until(lambda: len(self.oracle.read().done) >= wanted, timeout, f"{count} more orders are handled")
+
+    def wait_work(self, name="qbus", timeout=60):
+        """Waits until this proxy's workers handle messages."""
+        def works():
+            return set(self.proxies[name].workers()) & self.oracle.read().running.keys()
+        wait_until(works, timeout, f"the workers of {name} work")
+
+    def wait_all(self, timeout=120):
+        wait_until(lambda: not self.oracle.backlog(), timeout,
+                   f"all is handled; {self.oracle.backlog()} are not, as {sorted(self.oracle.confirmed - self.oracle.settled())[:5]}")
+
+    def kill_proxy(self, name="qbus", workers=()):
+        """kill -9 of a proxy, and of some of its workers right before; returns the handlers that it struck."""
+        proxy = self.proxies[name]
+        pids = proxy.workers()
+        at = now_us()
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        proxy.process.send(signal.SIGKILL)
+        proxy.process.wait(10)
+        wait_until(lambda: not any(map(is_alive, pids)), 20, "the workers end after their proxy")
+        self.oracle.killed(pids, at)
+        return self.oracle.struck(pids)
+
+    def kill_workers(self, pids):
+        at = now_us()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(is_alive, pids)), 20, "killed workers end")
+        self.oracle.killed(pids, at)
+        return self.oracle.struck(pids)
+
+    def repeats(self):
+        """Completions since the last call that were not the first ones."""
+        found = self.oracle.read().repeats[self.n_repeats:]
+        self.n_repeats += len(found)
+        return found
+
+    def end(self):
+        """Works everything off, stops, and judges the whole."""
+        faults = []
+        try:
+            self.wait_all(60)
+        except AssertionError as error:
+            faults.append(str(error))
+        for name, proxy in self.proxies.items():
+            if proxy.process.is_running():
+                code = proxy.stop()
+                faults += [f"{name} ends with exit code {code}"] if code != EXIT_CLEAN else []
+        report = self.oracle.report()
+        faults += report.faults() + self.oracle.order_faults[:3] + self.judge_end()
+        if self.is_twin and report.duplicated:
+            faults.append(f"{report.duplicated} duplicates without any fault")
+        return report, faults
+
+    def finish(self):
+        for proxy in self.proxies.values():
+            proxy.finish()
