@@ -97,7 +97,10 @@ static const char *print_with_unit(const struct unit *units, int64_t number, cha
 
 const char *units_print_duration(int64_t duration_us, char *text)
 {
-	return duration_us ? print_with_unit(durations, duration_us, text) : strcpy(text, "0s");
+	if (duration_us)
+		return print_with_unit(durations, duration_us, text);
+	memcpy(text, "0s", sizeof "0s");
+	return text;
 }
 
 const char *units_print_size(int64_t bytes, char *text)

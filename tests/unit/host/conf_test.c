@@ -190,11 +190,10 @@ static void values_are_checked_by_their_kind(void **state)
 			"\"x\"\n"},
 		{BASE "socket: { group: no-such-group, owner: no-such-user }\n",
 			"4:18: this machine has no group \"no-such-group\"\n4:40: this machine has no user \"no-such-user\"\n"},
-		{BASE "admin: { listen: 9180 }\n",
-			IDLE(4, 10, "admin.listen") "4:18: bad address \"9180\" (write it as 127.0.0.1:9180 or [::1]:9180)\n"},
+		{BASE "admin: { listen: 9180 }\n", "4:18: bad address \"9180\" (write it as 127.0.0.1:9180 or [::1]:9180)\n"},
 		{BASE "admin: { listen: \"::1:9180\" }\n",
-			IDLE(4, 10, "admin.listen") "4:18: bad address \"::1:9180\" (write it as 127.0.0.1:9180 or [::1]:9180)\n"},
-		{BASE "admin: { listen: \"[::1]:0\", socket: off }\n", IDLE(4, 10, "admin.listen") IDLE(4, 29, "admin.socket")},
+			"4:18: bad address \"::1:9180\" (write it as 127.0.0.1:9180 or [::1]:9180)\n"},
+		{BASE "admin: { listen: \"[::1]:0\", socket: off }\n", ""},
 		{KAFKA "    pool: w\npools: { w: { command: [], directory: /nonexistent } }\n",
 			"6:24: \"command\" names no program\n6:39: cannot use \"/nonexistent\": No such file or directory\n"},
 		{KAFKA "    pool: w\npools: { w: { num_workers: 0 } }\n",
@@ -210,7 +209,7 @@ static void keys_are_checked_against_each_other(void **state)
 {
 	static const struct wrong table[] = {
 		{BASE "admin: { socket: /run/qbus/qbus.sock }\n",
-			IDLE(4, 10, "admin.socket") "4:18: \"socket.path\" and \"admin.socket\" must be two different files\n"},
+			"4:18: \"socket.path\" and \"admin.socket\" must be two different files\n"},
 		{BASE "socket: { path: /" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "0123456 }\n",
 			"4:17: the path of a socket may have at most 107 bytes, this one has 108\n"},
 		{BASE "socket: { mode: 0666 }\n",
