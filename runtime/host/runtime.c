@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "core/source.h"
 #include "host/command.h"
+#include "host/glance.h"
 #include "host/version.h"
 #include "pool/strays.h"
 #include "wire/proto.h"
@@ -22,9 +23,19 @@
 /* ---- what sessions and pools ask
  * ------------------------------------------------------------------------------------- */
 
+static void runtime_read_clock(struct runtime *runtime)
+{
+	runtime->is_waiting = false;
+	runtime->now_us = clock_now_us();
+	dispatcher_set_clock(runtime->dispatcher, runtime->now_us, clock_unix_ms());
+}
+
+/* What woke the loop happens now, not when it went to sleep. */
 static int64_t runtime_now(void *ctx)
 {
-	const struct runtime *runtime = ctx;
+	struct runtime *runtime = ctx;
+	if (runtime->is_waiting)
+		runtime_read_clock(runtime);
 	return runtime->now_us;
 }
 
@@ -90,10 +101,12 @@ static void runtime_worker_exited(void *ctx, uint32_t number, pid_t pid, int sta
 /* ---- events
  * ---------------------------------------------------------------------------------------------------------- */
 
-static void runtime_on_source(evutil_socket_t fd, short what, void *source)
+static void runtime_on_source(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd, (void)what;
-	source_serve(source);
+	struct runtime_source *source = ctx;
+	runtime_now(source->runtime);
+	source_serve(source->source);
 }
 
 static void runtime_on_timer(evutil_socket_t fd, short what, void *ctx)
@@ -104,6 +117,7 @@ static void runtime_on_timer(evutil_socket_t fd, short what, void *ctx)
 static void runtime_on_stop(evutil_socket_t signal, short what, void *ctx)
 {
 	(void)what;
+	runtime_now(ctx);
 	shutdown_begin(ctx, signal == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
@@ -145,7 +159,7 @@ static bool runtime_build_pipelines(struct runtime *runtime)
 {
 	const struct conf *conf = runtime->conf;
 	runtime->dispatcher = dispatcher_new();
-	runtime->source_events = alloc_zero(conf->n_pipelines * sizeof *runtime->source_events);
+	runtime->sources = alloc_zero(conf->n_pipelines * sizeof *runtime->sources);
 	for (size_t i = 0; i < conf->n_pipelines; i++) {
 		const struct conf_pipeline *pipeline = &conf->pipelines[i];
 		int status = dispatcher_pipeline_add(
@@ -154,11 +168,12 @@ static bool runtime_build_pipelines(struct runtime *runtime)
 			log_say(LOG_ERROR, pipeline->conf.name, "cannot be built: %s", strerror(-status));
 			return false;
 		}
-		struct source *source = pipeline_source(dispatcher_pipeline_at(runtime->dispatcher, i));
-		struct event *event =
-			event_new(runtime->base, source_fd(source), EV_READ | EV_PERSIST, runtime_on_source, source);
-		runtime->source_events[runtime->n_source_events++] = event;
-		if (!event || event_add(event, NULL) < 0)
+		struct runtime_source *source = &runtime->sources[runtime->n_sources++];
+		source->runtime = runtime;
+		source->source = pipeline_source(dispatcher_pipeline_at(runtime->dispatcher, i));
+		source->readable =
+			event_new(runtime->base, source_fd(source->source), EV_READ | EV_PERSIST, runtime_on_source, source);
+		if (!source->readable || event_add(source->readable, NULL) < 0)
 			return false;
 	}
 	return true;
@@ -279,9 +294,10 @@ static void runtime_turn(struct runtime *runtime)
 {
 	int64_t until_us = runtime->now_us;
 	while (runtime->step != SHUTDOWN_DONE) {
+		runtime->is_waiting = true;
 		runtime_wait(runtime, until_us);
 		runtime->wants_turn = false;
-		runtime->now_us = clock_now_us();
+		runtime_read_clock(runtime);
 		until_us = dispatcher_tick(runtime->dispatcher, runtime->now_us);
 		session_set_flush(runtime->sessions);
 		int64_t look_us = shutdown_advance(runtime);
@@ -294,15 +310,15 @@ static void runtime_turn(struct runtime *runtime)
 
 static void runtime_free_events(struct runtime *runtime)
 {
-	for (size_t i = 0; i < runtime->n_source_events; i++)
-		if (runtime->source_events[i])
-			event_free(runtime->source_events[i]);
+	for (size_t i = 0; i < runtime->n_sources; i++)
+		if (runtime->sources[i].readable)
+			event_free(runtime->sources[i].readable);
 	for (size_t i = 0; i < runtime->n_signals; i++)
 		if (runtime->signals[i])
 			event_free(runtime->signals[i]);
 	if (runtime->timer)
 		event_free(runtime->timer);
-	free(runtime->source_events);
+	free(runtime->sources);
 }
 
 /* A source that does not close within its bound cannot be joined: the process then ends without it. */
@@ -316,6 +332,7 @@ static void runtime_leave_hanging(const struct runtime *runtime)
 
 static void runtime_done(struct runtime *runtime)
 {
+	glance_close(runtime->glance);
 	for (size_t i = 0; i < runtime->n_pools; i++)
 		pool_free(runtime->pools[i]);
 	free(runtime->pools);
@@ -341,7 +358,8 @@ int runtime_serve(struct conf *conf)
 	runtime_begin_log(conf);
 	signal(SIGPIPE, SIG_IGN);
 	bool is_built = runtime_build_loop(&runtime) && runtime_build_pipelines(&runtime) &&
-					runtime_build_sessions(&runtime) && runtime_build_pools(&runtime) && runtime_start(&runtime);
+					runtime_build_sessions(&runtime) && runtime_build_pools(&runtime) &&
+					glance_open(&runtime, &runtime.glance) == 0 && runtime_start(&runtime);
 	if (is_built) {
 		log_say(LOG_INFO, NULL, "serving version=%s socket=%s pipelines=%zu pools=%zu", version_own(),
 			conf->socket.path, conf->n_pipelines, conf->n_pools);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the process is made of. Only runtime.c (building and turning) and shutdown.c (taking down) include this. */
+/* What the process is made of. Only runtime.c (building and turning), shutdown.c (taking down) and glance_take.h
+ * (showing) include this. */
 #ifndef QBUS_HOST_RUNTIME_INSIDE_H
 #define QBUS_HOST_RUNTIME_INSIDE_H
 
@@ -19,6 +20,12 @@ enum shutdown_step {
 	SHUTDOWN_DONE,
 };
 
+struct runtime_source {
+	struct runtime *runtime;
+	struct source *source;
+	struct event *readable;
+};
+
 struct runtime {
 	struct conf *conf;
 	struct event_base *base;
@@ -27,12 +34,14 @@ struct runtime {
 	struct listener *listener;
 	struct pool **pools; /* parallel to conf->pools */
 	size_t n_pools;
-	struct event **source_events; /* parallel to the dispatcher's pipelines */
-	size_t n_source_events;
+	struct runtime_source *sources; /* parallel to the dispatcher's pipelines */
+	size_t n_sources;
 	struct event *timer;
 	struct event *signals[4];
 	size_t n_signals;
+	struct glance *glance;
 	int64_t now_us;	 /* of this turn */
+	bool is_waiting; /* now_us is of the last turn; runtime_now knows better */
 	bool wants_turn; /* something happened after the tick: turn again without waiting */
 	enum shutdown_step step;
 	int64_t step_until_us; /* when the step is cut short */

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/* JSON of a snapshot. Times are in seconds, receipts are what the broker calls offset or delivery tag. */
+#include "admin/api.h"
+
+#include "admin/text.h"
+
+#include <jansson.h>
+
+const char *snapshot_worker_state_name(enum snapshot_worker_state state)
+{
+	static const char *const names[SNAPSHOT_WORKER_STATES] = {
+		[SNAPSHOT_STARTING] = "starting",
+		[SNAPSHOT_IDLE] = "idle",
+		[SNAPSHOT_BUSY] = "busy",
+		[SNAPSHOT_LEAVING] = "leaving",
+	};
+	return names[state];
+}
+
+static void api_write(FILE *out, json_t *value)
+{
+	json_dumpf(value, out, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+	fputc('\n', out);
+	json_decref(value);
+}
+
+static json_t *api_text(const char *text)
+{
+	char clean[512];
+	return text ? json_string(text_clean(text, clean, sizeof clean)) : json_null();
+}
+
+static json_t *api_count(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+static json_t *api_seconds(int64_t us)
+{
+	return json_real((double)us / 1e6);
+}
+
+/* ---- ready ----------------------------------------------------------------------------------------------------------
+ */
+
+static void api_add_reason(json_t *reasons, const char *reason, const struct snapshot_pipeline *pipeline)
+{
+	json_t *item = json_pack("{s:s}", "reason", reason);
+	if (pipeline)
+		json_object_set_new(item, "pipeline", api_text(pipeline->conf->name));
+	json_array_append_new(reasons, item);
+}
+
+static void api_add_wedged(json_t *reasons, const struct snapshot_pipeline *pipeline)
+{
+	for (size_t i = 0; i < pipeline->n_lanes; i++) {
+		const struct lane *lane = pipeline->lanes[i];
+		if (!lane->is_wedged)
+			continue;
+		json_array_append_new(reasons, json_pack("{s:s, s:o, s:o, s:i, s:I}", "reason", "lane wedged", "pipeline",
+										   api_text(pipeline->conf->name), "source", api_text(lane->source),
+										   "partition", (int)lane->partition, "offset", (json_int_t)lane->newest + 1));
+	}
+}
+
+static json_t *api_reasons(const struct snapshot *snapshot)
+{
+	json_t *reasons = json_array();
+	if (snapshot->is_draining)
+		api_add_reason(reasons, "draining", NULL);
+	else if (!snapshot->is_listening)
+		api_add_reason(reasons, "not listening", NULL);
+	for (size_t i = 0; i < snapshot->n_pipelines; i++) {
+		const struct snapshot_pipeline *pipeline = &snapshot->pipelines[i];
+		if (!pipeline->look.n_workers)
+			api_add_reason(reasons, "no worker", pipeline);
+		if (!pipeline->counts.is_connected)
+			json_array_append_new(
+				reasons, json_pack("{s:s, s:o, s:o}", "reason", "broker not connected", "pipeline",
+							 api_text(pipeline->conf->name), "broker", api_text(pipeline->conf->broker)));
+		if (pipeline->is_paused)
+			api_add_reason(reasons, "pipeline paused", pipeline);
+		api_add_wedged(reasons, pipeline);
+	}
+	return reasons;
+}
+
+bool api_write_ready(FILE *out, const struct snapshot *snapshot)
+{
+	json_t *reasons = api_reasons(snapshot);
+	bool is_ready = json_array_size(reasons) == 0;
+	api_write(out, json_pack("{s:b, s:o}", "ready", (int)is_ready, "reasons", reasons));
+	return is_ready;
+}
+
+/* ---- status ---------------------------------------------------------------------------------------------------------
+ */
+
+static json_t *api_lane(const struct lane *lane)
+{
+	return json_pack("{s:o, s:i, s:s, s:I, s:I, s:I, s:i, s:I, s:b, s:b}", "source", api_text(lane->source),
+		"partition", (int)lane->partition, "state", lane_state_name(lane->state), "position",
+		(json_int_t)lane->position, "kept", (json_int_t)lane->kept, "newest", (json_int_t)lane->newest, "gap",
+		(int)lane->n_entries, "lag", (json_int_t)lane->lag, "shut", (int)lane->is_shut, "wedged", (int)lane->is_wedged);
+}
+
+static json_t *api_times(const struct histogram *histogram)
+{
+	return json_pack("{s:o, s:o, s:o, s:o}", "count", api_count(histogram->count), "p50",
+		api_seconds(histogram_quantile(histogram, 0.5)), "p99", api_seconds(histogram_quantile(histogram, 0.99)), "max",
+		api_seconds(histogram_quantile(histogram, 1)));
+}
+
+/* The fields of struct pipeline_counts that are counted since the start. */
+static json_t *api_counters(const struct snapshot_pipeline *pipeline)
+{
+	const struct pipeline_counts *counts = &pipeline->counts;
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "received",
+		api_count(counts->received), "delivered", api_count(counts->delivered), "acked", api_count(counts->acked),
+		"retried", api_count(counts->retried), "rejected", api_count(counts->rejected), "dead_lettered",
+		api_count(counts->dead_lettered), "returned", api_count(counts->returned), "redelivered",
+		api_count(counts->redelivered), "skipped", api_count(counts->skipped), "deadlines",
+		api_count(counts->deadlines), "ended", api_count(counts->ended), "commit_errors",
+		api_count(counts->commit_errors), "rebalances", api_count(counts->rebalances), "reconnects",
+		api_count(pipeline->n_reconnects));
+}
+
+static json_t *api_pipeline(const struct snapshot_pipeline *pipeline)
+{
+	const struct pipeline_counts *counts = &pipeline->counts;
+	const struct pipeline_times *times = pipeline->look.times;
+	json_t *lanes = json_array();
+	for (size_t i = 0; i < pipeline->n_lanes; i++)
+		json_array_append_new(lanes, api_lane(pipeline->lanes[i]));
+	json_t *object =
+		json_pack("{s:o, s:s, s:o, s:o, s:s, s:b, s:b, s:s, s:b, s:I}", "name", api_text(pipeline->conf->name), "kind",
+			pipeline->kind, "broker", api_text(pipeline->conf->broker), "pool", api_text(pipeline->conf->pool),
+			"source", source_state_name(pipeline->look.source_state), "connected", (int)counts->is_connected, "blocked",
+			(int)pipeline->look.is_blocked, "breaker", breaker_state_name(pipeline->look.breaker_state), "paused",
+			(int)pipeline->is_paused, "workers", (json_int_t)pipeline->look.n_workers);
+	json_t *gauges =
+		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "buffered", api_count(counts->buffered),
+			"buffered_bytes", api_count(counts->buffered_bytes), "in_flight", api_count(counts->in_flight), "waiting",
+			api_count(counts->waiting), "parked", api_count(counts->parked), "orphans", api_count(counts->orphans),
+			"acked_uncommitted", api_count(counts->acked_uncommitted), "ack_gap", api_count(pipeline->ack_gap), "lag",
+			(json_int_t)counts->lag, "oldest_in_flight_seconds", api_seconds(pipeline->oldest_in_flight_us));
+	json_object_update_new(object, gauges);
+	json_object_update_new(object, api_counters(pipeline));
+	json_object_set_new(object, "handler_seconds", api_times(&times->handler));
+	json_object_set_new(object, "wait_seconds", api_times(&times->wait));
+	json_object_set_new(object, "end_to_end_seconds", api_times(&times->end_to_end));
+	json_object_set_new(object, "lanes", lanes);
+	return object;
+}
+
+static json_t *api_worker(const struct snapshot_worker *worker)
+{
+	json_t *pipelines = json_array();
+	for (size_t i = 0; i < worker->n_pipelines; i++)
+		json_array_append_new(pipelines, api_text(worker->pipelines[i]));
+	return json_pack("{s:I, s:i, s:o, s:i, s:o, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "number",
+		(json_int_t)worker->number, "pid", (int)worker->pid, "pool", api_text(worker->pool), "place",
+		(int)worker->place, "client", api_text(worker->client), "state", snapshot_worker_state_name(worker->state),
+		"pipelines", pipelines, "held", (json_int_t)worker->n_held, "credit", (json_int_t)worker->credit,
+		"memory_bytes", api_count(worker->reported_bytes), "rss_bytes", api_count(worker->rss_bytes), "age_seconds",
+		api_seconds(worker->age_us), "running_seconds", api_seconds(worker->running_us));
+}
+
+static json_t *api_pool(const struct snapshot_pool *pool)
+{
+	return json_pack("{s:o, s:I, s:I, s:I, s:o}", "name", api_text(pool->name), "wanted", (json_int_t)pool->n_wanted,
+		"alive", (json_int_t)pool->n_alive, "ready", (json_int_t)pool->n_ready, "starts", api_count(pool->n_starts));
+}
+
+void api_write_status(FILE *out, const struct snapshot *snapshot)
+{
+	json_t *reasons = api_reasons(snapshot), *pipelines = json_array(), *workers = json_array(), *pools = json_array();
+	for (size_t i = 0; i < snapshot->n_pipelines; i++)
+		json_array_append_new(pipelines, api_pipeline(&snapshot->pipelines[i]));
+	for (size_t i = 0; i < snapshot->n_workers; i++)
+		json_array_append_new(workers, api_worker(&snapshot->workers[i]));
+	for (size_t i = 0; i < snapshot->n_pools; i++)
+		if (*snapshot->pools[i].name)
+			json_array_append_new(pools, api_pool(&snapshot->pools[i]));
+	api_write(
+		out, json_pack("{s:s, s:i, s:s, s:o, s:b, s:o, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o}", "version",
+				 snapshot->version, "pid", (int)snapshot->process.pid, "state", snapshot->step, "uptime_seconds",
+				 api_seconds(snapshot->uptime_us), "ready", json_array_size(reasons) == 0, "reasons", reasons, "memory",
+				 "used_bytes", api_count(snapshot->memory_used), "max_bytes", api_count(snapshot->memory_max),
+				 "rss_bytes", api_count(snapshot->process.resident_bytes), "late_verdicts",
+				 api_count(snapshot->n_late_verdicts), "pipelines", pipelines, "workers", workers, "pools", pools));
+}
+
+/* ---- in flight ------------------------------------------------------------------------------------------------------
+ */
+
+static json_t *api_delivery(const struct snapshot_delivery *delivery)
+{
+	const struct entry *entry = delivery->entry;
+	return json_pack("{s:o, s:o, s:I, s:o, s:i, s:I, s:i, s:I, s:b, s:o, s:o, s:b}", "id", api_count(entry->id),
+		"pipeline", api_text(pipeline_conf(entry->pipeline)->name), "worker", (json_int_t)delivery->worker->number,
+		"source", api_text(entry->lane->source), "partition", (int)entry->lane->partition, "offset",
+		(json_int_t)entry->receipt, "attempt", (int)entry->attempt, "bytes", (json_int_t)entry->body_len, "running",
+		(int)delivery->is_running, "running_seconds", api_seconds(delivery->running_us), "age_seconds",
+		api_seconds(delivery->age_us), "orphan", entry->state == ENTRY_ORPHAN);
+}
+
+void api_write_inflight(FILE *out, const struct snapshot *snapshot)
+{
+	json_t *deliveries = json_array();
+	for (size_t i = 0; i < snapshot->n_deliveries; i++)
+		json_array_append_new(deliveries, api_delivery(&snapshot->deliveries[i]));
+	api_write(out, json_pack("{s:I, s:I, s:o}", "in_flight", (json_int_t)snapshot->n_in_flight, "shown",
+					   (json_int_t)snapshot->n_deliveries, "deliveries", deliveries));
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* UTF-8, as RFC 3629 has it. */
+#include "admin/text.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/* By the first byte: what lies in between, how many bytes, and what the second may be. */
+struct sequence {
+	uint8_t first, last, n_bytes, second_first, second_last;
+};
+
+static const struct sequence sequences[] = {
+	{0x01, 0x7f, 1, 0, 0},
+	{0xc2, 0xdf, 2, 0x80, 0xbf},
+	{0xe0, 0xe0, 3, 0xa0, 0xbf},
+	{0xe1, 0xec, 3, 0x80, 0xbf},
+	{0xed, 0xed, 3, 0x80, 0x9f},
+	{0xee, 0xef, 3, 0x80, 0xbf},
+	{0xf0, 0xf0, 4, 0x90, 0xbf},
+	{0xf1, 0xf3, 4, 0x80, 0xbf},
+	{0xf4, 0xf4, 4, 0x80, 0x8f},
+};
+
+static bool sequence_fits(const struct sequence *sequence, const uint8_t *text)
+{
+	if (text[0] < sequence->first || text[0] > sequence->last)
+		return false;
+	if (sequence->n_bytes > 1 && (text[1] < sequence->second_first || text[1] > sequence->second_last))
+		return false;
+	for (size_t i = 2; i < sequence->n_bytes; i++)
+		if (text[i] < 0x80 || text[i] > 0xbf)
+			return false;
+	return true;
+}
+
+size_t text_sequence(const char *text)
+{
+	for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++)
+		if (sequence_fits(&sequences[i], (const uint8_t *)text))
+			return sequences[i].n_bytes;
+	return 0;
+}
+
+char *text_clean(const char *text, char *ret, size_t size)
+{
+	size_t len = 0;
+	while (*text) {
+		size_t n = text_sequence(text);
+		if (len + (n ? n : 1) >= size)
+			break;
+		memcpy(ret + len, n ? text : "?", n ? n : 1);
+		len += n ? n : 1;
+		text += n ? n : 1;
+	}
+	ret[len] = '\0';
+	return ret;
+}
