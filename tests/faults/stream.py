@@ -10,8 +10,9 @@ import pika
 class Stream:
     """Seeded messages of a few keys, ids ascending from 1, to one topic or queue."""
 
-    def __init__(self, oracle, seed, keys=60, max_us=20_000):
+    def __init__(self, oracle, seed, keys=60, max_us=20_000, slow=(0, 0)):
         self.oracle = oracle
+        self.slow_share, self.slow_us = slow
         self.chance = random.Random(f"{seed} stream")
         self.keys, self.max_us = keys, max_us
         self.next = 1
@@ -20,6 +21,8 @@ class Stream:
         order = {"id": self.next, "key": f"k{self.chance.randrange(self.keys)}",
                  "us": self.chance.randrange(self.max_us + 1)}
         self.next += 1
+        if self.chance.random() < self.slow_share:
+            order["us"] = self.slow_us
         if do:
             order["do"] = do
         self.oracle.sent[order["id"]] = order["key"]
