@@ -8,4 +8,10 @@ enum exit_code { EXIT_CLEAN = 0, EXIT_ERROR = 1, EXIT_USAGE = 64 };
 /* Fills a topic or a queue; see produce.c for its options. Returns an exit_code. */
 int produce_command(int argc, char **argv);
 
+/* Measures the proxy, see run.c. Returns an exit_code. */
+int run_command(int argc, char **argv);
+
+/* Reads without the proxy, see plain.c. Returns an exit_code. */
+int plain_command(int argc, char **argv);
+
 #endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* A process that the bench starts and stops. */
+#ifndef QBUS_BENCH_CHILD_H
+#define QBUS_BENCH_CHILD_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct child {
+	pid_t pid; /* 0: none */
+	int64_t started_ns;
+};
+
+/* Starts argv (ends with NULL) with stdin closed; what it writes goes to the end of the file `log`. 0, or -1 after a
+ * sentence on stderr. */
+int child_start(struct child *child, const char *const *argv, const char *log);
+/* SIGTERM, after ten seconds SIGKILL. */
+void child_stop(struct child *child);
+/* Waits for its own end. 0: it exited with 0. */
+int child_wait(struct child *child);
+
+#endif

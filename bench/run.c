@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/* `qbus-bench run`: real processes read the same messages in alternating rounds, with the proxy and without. */
+#include "run.h"
+
+#include "command.h"
+#include "order.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage[] =
+	"Usage: qbus-bench run --kafka BOOTSTRAP [OPTION]...\n"
+	"       qbus-bench run --amqp URL [OPTION]...\n"
+	"\n"
+	"Fills a topic or a queue, then measures how fast qbus-proxy and PHP workers with an empty handler read it.\n"
+	"\n"
+	"  --topic TOPIC        made and filled if need be (default qbus-bench-SIZE)\n"
+	"  --queue QUEUE        a quorum queue, made if need be and EMPTIED (default qbus-bench-SIZE)\n"
+	"  --messages N         to be handled in a round (default 1000000)\n"
+	"  --size BYTES         of a body (default and least 192)\n"
+	"  --partitions N       of a topic that is made (default 12)\n"
+	"  --workers N          PHP processes (default 1)\n"
+	"  --ordering MODE      none, partition or key (default none)\n"
+	"  --credit N           messages that a worker may hold, or auto (default auto)\n"
+	"  --plain              also let a plain C consumer read the same, in the same rounds\n"
+	"  --rounds N           (default 3)\n"
+	"  --json FILE          write the result as JSON; - for stdout instead of the table\n"
+	"  --proxy FILE         the proxy (default: next to this program)\n"
+	"  --worker FILE        the worker, a PHP file that counts as bench/worker.php does\n"
+	"  --proxy-option SECTION.KEY=VALUE    of its configuration, as in fetch.max_bytes=4MiB; may be repeated\n"
+	"  --plain-option NAME=VALUE           a property of librdkafka for the plain consumer; may be repeated\n";
+
+enum {
+	OPT_HELP = 256,
+	OPT_KAFKA,
+	OPT_TOPIC,
+	OPT_AMQP,
+	OPT_QUEUE,
+	OPT_ORDERING,
+	OPT_CREDIT,
+	OPT_JSON,
+	OPT_WORKER,
+	OPT_PROXY,
+	OPT_MESSAGES,
+	OPT_SIZE,
+	OPT_PARTITIONS,
+	OPT_WORKERS,
+	OPT_ROUNDS,
+	OPT_PLAIN,
+	OPT_PROXY_OPTION,
+	OPT_PLAIN_OPTION,
+};
+
+static const struct option options[] = {
+	{"help", no_argument, NULL, OPT_HELP},
+	{"kafka", required_argument, NULL, OPT_KAFKA},
+	{"topic", required_argument, NULL, OPT_TOPIC},
+	{"amqp", required_argument, NULL, OPT_AMQP},
+	{"queue", required_argument, NULL, OPT_QUEUE},
+	{"ordering", required_argument, NULL, OPT_ORDERING},
+	{"credit", required_argument, NULL, OPT_CREDIT},
+	{"json", required_argument, NULL, OPT_JSON},
+	{"worker", required_argument, NULL, OPT_WORKER},
+	{"proxy", required_argument, NULL, OPT_PROXY},
+	{"messages", required_argument, NULL, OPT_MESSAGES},
+	{"size", required_argument, NULL, OPT_SIZE},
+	{"partitions", required_argument, NULL, OPT_PARTITIONS},
+	{"workers", required_argument, NULL, OPT_WORKERS},
+	{"rounds", required_argument, NULL, OPT_ROUNDS},
+	{"plain", no_argument, NULL, OPT_PLAIN},
+	{"proxy-option", required_argument, NULL, OPT_PROXY_OPTION},
+	{"plain-option", required_argument, NULL, OPT_PLAIN_OPTION},
+	{NULL, 0, NULL, 0},
+};
+
+/* ---- the command line -------------------------------------------------------------------------------------------- */
+
+static bool take_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_number)
+{
+	char *end;
+
+	errno = 0;
+	uint64_t number = strtoull(text, &end, 10);
+
+	if (errno || end == text || *end || *text == '-' || number < min || number > max) {
+		fprintf(stderr, "qbus-bench: '%s' is not a number from %" PRIu64 " to %" PRIu64 "\n", text, min, max);
+		return false;
+	}
+	*ret_number = number;
+	return true;
+}
+
+static bool take_text(struct run_conf *conf, int option)
+{
+	const char **const places[] = {&conf->bootstrap, &conf->topic, &conf->url, &conf->queue, &conf->ordering,
+		&conf->credit, &conf->json, &conf->worker};
+
+	*places[option - OPT_KAFKA] = optarg;
+	return true;
+}
+
+static bool take_count(struct run_conf *conf, int option)
+{
+	const struct {
+		uint64_t *place, min, max;
+	} counts[] = {
+		{&conf->n_messages, 1, INT64_MAX / 2},
+		{&conf->size, ORDER_MIN_SIZE, ORDER_MAX_SIZE},
+		{&conf->n_partitions, 1, 1000},
+		{&conf->n_workers, 1, MEASURE_MAX_COUNTERS - 1},
+		{&conf->n_rounds, 1, RUN_MAX_ROUNDS},
+	};
+	size_t i = (size_t)(option - OPT_MESSAGES);
+
+	return take_number(optarg, counts[i].min, counts[i].max, counts[i].place);
+}
+
+static bool take_pair(const char **list, size_t *n)
+{
+	if (*n == RUN_MAX_OPTIONS)
+		return false;
+	list[(*n)++] = optarg;
+	return true;
+}
+
+static bool take_option(struct run_conf *conf, int option)
+{
+	if (option >= OPT_KAFKA && option <= OPT_WORKER)
+		return take_text(conf, option);
+	if (option >= OPT_MESSAGES && option <= OPT_ROUNDS)
+		return take_count(conf, option);
+	switch (option) {
+	case OPT_PROXY:
+		return snprintf(conf->proxy, sizeof(conf->proxy), "%s", optarg) < RUN_MAX_PATH;
+	case OPT_PLAIN:
+		conf->has_plain = true;
+		return true;
+	case OPT_PROXY_OPTION:
+		return take_pair(conf->proxy_options, &conf->n_proxy_options);
+	case OPT_PLAIN_OPTION:
+		return take_pair(conf->plain_options, &conf->n_plain_options);
+	default:
+		return false;
+	}
+}
+
+/* ---- before and after -------------------------------------------------------------------------------------------- */
+
+/* Where we are, and the proxy next to us. */
+static int find_programs(struct run_conf *conf)
+{
+	ssize_t len = readlink("/proc/self/exe", conf->bench, sizeof(conf->bench) - 1);
+
+	if (len <= 0)
+		return -1;
+	conf->bench[len] = '\0';
+	if (!*conf->proxy) {
+		int folder = (int)(strrchr(conf->bench, '/') - conf->bench);
+
+		snprintf(conf->proxy, sizeof(conf->proxy), "%.*s/qbus-proxy", folder, conf->bench);
+	}
+	if (access(conf->proxy, X_OK) == 0 && access(conf->worker, R_OK) == 0)
+		return 0;
+	fprintf(stderr, "qbus-bench: %s or %s is not there; see --proxy and --worker\n", conf->proxy, conf->worker);
+	return -1;
+}
+
+static int prepare(struct run_conf *conf, char *name, size_t size)
+{
+	const char *folder = getenv("TMPDIR");
+
+	snprintf(name, size, "qbus-bench-%" PRIu64, conf->size);
+	if (!conf->topic)
+		conf->topic = name;
+	if (!conf->queue)
+		conf->queue = name;
+	conf->every = conf->n_messages < 100000 ? conf->n_messages / 100 + 1 : 1000;
+	if (find_programs(conf))
+		return -1;
+	snprintf(conf->directory, sizeof(conf->directory), "%.40s/qbus-bench.XXXXXX", folder ? folder : "/tmp");
+	if (!mkdtemp(conf->directory)) {
+		perror(conf->directory);
+		return -1;
+	}
+	snprintf(conf->group, sizeof(conf->group), "%s", strrchr(conf->directory, '/') + 1);
+	snprintf(conf->log, sizeof(conf->log), "%s/log", conf->directory);
+	snprintf(conf->file, sizeof(conf->file), "%s/qbus.yaml", conf->directory);
+	return 0;
+}
+
+static void clean_up(const struct run_conf *conf, bool keep_log)
+{
+	if (keep_log) {
+		fprintf(stderr, "qbus-bench: what the processes wrote is in %s\n", conf->log);
+		return;
+	}
+
+	DIR *directory = opendir(conf->directory);
+
+	for (const struct dirent *entry; directory && (entry = readdir(directory));)
+		unlinkat(dirfd(directory), entry->d_name, 0); /* refused for . and .. */
+	if (directory)
+		closedir(directory);
+	rmdir(conf->directory);
+}
+
+/* ---- the rounds -------------------------------------------------------------------------------------------------- */
+
+static int run_side(const struct run_conf *conf, enum run_side side, size_t round, struct measure_result *ret_result)
+{
+	static struct measure measure;
+	struct child child = {0};
+	int err = run_load(conf, false);
+
+	if (!err)
+		err = measure_open(&measure, conf->directory, conf->every);
+	if (err)
+		return err;
+	err = run_start(conf, side, round, &child);
+	if (!err)
+		err = measure_wait(&measure, child.pid, child.started_ns, conf->n_messages, ret_result);
+	child_stop(&child);
+	measure_close(&measure);
+	if (!err)
+		fprintf(stderr, "round %zu %-10s %10.0f messages/s\n", round + 1, side == RUN_PLAIN ? "plain C" : "qbus-proxy",
+			(double)ret_result->n_messages / ret_result->seconds);
+	return err;
+}
+
+/* Who was last begins the next round, so that what warms up or tires helps or harms both. */
+static int run_rounds(const struct run_conf *conf, struct run_results *results)
+{
+	int n_sides = conf->has_plain ? RUN_N_SIDES : 1;
+	int err = conf->bootstrap ? run_load(conf, true) : 0;
+
+	for (size_t round = 0; round < conf->n_rounds && !err; round++) {
+		for (int i = 0; i < n_sides && !err; i++) {
+			enum run_side side = (enum run_side)((round + (size_t)i) % (size_t)n_sides);
+
+			err = run_side(conf, side, round, &results->rounds[side][round]);
+		}
+		results->n_rounds += !err;
+	}
+	return err;
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+	measure_cancel();
+}
+
+int run_command(int argc, char **argv)
+{
+	static struct run_results results;
+	struct run_conf conf = {.n_messages = 1000000, .size = ORDER_MIN_SIZE, .n_workers = 1, .n_rounds = 3,
+		.n_partitions = 12, .ordering = "none", .credit = "auto", .worker = QBUS_BENCH_WORKER, .argc = argc,
+		.argv = argv};
+	char name[48];
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == OPT_HELP) {
+			fputs(usage, stdout);
+			return EXIT_CLEAN;
+		}
+		if (!take_option(&conf, option))
+			return EXIT_USAGE;
+	}
+	if (optind != argc || !conf.bootstrap == !conf.url) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	if (prepare(&conf, name, sizeof(name)))
+		return EXIT_ERROR;
+
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
+
+	int err = run_rounds(&conf, &results);
+
+	if (!err)
+		err = run_report(&conf, &results);
+	clean_up(&conf, err != 0);
+	return err ? EXIT_ERROR : EXIT_CLEAN;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* What `qbus-bench run` was asked for, and its parts: fill, consume, report. Errors are told on stderr and are -1. */
+#ifndef QBUS_BENCH_RUN_H
+#define QBUS_BENCH_RUN_H
+
+#include "child.h"
+#include "measure.h"
+
+#include <stdbool.h>
+
+enum { RUN_MAX_OPTIONS = 32, RUN_MAX_ROUNDS = 99, RUN_MAX_PATH = 512 };
+
+enum run_side { RUN_PROXY, RUN_PLAIN, RUN_N_SIDES };
+
+struct run_conf {
+	const char *bootstrap, *topic; /* Kafka; NULL: AMQP */
+	const char *url, *queue;
+	const char *ordering, *credit; /* as in the configuration of the proxy */
+	uint64_t n_messages, size, n_workers, n_rounds, n_partitions;
+	bool has_plain;
+	const char *json;	/* file for the result; NULL: none */
+	const char *worker; /* PHP file */
+	const char *proxy_options[RUN_MAX_OPTIONS], *plain_options[RUN_MAX_OPTIONS];
+	size_t n_proxy_options, n_plain_options;
+	uint64_t every;				/* messages in a tally */
+	char proxy[RUN_MAX_PATH];	/* the program */
+	char bench[RUN_MAX_PATH];	/* this program */
+	char directory[64];			/* private, removed at the end */
+	char log[128], file[128];	/* in it: what the processes write; the configuration */
+	char group[64];				/* of this run; a round appends its number */
+	int argc;
+	char **argv;
+};
+
+struct run_results {
+	struct measure_result rounds[RUN_N_SIDES][RUN_MAX_ROUNDS];
+	size_t n_rounds;
+};
+
+/* How many messages must be there so that the tallies can reach n_messages: each worker may keep some untold. */
+static inline uint64_t run_n_needed(const struct run_conf *conf)
+{
+	return conf->n_messages + conf->every * conf->n_workers;
+}
+
+/* Makes the topic or the queue if need be and fills it. A topic keeps its messages: it is filled once. A queue is
+ * emptied and filled before each reading. */
+int run_load(const struct run_conf *conf, bool is_first);
+/* Starts a consumer that has seen nothing yet. round: for its group's name. */
+int run_start(const struct run_conf *conf, enum run_side side, size_t round, struct child *child);
+/* Prints the table; writes the JSON if asked for. */
+int run_report(const struct run_conf *conf, const struct run_results *results);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* Prepares what is to be read: `qbus-bench produce` does the sending. */
+#include "amqp_link.h"
+#include "run.h"
+
+#include <inttypes.h>
+#include <librdkafka/rdkafka.h>
+#include <poll.h>
+#include <stdio.h>
+
+enum { TIMEOUT_MS = 20000, LOOK_MS = 100 };
+
+static int produce(const struct run_conf *conf, uint64_t n_messages, uint64_t first)
+{
+	char messages[24], size[24], from[24];
+	const char *const kafka[] = {conf->bench, "produce", "--bootstrap", conf->bootstrap, "--topic", conf->topic,
+		"--messages", messages, "--size", size, "--first", from, NULL};
+	const char *const amqp[] = {conf->bench, "produce", "--amqp-url", conf->url, "--queue", conf->queue, "--messages",
+		messages, "--size", size, NULL};
+	struct child child;
+
+	snprintf(messages, sizeof(messages), "%" PRIu64, n_messages);
+	snprintf(size, sizeof(size), "%" PRIu64, conf->size);
+	snprintf(from, sizeof(from), "%" PRIu64, first);
+	if (child_start(&child, conf->bootstrap ? kafka : amqp, conf->log))
+		return -1;
+	if (child_wait(&child) == 0)
+		return 0;
+	fprintf(stderr, "qbus-bench: the producer has failed\n");
+	return -1;
+}
+
+/* ---- Kafka ------------------------------------------------------------------------------------------------------- */
+
+/* Waits for the outcome; a topic that is there already is fine. */
+static int topic_outcome(rd_kafka_queue_t *queue, const char *topic)
+{
+	rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TIMEOUT_MS);
+	const rd_kafka_CreateTopics_result_t *result = event ? rd_kafka_event_CreateTopics_result(event) : NULL;
+	const char *reason = event ? rd_kafka_event_error_string(event) : "the broker does not answer";
+	rd_kafka_resp_err_t err = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+	size_t n = 0;
+
+	if (!err && result) {
+		const rd_kafka_topic_result_t *const *topics = rd_kafka_CreateTopics_result_topics(result, &n);
+
+		err = rd_kafka_topic_result_error(topics[0]);
+		reason = rd_kafka_topic_result_error_string(topics[0]);
+	}
+	if (err == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+		err = RD_KAFKA_RESP_ERR_NO_ERROR;
+	if (err)
+		fprintf(stderr, "qbus-bench: cannot make topic %s: %s\n", topic, reason);
+	rd_kafka_event_destroy(event);
+	return err ? -1 : 0;
+}
+
+static int topic_make(rd_kafka_t *rk, const struct run_conf *conf)
+{
+	char error[256];
+	rd_kafka_NewTopic_t *topic =
+		rd_kafka_NewTopic_new(conf->topic, (int)conf->n_partitions, -1, error, sizeof(error));
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+	int err = -1;
+
+	if (topic) {
+		rd_kafka_CreateTopics(rk, &topic, 1, NULL, queue);
+		err = topic_outcome(queue, conf->topic);
+		rd_kafka_NewTopic_destroy(topic);
+	} else {
+		fprintf(stderr, "qbus-bench: %s\n", error);
+	}
+	rd_kafka_queue_destroy(queue);
+	return err;
+}
+
+/* How many messages the topic holds. */
+static rd_kafka_resp_err_t topic_count(rd_kafka_t *rk, const char *topic, uint64_t *ret_n)
+{
+	const struct rd_kafka_metadata *metadata;
+	rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
+	rd_kafka_resp_err_t err = rd_kafka_metadata(rk, 0, handle, &metadata, TIMEOUT_MS);
+	int n_partitions = 0;
+
+	if (!err) {
+		n_partitions = metadata->topics[0].partition_cnt;
+		err = metadata->topics[0].err;
+		rd_kafka_metadata_destroy(metadata);
+	}
+	*ret_n = 0;
+	for (int i = 0; i < n_partitions && !err; i++) {
+		int64_t low, high;
+
+		err = rd_kafka_query_watermark_offsets(rk, topic, i, &low, &high, TIMEOUT_MS);
+		if (!err)
+			*ret_n += (uint64_t)(high - low);
+	}
+	rd_kafka_topic_destroy(handle);
+	return err;
+}
+
+/* A topic that was just made has no leaders for a moment. */
+static int topic_look(rd_kafka_t *rk, const char *topic, uint64_t *ret_n)
+{
+	rd_kafka_resp_err_t err = topic_count(rk, topic, ret_n);
+
+	for (int waited_ms = 0; err && waited_ms < TIMEOUT_MS; waited_ms += LOOK_MS) {
+		poll(NULL, 0, LOOK_MS);
+		err = topic_count(rk, topic, ret_n);
+	}
+	if (err)
+		fprintf(stderr, "qbus-bench: cannot look into topic %s: %s\n", topic, rd_kafka_err2str(err));
+	return err ? -1 : 0;
+}
+
+static int load_kafka(const struct run_conf *conf)
+{
+	rd_kafka_conf_t *kafka = rd_kafka_conf_new();
+	uint64_t n = 0;
+	char error[256];
+
+	rd_kafka_conf_set(kafka, "bootstrap.servers", conf->bootstrap, error, sizeof(error));
+
+	rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, kafka, error, sizeof(error));
+
+	if (!rk) {
+		rd_kafka_conf_destroy(kafka);
+		return -1;
+	}
+
+	int err = topic_make(rk, conf);
+
+	if (!err)
+		err = topic_look(rk, conf->topic, &n);
+	rd_kafka_destroy(rk);
+	if (err || n >= run_n_needed(conf))
+		return err;
+	return produce(conf, run_n_needed(conf) - n, n + 1);
+}
+
+/* ---- RabbitMQ ---------------------------------------------------------------------------------------------------- */
+
+/* A quorum queue: on classic queues the broker is the limit and not the consumer. */
+static int queue_make(amqp_connection_state_t conn, const char *queue)
+{
+	amqp_table_entry_t type = {
+		.key = amqp_cstring_bytes("x-queue-type"),
+		.value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes("quorum")},
+	};
+	amqp_table_t arguments = {.num_entries = 1, .entries = &type};
+
+	amqp_queue_declare(conn, AMQP_LINK_CHANNEL, amqp_cstring_bytes(queue), 0, 1, 0, 0, arguments);
+	return amqp_link_check("declare the queue", amqp_get_rpc_reply(conn));
+}
+
+static int load_amqp(const struct run_conf *conf)
+{
+	amqp_connection_state_t conn = amqp_link_open(conf->url);
+
+	if (!conn)
+		return -1;
+
+	int err = queue_make(conn, conf->queue);
+
+	if (!err) {
+		amqp_queue_purge(conn, AMQP_LINK_CHANNEL, amqp_cstring_bytes(conf->queue));
+		err = amqp_link_check("empty the queue", amqp_get_rpc_reply(conn));
+	}
+	amqp_link_close(conn);
+	return err ? err : produce(conf, run_n_needed(conf), 1);
+}
+
+int run_load(const struct run_conf *conf, bool is_first)
+{
+	if (!conf->bootstrap)
+		return load_amqp(conf);
+	return is_first ? load_kafka(conf) : 0;
+}

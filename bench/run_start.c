@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* Starts the two sides of a run: the proxy with a configuration made for it, and the plain consumer. */
+#include "run.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_SETTINGS = 64 };
+
+/* In the order of the file. */
+static const struct {
+	const char *name, *heading, *indent;
+} sections[] = {
+	{"socket", "socket:\n", "  "},
+	{"admin", "admin:\n", "  "},
+	{"log", "log:\n", "  "},
+	{"memory", "memory:\n", "  "},
+	{"broker", "brokers:\n  bench:\n", "    "},
+	{"pipeline", "pipelines:\n  bench:\n", "    "},
+	{"source", "    source:\n", "      "},
+	{"fetch", "    fetch:\n", "      "},
+	{"pool", "pools:\n  bench:\n", "    "},
+};
+
+struct setting {
+	const char *section;
+	char key[64];
+	char value[RUN_MAX_PATH]; /* YAML */
+};
+
+struct settings {
+	struct setting list[MAX_SETTINGS];
+	size_t n;
+};
+
+/* Adds, or replaces. section must be one of the table's. */
+static void __attribute__((format(printf, 4, 5))) set(
+	struct settings *settings, const char *section, const char *key, const char *format, ...)
+{
+	size_t i = 0;
+	va_list list;
+
+	while (i < settings->n && (strcmp(settings->list[i].section, section) || strcmp(settings->list[i].key, key)))
+		i++;
+	if (i == MAX_SETTINGS)
+		return;
+	if (i == settings->n)
+		settings->n++;
+	settings->list[i].section = section;
+	snprintf(settings->list[i].key, sizeof(settings->list[i].key), "%s", key);
+	va_start(list, format);
+	vsnprintf(settings->list[i].value, sizeof(settings->list[i].value), format, list);
+	va_end(list);
+}
+
+/* option: SECTION.KEY=VALUE */
+static int set_option(struct settings *settings, const char *option)
+{
+	char key[64];
+	const char *dot = strchr(option, '.'), *equals = strchr(option, '=');
+
+	for (size_t i = 0; dot && equals && dot < equals && i < sizeof(sections) / sizeof(sections[0]); i++) {
+		if (strncmp(option, sections[i].name, (size_t)(dot - option)) || sections[i].name[dot - option])
+			continue;
+		snprintf(key, sizeof(key), "%.*s", (int)(equals - dot - 1), dot + 1);
+		set(settings, sections[i].name, key, "%s", equals + 1);
+		return 0;
+	}
+	fprintf(stderr, "qbus-bench: '%s' is not SECTION.KEY=VALUE; the sections are", option);
+	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
+		fprintf(stderr, " %s", sections[i].name);
+	fputc('\n', stderr);
+	return -1;
+}
+
+static void set_source(struct settings *settings, const struct run_conf *conf, const char *group)
+{
+	set(settings, "source", "broker", "bench");
+	if (conf->bootstrap) {
+		set(settings, "broker", "type", "kafka");
+		set(settings, "broker", "bootstrap_servers", "\"%s\"", conf->bootstrap);
+		set(settings, "source", "topics", "[\"%s\"]", conf->topic);
+		set(settings, "source", "group_id", "\"%s\"", group);
+		set(settings, "source", "start", "earliest");
+	} else {
+		set(settings, "broker", "type", "amqp");
+		set(settings, "broker", "url", "\"%s\"", conf->url);
+		set(settings, "source", "queue", "\"%s\"", conf->queue);
+		set(settings, "source", "prefetch", "1000"); /* as the plain consumer */
+	}
+}
+
+static int set_all(struct settings *settings, const struct run_conf *conf, const char *group)
+{
+	int err = 0;
+
+	settings->n = 0;
+	set(settings, "socket", "path", "\"%s/qbus.sock\"", conf->directory);
+	set_source(settings, conf, group);
+	set(settings, "pipeline", "ordering", "%s", conf->ordering);
+	set(settings, "pipeline", "credit", "%s", conf->credit);
+	set(settings, "pipeline", "pool", "bench");
+	set(settings, "pool", "command", "[php, \"%s\"]", conf->worker);
+	set(settings, "pool", "num_workers", "%" PRIu64, conf->n_workers);
+	for (size_t i = 0; i < conf->n_proxy_options && !err; i++)
+		err = set_option(settings, conf->proxy_options[i]);
+	return err;
+}
+
+static void write_section(FILE *file, const struct settings *settings, size_t section)
+{
+	bool is_empty = true;
+
+	for (size_t i = 0; i < settings->n; i++) {
+		const struct setting *setting = &settings->list[i];
+
+		if (strcmp(setting->section, sections[section].name) != 0)
+			continue;
+		if (is_empty)
+			fputs(sections[section].heading, file);
+		fprintf(file, "%s%s: %s\n", sections[section].indent, setting->key, setting->value);
+		is_empty = false;
+	}
+}
+
+static int write_conf(const struct run_conf *conf, const char *group)
+{
+	struct settings settings;
+
+	if (set_all(&settings, conf, group))
+		return -1;
+
+	FILE *file = fopen(conf->file, "we");
+
+	if (!file) {
+		perror(conf->file);
+		return -1;
+	}
+	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
+		write_section(file, &settings, i);
+	return fclose(file) ? -1 : 0;
+}
+
+static int start_plain(const struct run_conf *conf, const char *group, struct child *child)
+{
+	const char *argv[10 + 2 * RUN_MAX_OPTIONS] = {conf->bench, "plain"};
+	const char *const kafka[] = {"--kafka", conf->bootstrap, "--topic", conf->topic, "--group", group};
+	const char *const amqp[] = {"--amqp", conf->url, "--queue", conf->queue};
+	size_t n = 2;
+
+	if (conf->bootstrap) {
+		memcpy(argv + n, kafka, sizeof(kafka));
+		n += sizeof(kafka) / sizeof(kafka[0]);
+	} else {
+		memcpy(argv + n, amqp, sizeof(amqp));
+		n += sizeof(amqp) / sizeof(amqp[0]);
+	}
+	for (size_t i = 0; i < conf->n_plain_options; i++) {
+		argv[n++] = "-X";
+		argv[n++] = conf->plain_options[i];
+	}
+	return child_start(child, argv, conf->log);
+}
+
+int run_start(const struct run_conf *conf, enum run_side side, size_t round, struct child *child)
+{
+	const char *const proxy[] = {conf->proxy, "serve", "-c", conf->file, NULL};
+	char group[96];
+
+	snprintf(group, sizeof(group), "%s-%zu-%d", conf->group, round, (int)side);
+	if (side == RUN_PLAIN)
+		return start_plain(conf, group, child);
+	return write_conf(conf, group) ? -1 : child_start(child, proxy, conf->log);
+}

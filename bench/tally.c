@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* Counts what this consumer has handled and tells the bench. */
+#include "tally.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t tally_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int tally_open(struct tally *tally)
+{
+	const char *path = getenv(TALLY_SOCKET), *every = getenv(TALLY_EVERY);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	*tally = (struct tally){.fd = -1, .every = every ? strtoull(every, NULL, 10) : 0};
+	if (tally->every == 0)
+		tally->every = 1000;
+	if (path && strlen(path) < sizeof(address.sun_path)) {
+		strcpy(address.sun_path, path);
+		tally->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	}
+	if (tally->fd >= 0 && connect(tally->fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		return 0;
+	fprintf(stderr, "qbus-bench: nobody counts at %s\n", path ? path : TALLY_SOCKET);
+	tally_close(tally);
+	return -1;
+}
+
+void tally_close(struct tally *tally)
+{
+	if (tally->fd >= 0)
+		close(tally->fd);
+	tally->fd = -1;
+}
+
+void tally_add(struct tally *tally, uint64_t n_messages)
+{
+	uint64_t before = tally->count;
+	char text[96];
+
+	tally->count += n_messages;
+	if (n_messages == 0 || (before > 0 && before / tally->every == tally->count / tally->every))
+		return;
+	int len = snprintf(
+		text, sizeof(text), "%d %" PRIu64 " %" PRId64, (int)getpid(), tally->count, tally_now_ns());
+
+	if (send(tally->fd, text, (size_t)len, 0) < 0)
+		exit(EXIT_FAILURE); /* the bench is gone */
+}
