@@ -61,8 +61,9 @@ class Reader:
 class Commits:
     """The commits of one group and topic, in order."""
 
-    def __init__(self, kafka, group, topic):
+    def __init__(self, kafka, group, topic, record):
         self.group, self.topic = group, topic
+        self.record = open(record, "w", encoding="ascii")  # for whoever looks into a failure
         self.all = []
         self.n_judged = 0
         self.judged = {}    # partition -> offset
@@ -73,10 +74,10 @@ class Commits:
             "bootstrap.servers": kafka.bootstrap, "group.id": "reads-commits", "enable.auto.commit": False,
             "log_level": 0, "enable.partition.eof": True, "fetch.wait.max.ms": 10})
         self.positions = {}
-        self.kafka = kafka
 
     def close(self):
         self.consumer.close()
+        self.record.close()
 
     def parse(self, message):
         key = Reader(message.key())
@@ -89,6 +90,7 @@ class Commits:
         commit = Commit(partition, offset, value.text(compact=version >= 4), value.take("q") * 1000 - self.unix_us)
         self.all.append(commit)
         self.newest[partition] = commit
+        print(commit.time_us, partition, commit.offset, commit.memo, sep=" ", file=self.record, flush=True)
 
     def read(self):
         """All commits up to now."""

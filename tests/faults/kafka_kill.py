@@ -19,7 +19,7 @@ class KafkaKill(Case):
         self.kafka = self.scene.kafka()
         topic = self.kafka.create_topic(self.label, PARTITIONS)
         self.stream = KafkaStream(self.oracle, f"{self.scene.seed} {self.label}", self.kafka, topic)
-        self.commits = Commits(self.kafka, self.label, topic)
+        self.commits = Commits(self.kafka, self.label, topic, self.directory / "commits")
         # A static member takes its partitions back at once; the others of its group are not there to wait.
         self.serve(self.kafka_configuration(self.kafka, topic, pipelines={"orders": {
             "commit_interval": "200ms",

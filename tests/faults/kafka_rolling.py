@@ -20,7 +20,7 @@ class KafkaRolling(Case):
         self.topic = self.kafka.create_topic(self.label, PARTITIONS)
         self.stream = KafkaStream(self.oracle, f"{self.scene.seed} {self.label}", self.kafka, self.topic, keys=200,
                                   slow=(0.01, 400_000))
-        self.commits = Commits(self.kafka, self.label, self.topic)
+        self.commits = Commits(self.kafka, self.label, self.topic, self.directory / "commits")
         self.n_stops = self.n_struck = 0
         self.stream.fill(self.load())
         for name in NAMES:
