@@ -3,6 +3,8 @@
 #include "host/command.h"
 
 #include "host/conf.h"
+#include "host/glance_ask.h"
+#include "host/glance_show.h"
 #include "host/loader.h"
 #include "host/runtime.h"
 #include "host/version.h"
@@ -10,11 +12,13 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What the options of any command can say. */
 struct command_options {
-	const char *file;
+	const char *command; /* its name */
+	const char *file, *socket;
 	bool print, json, reference;
 };
 
@@ -23,10 +27,12 @@ struct command {
 	const char *synopsis;
 	const char *help;
 	int (*run)(const struct command_options *options);
+	const char *word; /* that may follow the name; NULL: none */
 };
 
 static int command_serve(const struct command_options *options);
 static int command_check_config(const struct command_options *options);
+static int command_view(const struct command_options *options);
 static int command_version(const struct command_options *options);
 static int command_help(const struct command_options *options);
 
@@ -34,6 +40,11 @@ static const struct command commands[] = {
 	{"serve", "serve -c FILE", "runs the pipelines of FILE until SIGTERM or SIGINT", command_serve},
 	{"check-config", "check-config -c FILE [--print]",
 		"tells every mistake in FILE; --print: the effective configuration, secrets masked", command_check_config},
+	{"status", "status -c FILE [--json]", "tells how the qbus-proxy that runs with FILE is doing", command_view},
+	{"pipelines", "pipelines [list] -c FILE [--json]", "tells of its pipelines and their lanes", command_view, "list"},
+	{"workers", "workers -c FILE [--json]", "tells of its pools and workers", command_view},
+	{"inflight", "inflight -c FILE [--json]", "tells which messages its workers hold, the longest running first",
+		command_view},
 	{"version", "version [--json]", "prints the versions of qbus-proxy and of every library", command_version},
 	{"help", "help", "prints this page", command_help},
 };
@@ -44,7 +55,8 @@ static void command_print_usage(FILE *out)
 {
 	fputs("Usage: qbus-proxy COMMAND [OPTION]...\n\n", out);
 	for (size_t i = 0; i < N_COMMANDS; i++)
-		fprintf(out, "  %-32s %s\n", commands[i].synopsis, commands[i].help);
+		fprintf(out, "  %-34s %s\n", commands[i].synopsis, commands[i].help);
+	fputs("\nstatus, pipelines, workers and inflight ask at the admin.socket of FILE, or at --socket PATH.\n", out);
 	fputs("\nExit codes: 0 clean, 1 error, 3 drain cut short, 64 usage, 78 configuration.\n", out);
 }
 
@@ -106,6 +118,51 @@ static int command_check_config(const struct command_options *options)
 	return command_with_conf(options, check_conf);
 }
 
+/* The path of the admin socket, to be freed; NULL after a complaint, with the exit code. */
+static char *command_find_socket(const struct command_options *options, int *ret_status)
+{
+	char *path = NULL;
+	if (options->socket)
+		return strdup(options->socket);
+	*ret_status = EXIT_USAGE;
+	if (!options->file) {
+		fputs("qbus-proxy: which qbus-proxy? Say -c FILE or --socket PATH\n", stderr);
+		return NULL;
+	}
+	struct loader *loader = loader_new(NULL);
+	struct conf *conf = conf_load(options->file, loader_find, loader);
+	*ret_status = conf->n_errors ? EXIT_CONFIG : EXIT_ERROR;
+	if (conf->n_errors)
+		conf_complain(conf, stderr);
+	else if (conf->admin.socket)
+		path = strdup(conf->admin.socket);
+	else
+		fprintf(stderr, "qbus-proxy: %s names no admin.socket, so nobody can be asked\n", options->file);
+	conf_free(conf);
+	loader_free(loader);
+	return path;
+}
+
+static int command_view(const struct command_options *options)
+{
+	const struct glance_view *view = glance_view_find(options->command);
+	char error[GLANCE_ASK_ERROR_BYTES];
+	int status = EXIT_ERROR;
+	char *path = command_find_socket(options, &status);
+	if (!path)
+		return status;
+	char *answer = glance_ask(path, glance_view_page(view), error);
+	if (!answer)
+		fprintf(stderr, "qbus-proxy: %s\n", error);
+	else if (options->json)
+		status = fputs(answer, stdout) < 0 ? EXIT_ERROR : EXIT_CLEAN;
+	else
+		status = glance_view_show(view, answer, stdout) ? EXIT_CLEAN : EXIT_ERROR;
+	free(answer);
+	free(path);
+	return status;
+}
+
 static int command_version(const struct command_options *options)
 {
 	struct loader *loader = loader_new(NULL);
@@ -114,10 +171,11 @@ static int command_version(const struct command_options *options)
 	return EXIT_CLEAN;
 }
 
-static int command_parse(int argc, char **argv, struct command_options *ret_options)
+static int command_parse(const struct command *command, int argc, char **argv, struct command_options *ret_options)
 {
 	static const struct option longs[] = {
 		{"config", required_argument, NULL, 'c'},
+		{"socket", required_argument, NULL, 's'},
 		{"print", no_argument, NULL, 'p'},
 		{"json", no_argument, NULL, 'j'},
 		{"help", no_argument, NULL, 'h'},
@@ -127,6 +185,9 @@ static int command_parse(int argc, char **argv, struct command_options *ret_opti
 		switch (option) {
 		case 'c':
 			ret_options->file = optarg;
+			break;
+		case 's':
+			ret_options->socket = optarg;
 			break;
 		case 'p':
 			ret_options->print = true;
@@ -141,6 +202,8 @@ static int command_parse(int argc, char **argv, struct command_options *ret_opti
 			return -1;
 		}
 	}
+	if (optind < argc && command->word && strcmp(argv[optind], command->word) == 0)
+		optind++;
 	if (optind < argc) {
 		fprintf(stderr, "qbus-proxy: what is \"%s\" for?\n", argv[optind]);
 		return -1;
@@ -159,7 +222,8 @@ int command_run(int argc, char **argv)
 	for (size_t i = 0; i < N_COMMANDS; i++) {
 		if (strcmp(name, commands[i].name) != 0)
 			continue;
-		int parsed = command_parse(argc - 1, argv + 1, &options);
+		options.command = name;
+		int parsed = command_parse(&commands[i], argc - 1, argv + 1, &options);
 		if (parsed)
 			return parsed > 0 ? EXIT_CLEAN : EXIT_USAGE;
 		return commands[i].run(&options);

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Asks a running qbus-proxy at its admin socket. Blocks, with a bound. */
+#ifndef QBUS_HOST_GLANCE_ASK_H
+#define QBUS_HOST_GLANCE_ASK_H
+
+enum { GLANCE_ASK_ERROR_BYTES = 512 };
+
+/* The body of a page, to be freed; NULL with one sentence in ret_error. */
+char *glance_ask(const char *socket, const char *page, char ret_error[GLANCE_ASK_ERROR_BYTES]);
+
+#endif
