@@ -79,7 +79,7 @@ static size_t kill_children(const char *thread, char *data, strays_condemn *cond
 	FILE *children = fopen(path, "re");
 
 	while (children && fscanf(children, "%15s", word) == 1) {
-		pid_t pid = (pid_t)atoi(word);
+		pid_t pid = (pid_t)strtol(word, NULL, 10);
 
 		/* It is our child and only we reap, so the number cannot have become another's. */
 		if (pid > 1 && is_condemned(pid, data, condemn, ctx))
