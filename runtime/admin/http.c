@@ -266,9 +266,9 @@ static int http_add_door(struct http *http, int fd, bool is_private, bool is_our
 	return event_add(door->acceptable, NULL) == 0 ? 0 : -ENOMEM;
 }
 
-int http_serve(struct http *http, int fd)
+int http_serve(struct http *http, int fd, bool is_private)
 {
-	return http_add_door(http, fd, true, false);
+	return http_add_door(http, fd, is_private, false);
 }
 
 /* A socket that listens at this address, or -errno. */

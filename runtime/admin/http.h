@@ -29,7 +29,7 @@ void http_free(struct http *http);
 
 /* A public door at HOST:PORT (port 0: any); logs where. 0, or -errno with one sentence in ret_error. */
 int http_listen(struct http *http, const char *address, char ret_error[HTTP_ERROR_BYTES]);
-/* A private door: a socket that listens already and stays the caller's. 0 or -errno. */
-int http_serve(struct http *http, int fd);
+/* A door at a socket that listens already and stays the caller's. 0 or -errno. */
+int http_serve(struct http *http, int fd, bool is_private);
 
 #endif

@@ -108,7 +108,7 @@ static int glance_open_socket(struct glance *glance, const char *path)
 	int status = guard_open(&glance->guard, &conf, error);
 	if (status < 0)
 		log_say(LOG_ERROR, NULL, "%s", error);
-	return status < 0 ? status : http_serve(glance->http, glance->guard.fd);
+	return status < 0 ? status : http_serve(glance->http, glance->guard.fd, true);
 }
 
 static int glance_open_address(struct glance *glance, const char *address)

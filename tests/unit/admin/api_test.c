@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* Tests of the JSON pages. */
+#include "admin/api.h"
+#include "scene.h"
+
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct scene scene;
+static bool is_ready;
+
+static int set(void **state)
+{
+	(void)state;
+	scene_set(&scene);
+	return 0;
+}
+
+static void write_ready(FILE *out, const struct snapshot *snapshot)
+{
+	is_ready = api_write_ready(out, snapshot);
+}
+
+static json_t *read_page(void (*write)(FILE *out, const struct snapshot *snapshot))
+{
+	char *text = scene_text(&scene, write);
+	json_t *page = json_loads(text, 0, NULL);
+	if (!page)
+		fail_msg("no JSON: %s", text);
+	free(text);
+	return page;
+}
+
+/* The only reason, and what it names. */
+static void assert_reason(const char *reason, const char *key, const char *value)
+{
+	json_t *page = read_page(write_ready), *reasons = json_object_get(page, "reasons");
+	assert_int_equal(json_array_size(reasons), 1);
+	const json_t *item = json_array_get(reasons, 0);
+	assert_string_equal(json_string_value(json_object_get(item, "reason")), reason);
+	if (key)
+		assert_string_equal(json_string_value(json_object_get(item, key)), value);
+	assert_false(is_ready);
+	assert_false(json_is_true(json_object_get(page, "ready")));
+	json_decref(page);
+}
+
+static void without_a_reason_it_is_ready(void **state)
+{
+	(void)state;
+	json_t *page = read_page(write_ready);
+	assert_true(is_ready);
+	assert_true(json_is_true(json_object_get(page, "ready")));
+	assert_int_equal(json_array_size(json_object_get(page, "reasons")), 0);
+	json_decref(page);
+}
+
+static void each_trouble_is_a_reason(void **state)
+{
+	(void)state;
+	scene.snapshot.is_listening = false;
+	assert_reason("not listening", NULL, NULL);
+	set(NULL);
+	scene.snapshot.is_draining = true;
+	scene.snapshot.is_listening = false;
+	assert_reason("draining", NULL, NULL);
+	set(NULL);
+	scene.pipelines[SCENE_GOOD].look.n_workers = 0;
+	assert_reason("no worker", "pipeline", "orders");
+	set(NULL);
+	scene.pipelines[SCENE_GOOD].counts.is_connected = false;
+	assert_reason("broker not connected", "broker", "events");
+	set(NULL);
+	scene.pipelines[SCENE_GOOD].is_paused = true;
+	assert_reason("pipeline paused", "pipeline", "orders");
+	set(NULL);
+	scene.lanes[1].is_wedged = true;
+	assert_reason("lane wedged", "source", "orders");
+}
+
+static void the_status_tells_everything(void **state)
+{
+	const char *state_name, *client, *name;
+	json_int_t position, gap, held, partition;
+	double p50;
+	(void)state;
+	histogram_record(&scene.times[SCENE_GOOD].handler, 31, 4);
+	json_t *page = read_page(api_write_status);
+	assert_int_equal(
+		json_unpack(page, "{s:s, s:[{s:s, s:{s:F}, s:[{}, {s:I, s:I, s:I}]}, {s:s}], s:[{s:s, s:I}]}", "state",
+			&state_name, "pipelines", "name", &name, "handler_seconds", "p50", &p50, "lanes", "partition", &partition,
+			"position", &position, "gap", &gap, "name", &name, "workers", "client", &client, "held", &held),
+		0);
+	assert_string_equal(state_name, "serving");
+	assert_string_equal(name, "ma\"i\\l\ns?");
+	assert_string_equal(client, "c?lient");
+	assert_int_equal(partition, 1);
+	assert_int_equal(position, 40);
+	assert_int_equal(gap, 9);
+	assert_int_equal(held, 2);
+	assert_true(p50 > 0.000030 && p50 < 0.000032);
+	assert_int_equal(json_array_size(json_object_get(page, "workers")), 3);
+	assert_int_equal(json_array_size(json_object_get(page, "pools")), 1);
+	json_decref(page);
+}
+
+static void nothing_at_all_is_a_status_too(void **state)
+{
+	(void)state;
+	scene.snapshot.n_pipelines = scene.snapshot.n_workers = scene.snapshot.n_pools = 0;
+	json_t *page = read_page(api_write_status);
+	assert_int_equal(json_array_size(json_object_get(page, "pipelines")), 0);
+	json_decref(page);
+	page = read_page(api_write_inflight);
+	assert_int_equal(json_array_size(json_object_get(page, "deliveries")), 0);
+	json_decref(page);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(without_a_reason_it_is_ready, set),
+		cmocka_unit_test_setup(each_trouble_is_a_reason, set),
+		cmocka_unit_test_setup(the_status_tells_everything, set),
+		cmocka_unit_test_setup(nothing_at_all_is_a_status_too, set),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
