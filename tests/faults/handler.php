@@ -1,7 +1,8 @@
 <?php
 // SPDX-License-Identifier: MIT
 // The handler of the fault matrix: what it does stands in the message, and all it does stands in the ledger, one write
-// a line: KIND id key partition receipt attempt pid monotonic-us, KIND being B begins, E is done, F throws, D dies now.
+// a line: KIND id key partition receipt attempt pid monotonic-us
+// B begins, E is done, F throws, R rejects, D dies now.
 //
 //   php handler.php LEDGER [fail_while=FILE] [pipeline=NAME]
 //
@@ -60,8 +61,9 @@ exit(Qbus\Worker::connect()->on($options['pipeline'] ?? 'orders', function (Qbus
         $write('D', $message, $order);
         $fate[$order->do]();
     }
-    $write('E', $message, $order);
     if (($order->do ?? '') === 'reject') {
+        $write('R', $message, $order);
         throw new Qbus\Reject("order {$order->id} is not for us");
     }
+    $write('E', $message, $order);
 })->run());

@@ -8,7 +8,8 @@ from process import wait_until
 from scene import Case, Outcome, now_us
 from stream import KafkaStream
 
-PARTITIONS = 12
+PARTITIONS, WORKERS, CREDIT = 12, 4, 20
+STALE_US = 2_000_000
 
 
 class KafkaFrozen(Case):
@@ -24,8 +25,8 @@ class KafkaFrozen(Case):
         session = "6s" if self.scene.scale >= 1 else "2s"
         for name in ("a", "b"):
             self.serve(self.kafka_configuration(self.kafka, self.topic, name, pipelines={"orders": {
-                "commit_interval": "300ms", "credit": 20, "source": {"session_timeout": session}}},
-                pools={"php": {"num_workers": 4}}), name)
+                "commit_interval": "300ms", "credit": CREDIT, "source": {"session_timeout": session}}},
+                pools={"php": {"num_workers": WORKERS}}), name)
         self.both_work()
         self.n_void = 0
 
@@ -58,12 +59,21 @@ class KafkaFrozen(Case):
         self.proxies[victim].wait_log("lost|revok", 30)
         self.both_work()
         self.wait_done(200)
-        faults = self.judge(set(void)) + self.judge_void(void, workers, self.proxies[other].workers(), mark)
+        stale = self.find_stale(workers, thawed)
+        faults = self.judge(set(void) | stale) + self.judge_void(void, workers, self.proxies[other].workers(), mark)
+        if len(stale) > WORKERS * CREDIT:
+            faults.append(f"{len(stale)} messages of lost lanes were handed out after the thaw")
         self.n_void += len(void)
         if not void:
             faults.append("no verdict was on its way when the session ended")
         return Outcome({"victim": victim, "frozen_ms": (thawed - frozen) // 1000, "void": len(void),
-                        "lost_lanes": len(lost), "done": len(self.oracle.done)}, faults)
+                        "stale": len(stale), "lost_lanes": len(lost), "done": len(self.oracle.done)}, faults)
+
+    def find_stale(self, workers, thawed):
+        """Ids that the thawed proxy handed out again before it learned that their lanes are lost: no more than its
+        workers have room for."""
+        return {line.id for line in self.oracle.read().repeats
+                if line.pid in workers and thawed <= line.time_us < thawed + STALE_US}
 
     def wait_takeover(self, other, void):
         """Until the other member handles again what the frozen one did in vain."""

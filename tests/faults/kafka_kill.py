@@ -37,7 +37,8 @@ class KafkaKill(Case):
         before = self.oracle.read().begun
         counted = None if self.is_twin else open_now(self.proxies["qbus"])
         struck, victims = self.strike(facts["victim"])
-        faults, again = self.judge_repeats()
+        self.commits.read()  # before the ledger: a proxy that lives goes on
+        faults, again = self.judge_repeats(self.repeats(victims, self.struck_us))
         left = self.find_open(victims)
         if counted is None:  # then the broker and the ledger say it
             bound = len(left) + len(struck)
@@ -71,14 +72,15 @@ class KafkaKill(Case):
     def find_open(self, dead):
         """Ids that were handled, and whose ack the broker does not have: after a dead proxy all of them, after dead
         workers what they handled last; and those that were open before."""
-        self.commits.read()
-        lines = self.oracle.read().done.values()
-        return {line.id for line in lines if (line.pid in dead or line.id in self.open)
-                and not self.commits.covered(line.partition, line.receipt)}
+        late = {line.id for line in self.late}
+        struck = {number for number, pids in self.oracle.pids.items() if number in self.open or not dead.isdisjoint(pids)}
+        done = ((number, self.oracle.done[number]) for number in struck)
+        return {number for number, line in done
+                if number in late or not self.commits.covered(line.partition, line.receipt)}
 
-    def judge_repeats(self):
+    def judge_repeats(self, repeats):
         """What came again since the last kill was open then, each at most once, and within the bound."""
-        ids = [line.id for line in self.repeats()]
+        ids = [line.id for line in repeats]
         faults = []
         if set(ids) - self.open:
             faults.append(f"handled again, though committed or never struck: {sorted(set(ids) - self.open)[:5]}")
@@ -96,7 +98,7 @@ class KafkaKill(Case):
         return {"kills": self.n_kills, "struck": self.n_struck, "sum_of_bounds": self.n_bound}
 
     def judge_end(self):
-        faults = self.judge_repeats()[0] + self.commits.faults(self.oracle)[:3]
+        faults = self.judge_repeats(self.repeats())[0] + self.commits.faults(self.oracle)[:3]
         ends = {p: end for p, end in self.kafka.ends(self.label).items() if end}
         kept = {p: commit.offset for p, commit in self.commits.newest.items() if commit.offset}
         if kept != ends:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Judges a run by three ledgers that the proxy has no part in: what producers had confirmed, what handlers wrote, what
 became a dead letter."""
+import collections
 import pathlib
 import typing
 
-BEGIN, END, THREW, DIES = "B", "E", "F", "D"
+BEGIN, END, THREW, REJECTED, DIES = "B", "E", "F", "R", "D"
 
 
 class Line(typing.NamedTuple):
@@ -48,11 +49,13 @@ class Oracle:
         self.dead = {}          # id -> headers of its first dead letter
         self.n_dead = 0
         self.done = {}          # id -> the newest Line of its completion
+        self.pids = {}          # id -> of the workers that completed it
         self.attempts = {}      # id -> the highest attempt seen
         self.settled_us = {}    # (partition, receipt) -> first completion
         self.repeats = []       # lines of completions that were not the first
         self.order_faults = []
-        self.begun = 0
+        self.counts = collections.Counter()     # lines of each kind
+        self.last = {}          # (id, kind) -> newest Line
         self.running = {}       # pid -> Line of a handler that began and has not said how it ended
         self.deaths = {}        # pid -> when it was killed, monotonic us
         self.holders = {}       # key -> Line of the handler that has it
@@ -78,9 +81,10 @@ class Oracle:
         return self
 
     def take(self, line):
+        self.counts[line.kind] += 1
+        self.last[line.id, line.kind] = line
         self.attempts[line.id] = max(line.attempt, self.attempts.get(line.id, 0))
         if line.kind == BEGIN:
-            self.begun += 1
             self.running[line.pid] = line
             self.take_key(line)
             return
@@ -104,12 +108,17 @@ class Oracle:
                 self.order_faults.append(f"key {line.key}: {line.id} was completed after {self.newest[line.key]}")
             self.newest[line.key] = max(line.id, self.newest.get(line.key, 0))
         self.done[line.id] = line
+        self.pids.setdefault(line.id, set()).add(line.pid)
         self.settled_us.setdefault((line.partition, line.receipt), line.time_us)
 
     def struck(self, pids):
         """Handlers that ran in these workers when they were killed. They run no more."""
         self.read()
         return [self.running.pop(pid) for pid in pids if pid in self.running]
+
+    @property
+    def begun(self):
+        return self.counts[BEGIN]
 
     def settled(self):
         return self.read().done.keys() | self.dead.keys()

@@ -83,7 +83,9 @@ class Case:
         self.chance = random.Random(f"{scene.seed} {label}")
         self.oracle = Oracle(self.directory / "ledger", self.ordered)
         self.proxies = {}
-        self.n_repeats = 0  # those of earlier rounds
+        self.n_repeats = 0      # those of earlier rounds
+        self.late = []          # repeats that belong to the next round
+        self.struck_us = None   # when the last kill came
 
     def scaled(self, count, least=1):
         return max(least, int(count * self.scene.scale))
@@ -142,7 +144,7 @@ class Case:
         """kill -9 of a proxy, and of some of its workers right before; returns the handlers that it struck."""
         proxy = self.proxies[name]
         pids = proxy.workers()
-        at = now_us()
+        self.struck_us = at = now_us()
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
         proxy.process.send(signal.SIGKILL)
@@ -152,18 +154,20 @@ class Case:
         return self.oracle.struck(pids)
 
     def kill_workers(self, pids):
-        at = now_us()
+        self.struck_us = at = now_us()
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not any(map(is_alive, pids)), 20, "killed workers end")
         self.oracle.killed(pids, at)
         return self.oracle.struck(pids)
 
-    def repeats(self):
-        """Completions since the last call that were not the first ones."""
-        found = self.oracle.read().repeats[self.n_repeats:]
-        self.n_repeats += len(found)
-        return found
+    def repeats(self, dead=(), until_us=None):
+        """Completions since the last call that were not the first ones. With `until_us`, when workers were struck
+        down: those of other workers that came later are left for the next call."""
+        fresh = self.late + self.oracle.read().repeats[self.n_repeats:]
+        self.n_repeats = len(self.oracle.repeats)
+        self.late = [line for line in fresh if until_us and line.pid not in dead and line.time_us >= until_us]
+        return [line for line in fresh if line not in self.late]
 
     def end(self):
         """Works everything off, stops, and judges the whole."""

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""RabbitMQ itself is stopped, or killed with -9, and started again under a proxy that handles."""
+import time
+
+from process import wait_until
+from scene import Case, Outcome, now_us
+from stream import RabbitStream
+
+# What was acked less than this before the end of the broker may come again: acks under way, and after a kill what a
+# classic queue had not yet written down.
+UNKEPT_US = {"stop": 500_000, "kill": 3_000_000}
+
+
+class AmqpRestart(Case):
+    n_rounds = 5
+    kind = None
+    ordered = False     # a broker that returns messages after its own death keeps no order between returned and new ones
+
+    def prepare(self):
+        self.rabbit = self.scene.rabbit()
+        self.queue = self.rabbit.declare(self.label, self.kind)
+        self.stream = RabbitStream(self.oracle, f"{self.scene.seed} {self.label}", self.rabbit, self.queue)
+        self.serve(self.amqp_configuration(self.rabbit, self.queue))
+        self.open = set()
+
+    def round(self, number):
+        self.stream.fill(self.scaled(800, 500))
+        self.wait_work()
+        self.wait_done(1)
+        time.sleep(self.chance.uniform(0, 0.4))
+        facts = {"how": "none" if self.is_twin else self.chance.choice(("stop", "kill"))}
+        faults = [] if self.is_twin else self.strike(facts)
+        self.wait_done(50)
+        return Outcome({**facts, "done": len(self.oracle.done)}, faults + self.judge())
+
+    def strike(self, facts):
+        running = self.oracle.read().running.values()
+        facts["struck"], at = len(running), now_us()
+        open_ids = {line.id for line in running}
+        getattr(self.rabbit, facts["how"])()
+        wait_until(lambda: not self.oracle.read().running, 20, "the handlers run dry")
+        self.open = open_ids | {number for number, line in self.oracle.done.items()
+                                if line.time_us > at - UNKEPT_US[facts["how"]]}
+        facts["backlog"] = self.oracle.backlog()
+        self.rabbit.start()
+        faults = [] if facts["struck"] else ["no handler ran when the broker ended"]
+        return faults if facts["backlog"] else [*faults, "nothing was left to come"]
+
+    def judge(self):
+        ids = {line.id for line in self.repeats()}
+        faults = [f"handled again, though acked before: {sorted(ids - self.open)[:5]}"] if ids - self.open else []
+        self.open -= ids
+        return faults
+
+    def judge_end(self):
+        faults = self.judge()
+        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 20, "the consumer left")
+        left = self.rabbit.ready(self.queue)
+        return faults + ([f"{left} messages are left in the queue"] if left else [])
+
+    def finish(self):
+        super().finish()
+        self.stream.close()
+
+
+class AmqpRestartClassic(AmqpRestart):
+    name = "amqp-broker-restart-classic"
+    kind = "classic"
+
+
+class AmqpRestartQuorum(AmqpRestart):
+    name = "amqp-broker-restart-quorum"
+    kind = "quorum"
