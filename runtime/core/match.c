@@ -2,16 +2,28 @@
 /* Matching: ready messages with workers that have room, in turns, under the ordering rule that the ledger keeps. */
 #include "core/board.h"
 
-/* MATCH_RUN: the most messages in one piece, so that workers and pipelines take turns. */
-enum { MATCH_RUN = 512 };
+/* MATCH_RUN: the most messages in one piece, so that workers and pipelines take turns. MATCH_HEAD_BYTES: of key and
+ * headers that no message is too big for. */
+enum { MATCH_RUN = 512, MATCH_HEAD_BYTES = 65536 };
+
+/* Why the message is too big, NULL: it is not. A body of any size can be streamed; key and headers cannot. */
+static const char *match_oversize(const struct pipeline_conf *conf, const struct entry *entry)
+{
+	if ((int64_t)entry->body_len > conf->max_message_bytes && conf->oversize != OVERSIZE_STREAM)
+		return "the body is above max_message_bytes";
+	if ((int64_t)(entry->row_len - entry->body_len) > conf->max_message_bytes + MATCH_HEAD_BYTES)
+		return "key and headers are above max_message_bytes";
+	return NULL;
+}
 
 /* Deals with a ready message that no handler shall see: its dead letter was refused before, or it is too big. */
 static bool match_is_dead(struct pipeline *pipeline, struct entry *entry)
 {
+	const char *oversize = match_oversize(pipeline->conf, entry);
 	if (entry->grave)
 		verdict_publish(pipeline, entry);
-	else if ((int64_t)entry->body_len > pipeline->conf->max_message_bytes)
-		verdict_bury(pipeline, entry, "oversize", "the body is above max_message_bytes");
+	else if (oversize)
+		verdict_bury(pipeline, entry, "oversize", oversize);
 	else
 		return false;
 	return true;

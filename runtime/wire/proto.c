@@ -3,8 +3,8 @@
  *
  * They are read by hand (value.h) and not through the library's tree of objects: a tree costs an allocation and 24
  * bytes for each element that a peer sends, a cursor costs nothing, and SETTLE is read for every few messages. Words
- * towards the worker are packed by the library; rows and the head of DELIVER, which is what time goes into, are in
- * proto_row.c. */
+ * towards the worker are packed by the library; rows and the heads of DELIVER and CHUNK, which is what time goes into,
+ * are in proto_row.c. */
 #include "wire/proto.h"
 
 #include "base/alloc.h"
@@ -44,6 +44,15 @@ static const char *hello_credit(struct value *value, struct proto_hello *hello)
 	return NULL;
 }
 
+static const char *hello_streams(struct value *value, struct proto_hello *hello)
+{
+	int64_t streams;
+	if (value_int(value, &streams))
+		return "HELLO: streams must be an integer";
+	hello->can_stream = streams > 0;
+	return NULL;
+}
+
 static const char *hello_pipelines(struct value *value, struct proto_hello *hello)
 {
 	uint32_t n;
@@ -65,6 +74,7 @@ static const struct {
 	{"client", hello_client},
 	{"pipelines", hello_pipelines},
 	{"credit", hello_credit},
+	{"streams", hello_streams},
 };
 
 static const char *hello_pair(struct value *value, struct proto_hello *hello)
@@ -86,6 +96,7 @@ const char *proto_hello_read(const struct frame *frame, struct proto_hello *ret_
 	uint32_t n_pairs;
 	ret_hello->protocol = ret_hello->credit = 0;
 	ret_hello->client = (struct qb_bytes){"", 0};
+	ret_hello->can_stream = false;
 	ret_hello->n_pipelines = 0;
 	const char *wrong = proto_open(frame, &value);
 	if (!wrong && value_map(&value, &n_pairs))
@@ -229,6 +240,23 @@ const char *proto_credit_read(const struct frame *frame, int64_t *ret_credit)
 	return NULL;
 }
 
+const char *proto_read_read(const struct frame *frame, uint64_t *ret_id, uint64_t *ret_offset, uint64_t *ret_n)
+{
+	struct value value;
+	uint32_t n;
+	int64_t numbers[3];
+	const char *wrong = proto_open(frame, &value);
+	if (wrong)
+		return wrong;
+	if (value_array(&value, &n) || n < 3 || value_int(&value, &numbers[0]) || value_int(&value, &numbers[1]) ||
+		value_int(&value, &numbers[2]) || numbers[0] < 1 || numbers[1] < 0 || numbers[2] < 1)
+		return "READ must be an array of a positive id, an offset from 0 and a positive number of bytes";
+	*ret_id = (uint64_t)numbers[0];
+	*ret_offset = (uint64_t)numbers[1];
+	*ret_n = (uint64_t)numbers[2];
+	return NULL;
+}
+
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 void proto_out_done(struct proto_out *out)
@@ -285,11 +313,12 @@ void proto_welcome_write(struct proto_out *out, const struct proto_welcome *welc
 {
 	msgpack_packer packer;
 	size_t at = proto_frame_begin(out, &packer);
-	msgpack_pack_map(&packer, 5);
+	msgpack_pack_map(&packer, 6);
 	pack_int_pair(&packer, "protocol", PROTO_VERSION);
 	pack_string_pair(&packer, "server", welcome->server);
 	pack_int_pair(&packer, "session", welcome->session);
 	pack_int_pair(&packer, "max_frame", PROTO_FRAME_MAX);
+	pack_int_pair(&packer, "max_message", welcome->max_message);
 	pack_string(&packer, "pipelines");
 	msgpack_pack_array(&packer, welcome->n_pipelines);
 	for (size_t i = 0; i < welcome->n_pipelines; i++) {

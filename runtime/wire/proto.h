@@ -7,13 +7,14 @@
 #include "core/msg.h"
 #include "wire/frame.h"
 
+#include <stdbool.h>
+
 enum {
 	PROTO_VERSION = 1,
 	PROTO_PIPELINES_MAX = 256, /* of one session */
 	PROTO_IDS_MAX = 1048576,   /* of one SETTLE */
 	PROTO_REASON_BYTES = 1024,
 	PROTO_FRAME_MAX = 262144, /* payload of a DELIVER, unless one message alone is bigger */
-	PROTO_DELIVER_HEAD_MAX = FRAME_HEADER_BYTES + 1 + 4 * 9 + 5,
 };
 
 enum proto_word {
@@ -26,6 +27,7 @@ enum proto_word {
 	PROTO_LIMIT,
 	PROTO_UNLIMIT,
 	PROTO_LEAK,
+	PROTO_READ,
 	PROTO_WELCOME = 65,
 	PROTO_DELIVER,
 	PROTO_CANCEL,
@@ -33,6 +35,7 @@ enum proto_word {
 	PROTO_LATE,
 	PROTO_DRAIN,
 	PROTO_ERROR,
+	PROTO_CHUNK,
 };
 
 /* ---- from the worker; bytes point into the frame ----------------------------------------------------------------- */
@@ -41,6 +44,7 @@ struct proto_hello {
 	int64_t protocol;
 	struct qb_bytes client;
 	int64_t credit;
+	bool can_stream; /* it asks for the bodies of streamed messages */
 	struct qb_bytes pipelines[PROTO_PIPELINES_MAX];
 	size_t n_pipelines; /* at least 1 */
 };
@@ -66,6 +70,8 @@ const char *proto_settle_read(
 const char *proto_extend_read(const struct frame *frame, uint64_t *ret_id, int64_t *ret_ms);
 const char *proto_bye_read(const struct frame *frame, struct qb_bytes *ret_reason); /* data NULL: none */
 const char *proto_credit_read(const struct frame *frame, int64_t *ret_credit);
+/* A piece of a body: ret_n bytes, at least 1, from ret_offset. */
+const char *proto_read_read(const struct frame *frame, uint64_t *ret_id, uint64_t *ret_offset, uint64_t *ret_n);
 
 /* ---- towards the worker ------------------------------------------------------------------------------------------ */
 
@@ -83,6 +89,7 @@ struct proto_pipeline {
 struct proto_welcome {
 	const char *server;
 	uint32_t session;
+	int64_t max_message; /* no DELIVER has a longer payload */
 	const struct proto_pipeline *pipelines;
 	size_t n_pipelines;
 };
@@ -94,17 +101,6 @@ void proto_extended_write(struct proto_out *out, uint64_t id, int64_t remaining_
 void proto_late_write(struct proto_out *out, const uint64_t *ids, size_t n);
 void proto_drain_write(struct proto_out *out, const char *reason);
 void proto_error_write(struct proto_out *out, const char *code, const char *message);
-
-/* Writes a DELIVER frame up to its rows, which follow as they are, n_rows of them in rows_len bytes. Returns its
- * length, at most PROTO_DELIVER_HEAD_MAX. */
-struct proto_deliver {
-	uint32_t pipeline, attempt;
-	uint64_t first_id;
-	int64_t remaining_ms;
-	uint32_t n_rows;
-	size_t rows_len;
-};
-size_t proto_deliver_write(uint8_t *ret_head, const struct proto_deliver *deliver);
 
 /* How a message becomes a row of DELIVER and back. exchange and deliveries are not part of a row. */
 const struct msg_codec *proto_codec(void);

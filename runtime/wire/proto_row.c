@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Rows of DELIVER, written on the sources' threads, once for each message: direct stores into a buffer whose size the
- * bound promised, no branch that a message does not need. */
-#include "wire/proto.h"
+ * bound promised, no branch that a message does not need. And what goes in front of them and of pieces of bodies. */
+#include "wire/proto_row.h"
+
 #include "wire/value.h"
 
 #include <errno.h>
 #include <string.h>
 
-enum { ROW_ELEMENTS = 7, ROW_HEAD_MAX = 5, ROW_INT_MAX = 9 };
+enum { ROW_ELEMENTS = 7, ROW_HEAD_MAX = 5 };
 
 static inline uint8_t *put_be16(uint8_t *at, uint16_t number)
 {
@@ -67,19 +68,24 @@ static inline uint8_t *put_str(uint8_t *at, struct qb_bytes bytes)
 	return put_body(at, bytes);
 }
 
-static inline uint8_t *put_bin(uint8_t *at, struct qb_bytes bytes)
+static inline uint8_t *put_bin_head(uint8_t *at, size_t len)
 {
-	if (bytes.len <= UINT8_MAX) {
+	if (len <= UINT8_MAX) {
 		*at++ = 0xc4;
-		*at++ = (uint8_t)bytes.len;
-	} else if (bytes.len <= UINT16_MAX) {
+		*at++ = (uint8_t)len;
+	} else if (len <= UINT16_MAX) {
 		*at++ = 0xc5;
-		at = put_be16(at, (uint16_t)bytes.len);
+		at = put_be16(at, (uint16_t)len);
 	} else {
 		*at++ = 0xc6;
-		at = put_be32(at, (uint32_t)bytes.len);
+		at = put_be32(at, (uint32_t)len);
 	}
-	return put_body(at, bytes);
+	return at;
+}
+
+static inline uint8_t *put_bin(uint8_t *at, struct qb_bytes bytes)
+{
+	return put_body(put_bin_head(at, bytes.len), bytes);
 }
 
 static inline uint8_t *put_bin_or_nil(uint8_t *at, struct qb_bytes bytes)
@@ -106,7 +112,7 @@ static inline uint8_t *put_array(uint8_t *at, uint32_t n)
 
 static size_t proto_row_bound(const struct qb_message *message)
 {
-	size_t bound = 1 + 4 * ROW_HEAD_MAX + 3 * ROW_INT_MAX + ROW_HEAD_MAX;
+	size_t bound = 1 + 4 * ROW_HEAD_MAX + 3 * PROTO_INT_MAX + ROW_HEAD_MAX;
 	bound += message->source.len + message->routing_key.len + message->key.len + message->body.len;
 	for (size_t i = 0; i < message->n_headers; i++)
 		bound += 2 * ROW_HEAD_MAX + message->headers[i].name.len + message->headers[i].value.len;
@@ -207,5 +213,29 @@ size_t proto_deliver_write(uint8_t *ret_head, const struct proto_deliver *delive
 	at = put_array(at, deliver->n_rows);
 	size_t len = (size_t)(at - ret_head);
 	frame_head_write(ret_head, PROTO_DELIVER, (uint32_t)(len - FRAME_HEADER_BYTES + deliver->rows_len));
+	return len;
+}
+
+struct proto_cut proto_row_cut(size_t row_len, uint32_t body_len)
+{
+	uint8_t head[ROW_HEAD_MAX];
+	struct proto_cut cut;
+	cut.n_kept = row_len - body_len - (size_t)(put_bin_head(head, body_len) - head);
+	cut.end_len = (size_t)(put_int(cut.end, body_len) - cut.end);
+	return cut;
+}
+
+size_t proto_chunk_write(uint8_t *ret_head, uint64_t id, uint64_t offset, struct qb_bytes bytes)
+{
+	uint8_t *at = ret_head + FRAME_HEADER_BYTES;
+	*at++ = 0x93;
+	at = put_int(at, (int64_t)id);
+	at = put_int(at, (int64_t)offset);
+	if (bytes.data)
+		at = put_bin_head(at, bytes.len);
+	else
+		*at++ = 0xc0;
+	size_t len = (size_t)(at - ret_head);
+	frame_head_write(ret_head, PROTO_CHUNK, (uint32_t)(len - FRAME_HEADER_BYTES + bytes.len));
 	return len;
 }

@@ -15,7 +15,8 @@ enum {
 	SESSION_INPUT_BYTES = 256 * 1024,
 	SESSION_OUTPUT_HIGH = 1024 * 1024, /* nothing more is delivered */
 	SESSION_OUTPUT_LOW = 256 * 1024,   /* it is again */
-	SESSION_ANSWERS_MAX = 1024 * 1024, /* frames other than DELIVER that a worker may leave unread */
+	SESSION_ANSWERS_MAX = 1024 * 1024, /* other frames, but CHUNK, that a worker may leave unread */
+	SESSION_CHUNKS_MAX = 1024 * 1024,  /* bytes of bodies that a worker may ask for and leave unread */
 	SESSION_LATE_PIECE = 256,		   /* ids in one LATE */
 	SESSION_LATE_MAX = 4096,		   /* late verdicts in one SETTLE; above it, nonsense */
 };
@@ -47,7 +48,9 @@ struct session {
 	struct event *readable, *writable, *timer;
 	struct frame_reader reader;
 	struct evbuffer *output;
-	size_t n_answer_bytes;		  /* of frames other than DELIVER since the output was empty */
+	size_t n_answer_bytes;		  /* of frames other than DELIVER and CHUNK since the output was empty */
+	size_t n_chunk_bytes;		  /* of bodies in the output */
+	bool can_stream;			  /* bodies above the threshold stay here until the worker asks for them */
 	bool is_blocked;			  /* the socket took no more; `writable` is waited for */
 	bool is_timed;				  /* the timer runs */
 	bool is_known;				  /* to the dispatcher */
@@ -69,6 +72,8 @@ void session_drop(struct session *session, bool in_peace, const char *reason);
 int session_word(void *ctx, const struct frame *frame);
 
 const struct worker_ops *session_worker_ops(void);
+/* Sends at most n bytes of the body of a delivery, or word that it is not held. */
+void session_chunk(struct session *session, uint64_t id, uint64_t offset, uint64_t n);
 /* Sends what was written into set->out. */
 void session_send(struct session *session);
 /* Writes once. 0, or -errno when the connection is of no use any more. */

@@ -20,9 +20,20 @@ static int64_t session_now(const struct session *session)
 
 /* ---- HELLO ------------------------------------------------------------------------------------------------------- */
 
+/* The longest payload of a DELIVER with one message alone. Key and headers are never streamed. */
+static int64_t hello_max_message(const struct session *session, const struct pipeline_conf *conf)
+{
+	int64_t body = conf->oversize == OVERSIZE_STREAM ? UINT32_MAX : conf->max_message_bytes;
+	if (session->can_stream && body > conf->stream_threshold)
+		body = conf->stream_threshold;
+	int64_t whole = PROTO_FRAME_MAX + conf->max_message_bytes + body;
+	return whole < UINT32_MAX ? whole : UINT32_MAX;
+}
+
 static void hello_welcome(struct session *session, size_t n_pipelines)
 {
 	struct proto_pipeline pipelines[PROTO_PIPELINES_MAX];
+	int64_t max_message = 0;
 	for (size_t i = 0; i < n_pipelines; i++) {
 		const struct pipeline *pipeline = dispatcher_worker_pipeline(&session->worker, i);
 		const struct pipeline_conf *conf = pipeline_conf(pipeline);
@@ -32,10 +43,13 @@ static void hello_welcome(struct session *session, size_t n_pipelines)
 			.timeout_ms = conf->handler_timeout_us / 1000,
 			.max_attempts = conf->max_attempts,
 		};
+		int64_t whole = hello_max_message(session, conf);
+		max_message = whole > max_message ? whole : max_message;
 	}
 	proto_welcome_write(&session->set->out, &(struct proto_welcome){
 												.server = session->set->host->server,
 												.session = session->worker.number,
+												.max_message = max_message,
 												.pipelines = pipelines,
 												.n_pipelines = n_pipelines,
 											});
@@ -80,6 +94,7 @@ static const char *say_hello(struct session *session, const struct frame *frame)
 	snprintf(session->client, sizeof session->client, "%.*s", (int)hello.client.len, (const char *)hello.client.data);
 	session->worker.pool = session->set->host->pool_of(session->set->ctx, session->peer.pid);
 	session->worker.wanted = credit_of(hello.credit);
+	session->can_stream = hello.can_stream;
 	for (size_t i = 0; i < hello.n_pipelines; i++)
 		names[i] = alloc_string(hello.pipelines[i].data, hello.pipelines[i].len);
 	hello_attach(session, (const char *const *)names, hello.n_pipelines);
@@ -201,6 +216,15 @@ static const char *say_credit(struct session *session, const struct frame *frame
 	return NULL;
 }
 
+static const char *say_read(struct session *session, const struct frame *frame)
+{
+	uint64_t id, offset, n;
+	const char *wrong = proto_read_read(frame, &id, &offset, &n);
+	if (!wrong)
+		session_chunk(session, id, offset, n);
+	return wrong;
+}
+
 static const char *say_unsupported(struct session *session, const struct frame *frame);
 
 static const struct {
@@ -216,6 +240,7 @@ static const struct {
 	[PROTO_LIMIT] = {"LIMIT", say_unsupported},
 	[PROTO_UNLIMIT] = {"UNLIMIT", say_unsupported},
 	[PROTO_LEAK] = {"LEAK", say_unsupported},
+	[PROTO_READ] = {"READ", say_read},
 };
 
 static const char *say_unsupported(struct session *session, const struct frame *frame)
@@ -237,7 +262,7 @@ int session_word(void *ctx, const struct frame *frame)
 		wrong = words[frame->word].say(session, frame);
 	if (wrong)
 		session_end(session, "protocol", wrong);
-	else if (session->n_answer_bytes > SESSION_ANSWERS_MAX)
+	else if (session->n_answer_bytes > SESSION_ANSWERS_MAX || session->n_chunk_bytes > SESSION_CHUNKS_MAX)
 		session_end(session, "slow_worker", "the worker asks and does not read the answers");
 	return session->state == SESSION_ENDING ? -ECANCELED : 0;
 }

@@ -64,11 +64,13 @@ static void read_settle(const struct frame *frame, struct found *found)
 
 static void read_small(const struct frame *frame, struct found *found)
 {
-	uint64_t id;
+	uint64_t id, offset, n;
 	int64_t number;
 	struct qb_bytes reason;
 	if (!proto_extend_read(frame, &id, &number))
 		demand(id > 0 && number >= 0);
+	if (!proto_read_read(frame, &id, &offset, &n))
+		demand(id > 0 && offset <= INT64_MAX && n > 0 && n <= INT64_MAX);
 	if (!proto_credit_read(frame, &number))
 		demand(number >= 0);
 	if (!proto_bye_read(frame, &reason) && reason.data)

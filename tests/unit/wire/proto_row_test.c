@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Any message comes back from its row as it was, and the row is what the specification shows. */
-#include "wire/proto.h"
+#include "wire/proto_row.h"
+#include "wire/value.h"
 
 #include <msgpack.h>
 #include <setjmp.h>
@@ -93,6 +94,45 @@ static void any_message_comes_back_from_its_row(void **state)
 	}
 }
 
+static void a_cut_row_has_its_bodys_length_in_the_bodys_place(void **state)
+{
+	(void)state;
+	static const size_t lengths[] = {0, 1, 127, 128, 255, 256, 65535, 65536, 70000};
+	for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+		struct qb_header headers[HEADERS_MAX], cut_headers[HEADERS_MAX];
+		struct qb_message message = random_message(headers), read;
+		size_t n = HEADERS_MAX;
+		message.body = (struct qb_bytes){pool, lengths[i]};
+		uint8_t *row = malloc(proto_codec()->row_bound(&message) + PROTO_INT_MAX);
+		struct proto_cut cut = proto_row_cut(proto_codec()->row_write(&message, row), (uint32_t)lengths[i]);
+		memcpy(row + cut.n_kept, cut.end, cut.end_len);
+		struct value value = {row, row + cut.n_kept + cut.end_len};
+		uint32_t n_elements;
+		int64_t length;
+		assert_int_equal(value_array(&value, &n_elements), 0);
+		assert_int_equal(n_elements, 7);
+		for (int element = 0; element < 6; element++)
+			assert_int_equal(value_skip(&value), 0);
+		assert_int_equal(value_int(&value, &length), 0);
+		assert_int_equal(length, lengths[i]);
+		assert_ptr_equal(value.at, value.end);
+		assert_int_not_equal(proto_codec()->row_read(row, cut.n_kept + cut.end_len, &read, cut_headers, &n), 0);
+		free(row);
+	}
+}
+
+static void no_chunk_is_longer_than_a_frame_may_be(void **state)
+{
+	(void)state;
+	uint8_t head[PROTO_CHUNK_HEAD_MAX];
+	size_t len = proto_chunk_write(head, INT64_MAX, UINT32_MAX + UINT64_C(1), (struct qb_bytes){pool, PROTO_CHUNK_MAX});
+	assert_int_equal(len, PROTO_CHUNK_HEAD_MAX);
+	assert_int_equal(len + PROTO_CHUNK_MAX, FRAME_HEADER_BYTES + PROTO_FRAME_MAX);
+	len = proto_chunk_write(head, 5, 6, (struct qb_bytes){NULL, 0});
+	assert_int_equal(len, FRAME_HEADER_BYTES + 4);
+	assert_memory_equal(head, "\0\0\0\4\x48\0\0\0\x93\5\6\xc0", len);
+}
+
 static void a_row_is_what_the_specification_shows(void **state)
 {
 	(void)state;
@@ -177,6 +217,8 @@ int main(void)
 		pool[i] = (char)(i * 31 >> 3);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_message_comes_back_from_its_row),
+		cmocka_unit_test(a_cut_row_has_its_bodys_length_in_the_bodys_place),
+		cmocka_unit_test(no_chunk_is_longer_than_a_frame_may_be),
 		cmocka_unit_test(a_row_is_what_the_specification_shows),
 		cmocka_unit_test(headers_beyond_the_readers_room_are_passed_over),
 		cmocka_unit_test(writing_a_row_is_measured),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a worker packs is read as it was meant, what the proxy packs the library reads, and rows come back as they were.
  */
-#include "wire/proto.h"
+#include "wire/proto_row.h"
 
 #include <msgpack.h>
 #include <setjmp.h>
@@ -398,9 +398,10 @@ static void words_towards_the_worker_are_one_value_each(void **state)
 	(void)state;
 	struct proto_out out = {0};
 	const struct proto_pipeline pipelines[] = {{"orders", "kafka", 30000, 5}, {"mails", "amqp", 1000, 0}};
-	proto_welcome_write(&out, &(struct proto_welcome){"qbus-proxy 1", 7, pipelines, 2});
+	proto_welcome_write(&out, &(struct proto_welcome){"qbus-proxy 1", 7, 99999, pipelines, 2});
 	assert_string_equal(printed(&out, PROTO_WELCOME),
-		"{\"protocol\"=>1, \"server\"=>\"qbus-proxy 1\", \"session\"=>7, \"max_frame\"=>262144, \"pipelines\"=>["
+		"{\"protocol\"=>1, \"server\"=>\"qbus-proxy 1\", \"session\"=>7, \"max_frame\"=>262144, "
+		"\"max_message\"=>99999, \"pipelines\"=>["
 		"{\"name\"=>\"orders\", \"kind\"=>\"kafka\", \"timeout_ms\"=>30000, \"max_attempts\"=>5}, "
 		"{\"name\"=>\"mails\", \"kind\"=>\"amqp\", \"timeout_ms\"=>1000, \"max_attempts\"=>0}]}");
 	out.len = 0;

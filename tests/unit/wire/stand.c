@@ -24,6 +24,12 @@ enum { PATIENCE_US = 20 * 1000000 };
 
 size_t stand_n_messages, stand_body_bytes = 200;
 atomic_long stand_settled;
+atomic_bool stand_lane_closes;
+
+uint8_t stand_body_byte(size_t at)
+{
+	return (uint8_t)(at * 7 + (at >> 8) * 3);
+}
 
 /* ---- the plugin -------------------------------------------------------------------------------------------------- */
 
@@ -47,6 +53,8 @@ static enum qb_result made_open(const struct qb_host *host, const struct qb_sour
 	made->host = host;
 	made->wake_fd = eventfd(0, EFD_NONBLOCK);
 	made->body = calloc(1, stand_body_bytes + 1);
+	for (size_t i = 0; i < stand_body_bytes; i++)
+		made->body[i] = (char)stand_body_byte(i);
 	made->is_silent = strcmp(conf->pipeline, "orders") != 0;
 	made->lane =
 		host->lane_open(host->self, &(struct qb_lane_info){.source = {"orders", 6}, .partition = 3, .next = -1});
@@ -80,7 +88,9 @@ static enum qb_result made_poll(void *source, int timeout_ms, const struct qb_bu
 		made_deliver(made, n);
 		return QB_OK;
 	}
-	poll(&(struct pollfd){.fd = made->wake_fd, .events = POLLIN}, 1, timeout_ms);
+	if (!made->is_silent && atomic_exchange(&stand_lane_closes, false))
+		made->host->lane_close(made->host->self, made->lane);
+	poll(&(struct pollfd){.fd = made->wake_fd, .events = POLLIN}, 1, timeout_ms < 50 ? timeout_ms : 50);
 	ssize_t ignored = read(made->wake_fd, &count, sizeof count);
 	(void)ignored;
 	return QB_OK;
@@ -175,6 +185,7 @@ void stand_open(struct stand *stand)
 	signal(SIGPIPE, SIG_IGN);
 	*stand = (struct stand){.base = event_base_new(), .dispatcher = dispatcher_new()};
 	atomic_store(&stand_settled, -1);
+	atomic_store(&stand_lane_closes, false);
 	stand->host = (struct session_host){
 		.server = "qbus-proxy test",
 		.now = stand_now,
@@ -293,6 +304,16 @@ void client_hello(struct client *client, const char *pipeline, int credit)
 	payload[len++] = (char)credit;
 	memcpy(payload + len, "\xa9pipelines\x91", 11);
 	len += 11;
+	payload[len++] = (char)(0xa0 | strlen(pipeline));
+	memcpy(payload + len, pipeline, strlen(pipeline));
+	client_say(client, PROTO_HELLO, payload, len + strlen(pipeline));
+}
+
+void client_hello_streams(struct client *client, const char *pipeline)
+{
+	char payload[128] = "\x84\xa8protocol\x01\xa7streams\x01\xa6"
+						"credit\x01\xa9pipelines\x91";
+	size_t len = strlen(payload);
 	payload[len++] = (char)(0xa0 | strlen(pipeline));
 	memcpy(payload + len, pipeline, strlen(pipeline));
 	client_say(client, PROTO_HELLO, payload, len + strlen(pipeline));

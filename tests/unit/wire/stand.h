@@ -29,7 +29,9 @@ struct stand {
 
 /* What the plugin makes, and what it was told. Set before stand_open. */
 extern size_t stand_n_messages, stand_body_bytes;
-extern atomic_long stand_settled; /* highest receipt that may be committed; -1: none */
+extern atomic_long stand_settled;	  /* highest receipt that may be committed; -1: none */
+extern atomic_bool stand_lane_closes; /* the lane of "orders" closes without warning */
+uint8_t stand_body_byte(size_t at);	  /* what stands there in every body */
 
 void stand_open(struct stand *stand);
 void stand_close(struct stand *stand); /* also proves that nothing is left behind */
@@ -56,6 +58,7 @@ void client_close(struct client *client);
 void client_send(struct client *client, const void *bytes, size_t len);
 void client_say(struct client *client, uint8_t word, const void *payload, size_t len);
 void client_hello(struct client *client, const char *pipeline, int credit);
+void client_hello_streams(struct client *client, const char *pipeline); /* it reads streamed bodies; credit 1 */
 void client_ack(struct client *client, uint64_t first_id, uint64_t count);
 /* Turns the loop until the next frame is whole. The payload is valid until the next call for this client. */
 struct heard client_hear(struct stand *stand, struct client *client);
