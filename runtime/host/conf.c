@@ -13,6 +13,7 @@
 #include "host/conf_value.h"
 
 #define NAME_MAX_BYTES 64
+#define LARGEST_BODY (INT64_C(1) << 30)
 
 static int64_t count_processors(void)
 {
@@ -155,6 +156,13 @@ static void read_source(struct conf_draft *draft, size_t index, const struct con
 	pipeline->source.values = values;
 }
 
+/* The largest body that is taken. One that is streamed may fill the whole buffer. */
+static int64_t largest_body(const struct pipeline_conf *conf)
+{
+	int64_t most = conf->max_outstanding_bytes < LARGEST_BODY ? conf->max_outstanding_bytes : LARGEST_BODY;
+	return conf->oversize == OVERSIZE_STREAM && most > conf->max_message_bytes ? most : conf->max_message_bytes;
+}
+
 static void finish_pipeline(struct conf_draft *draft, size_t index, const struct conf_node *node)
 {
 	struct conf_pipeline *pipeline = &draft->conf->pipelines[index];
@@ -165,7 +173,7 @@ static void finish_pipeline(struct conf_draft *draft, size_t index, const struct
 		pipeline->conf.oversize = dead_letter->target || dead_letter->reject ? OVERSIZE_DEAD_LETTER : OVERSIZE_REJECT;
 	pipeline->source.pipeline = node->name;
 	pipeline->source.broker = pipeline->conf.broker;
-	pipeline->source.max_message_bytes = pipeline->conf.max_message_bytes;
+	pipeline->source.max_message_bytes = largest_body(&pipeline->conf);
 	pipeline->source.max_outstanding_messages = pipeline->conf.max_outstanding_messages;
 	pipeline->source.max_outstanding_bytes = pipeline->conf.max_outstanding_bytes;
 	pipeline->source.revoke_timeout_us = pipeline->conf.revoke_timeout_us;

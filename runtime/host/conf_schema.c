@@ -34,7 +34,7 @@ static const struct conf_word orderings[] = {
 static const struct conf_word oversizes[] = {
 	{"dead_letter", OVERSIZE_DEAD_LETTER},
 	{"reject", OVERSIZE_REJECT},
-	{"stream", OVERSIZE_STREAM, .is_idle = true},
+	{"stream", OVERSIZE_STREAM},
 	{NULL},
 };
 
@@ -96,8 +96,8 @@ static const struct conf_key pipeline_keys[] = {
 		.help = "A body above this is oversize."},
 	{PIPELINE("oversize", CONF_WORD, conf.oversize), .words = oversizes,
 		.help = "What becomes of a message that is too big; dead_letter where there is one, else reject."},
-	{PIPELINE("stream_threshold", CONF_SIZE, conf.stream_threshold), "1MiB", 1, GIB, .is_idle = true,
-		.help = "A body above this goes to the worker in chunks."},
+	{PIPELINE("stream_threshold", CONF_SIZE, conf.stream_threshold), "1MiB", 1, GIB,
+		.help = "A body above this goes to the worker in chunks, as it reads them."},
 	{PIPELINE("handler_timeout", CONF_DURATION, conf.handler_timeout_us), "30s", 1000, 7 * DAY,
 		.help = "How long a handler may take for one message before it is told to stop."},
 	{PIPELINE("handler_break", CONF_DURATION, conf.handler_break_us), "100ms", 0, HOUR, .off_word = "off",

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -182,8 +183,7 @@ static void values_are_checked_by_their_kind(void **state)
 		{KAFKA "    backoff: { jitter: 1.5, multiplier: nan }\n",
 			"5:24: \"backoff.jitter\" must be between 0 and 1\n5:41: expected a number as in 0.5, found \"nan\"\n"},
 		{KAFKA "    credit: 0\n", "5:13: \"credit\" must be between 1 and 65535\n"},
-		{KAFKA "    oversize: stream\n",
-			"5:15: warning: \"oversize: stream\" is accepted but not acted on in this version\n"},
+		{KAFKA "    oversize: stream\n    stream_threshold: 256KiB\n", ""},
 		{KAFKA "    max_age: 1h\n", ""},
 		{BASE "socket: { mode: \"0999\", allow_uids: [1, x] }\n",
 			"4:17: bad mode \"0999\" (write it in octal, as in \"0660\")\n4:41: expected a whole number, found "
@@ -319,6 +319,28 @@ static void what_is_not_given_has_its_default(void **state)
 	assert_true(conf->pools[0].num_workers >= 1);
 	assert_int_equal(conf->pools[0].ttl_us, INT64_C(3600000000));
 	conf_free(conf);
+}
+
+static void a_body_that_is_streamed_may_fill_the_buffer(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		int64_t mib;
+	} table[] = {
+		{"    oversize: reject\n", 32},
+		{"    oversize: stream\n", 64},
+		{"    oversize: stream\n    max_message_bytes: 100MiB\n", 100},
+		{"    oversize: stream\n    max_outstanding_bytes: 500GiB\n", 1024},
+	};
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+		char text[500];
+		snprintf(text, sizeof text, "%s%s", KAFKA, table[i].text);
+		struct conf *conf = parse(text);
+		assert_int_equal(conf->n_errors, 0);
+		assert_int_equal(conf->pipelines[0].source.max_message_bytes, table[i].mib << 20);
+		conf_free(conf);
+	}
 }
 
 static void free_keys_tell_what_they_look_like(void **state)
@@ -487,6 +509,7 @@ int main(void)
 		cmocka_unit_test(keys_are_checked_against_each_other),
 		cmocka_unit_test(variables_are_filled_in),
 		cmocka_unit_test(what_is_not_given_has_its_default),
+		cmocka_unit_test(a_body_that_is_streamed_may_fill_the_buffer),
 		cmocka_unit_test(free_keys_tell_what_they_look_like),
 		cmocka_unit_test(secrets_are_read_from_files_and_never_printed),
 		cmocka_unit_test(what_is_printed_reads_back_the_same),
