@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Messages whose handler exits, crashes or exhausts its memory, among good ones that the same workers hold."""
+import re
+
 from process import wait_until
 from graves import KafkaGraves, RabbitGraves
 from oracle import DIES
@@ -51,9 +53,9 @@ class Poison(Case):
         faults += [f"dead letter {number}: no {name}" for name in ("x-qbus-first-delivered", "x-qbus-error")
                    if not headers.get(name)]
         how = {"exit": "3", "segv": "SEGV", "memory": "255"}[fate]
-        if not any(how in value for name, value in headers.items() if name.startswith("x-qbus-")):
-            faults.append(f"dead letter {number}: nothing tells how the worker ended ({fate}): "
-                          f"{headers.get('x-qbus-error')!r}")
+        told = {name: value for name, value in headers.items() if re.search("error|exit|status|signal", name)}
+        if not any(how in value for value in told.values()):
+            faults.append(f"dead letter {number}: nothing tells how the worker ended ({fate}): {told}")
         if last.attempt != MAX_ATTEMPTS:
             faults.append(f"dead letter {number} had {last.attempt} attempts")
         return faults

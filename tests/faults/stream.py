@@ -16,6 +16,7 @@ class Stream:
         self.chance = random.Random(f"{seed} stream")
         self.keys, self.max_us = keys, max_us
         self.next = 1
+        self.fates = {}         # id -> what goes wrong in the handler, or None
 
     def make(self, do):
         order = {"id": self.next, "key": f"k{self.chance.randrange(self.keys)}",
@@ -23,6 +24,7 @@ class Stream:
         self.next += 1
         if self.chance.random() < self.slow_share:
             order["us"] = self.slow_us
+        self.fates[order["id"]] = do
         if do:
             order["do"] = do
         self.oracle.sent[order["id"]] = order["key"]

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""The proxy of a RabbitMQ queue is stopped by SIGTERM and started again under load: nothing may come twice, nothing may
+be charged an attempt, and the few keys keep their order."""
+import time
+
+from process import wait_until
+from proxy import EXIT_CLEAN
+from scene import Case, Outcome
+from stream import RabbitStream
+
+
+class AmqpRolling(Case):
+    n_rounds = 20
+    kind = None
+
+    def prepare(self):
+        self.rabbit = self.scene.rabbit()
+        self.queue = self.rabbit.declare(self.label, self.kind)
+        self.stream = RabbitStream(self.oracle, f"{self.scene.seed} {self.label}", self.rabbit, self.queue, keys=12,
+                                   slow=(0.005, 300_000))
+        self.stream.fill(self.load())
+        self.serve(self.amqp_configuration(self.rabbit, self.queue))
+        self.n_stops = self.n_struck = 0
+
+    def load(self):
+        return self.scaled(800, 500)
+
+    def round(self, number):
+        self.stream.fill(self.load())
+        self.wait_work()
+        time.sleep(self.chance.uniform(0, 0.6))
+        facts, faults = {}, []
+        if not self.is_twin:
+            faults += self.restart(facts)
+        self.wait_done(1)
+        return Outcome({**facts, "done": len(self.oracle.done)}, faults + self.judge())
+
+    def restart(self, facts):
+        proxy = self.proxies["qbus"]
+        workers = set(proxy.workers())
+        facts["running"] = len(workers & self.oracle.read().running.keys())
+        begin = time.monotonic()
+        code = proxy.stop()
+        facts["stop_ms"] = round((time.monotonic() - begin) * 1000)
+        self.n_stops += 1
+        self.n_struck += facts["running"] > 0
+        faults = [f"exit code {code}"] if code != EXIT_CLEAN else []
+        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 20, "the consumer left")
+        missing = len(self.oracle.confirmed) - self.rabbit.ready(self.queue) - len(self.oracle.read().done)
+        if missing:
+            faults.append(f"the stop acked {missing} messages more than were handled")
+        proxy.start()
+        return faults
+
+    def judge(self):
+        again = [line.id for line in self.repeats()]
+        charged = [number for number, attempt in self.oracle.attempts.items() if attempt > 1]
+        faults = [f"{len(again)} handled again, as {again[:5]}"] if again else []
+        faults += [f"{len(charged)} were charged an attempt, as {charged[:5]}"] if charged else []
+        self.oracle.attempts.clear()
+        found, self.oracle.order_faults = self.oracle.order_faults, []
+        return faults + found[:3]
+
+    def summary(self):
+        return {"stops": self.n_stops, "struck": self.n_struck}
+
+    def judge_end(self):
+        faults = self.judge()
+        if self.n_struck < self.n_stops * 0.9:
+            faults.append(f"only {self.n_struck} of {self.n_stops} stops met a running handler")
+        return faults
+
+    def finish(self):
+        super().finish()
+        self.stream.close()
+
+
+class AmqpRollingClassic(AmqpRolling):
+    name = "amqp-rolling-classic"
+    kind = "classic"
+
+
+class AmqpRollingQuorum(AmqpRolling):
+    name = "amqp-rolling-quorum"
+    kind = "quorum"
