@@ -94,6 +94,12 @@ void worker_measure(struct worker *worker, uint32_t n, int64_t busy_us)
 	worker->credit = credit < 1 ? 1 : credit > WORKER_CREDIT_MAX ? WORKER_CREDIT_MAX : (uint32_t)credit;
 }
 
+uint64_t worker_n_settled(const struct worker *worker)
+{
+	uint64_t n_delivered = worker->next_id - (((uint64_t)worker->number << 32) + 1);
+	return n_delivered - worker->n_held;
+}
+
 const char *worker_check(const struct worker *worker)
 {
 	uint32_t n_held = 0;

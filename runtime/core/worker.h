@@ -74,6 +74,7 @@ void worker_drop(struct worker *worker, uint64_t id);				 /* must be held */
 uint32_t worker_room(const struct worker *worker);					 /* how many more it may hold now */
 /* n messages were settled after busy_us: measures, and sets the credit where it is automatic. */
 void worker_measure(struct worker *worker, uint32_t n, int64_t busy_us);
+uint64_t worker_n_settled(const struct worker *worker); /* verdicts since worker_init */
 const char *worker_check(const struct worker *worker);
 
 #endif

@@ -20,6 +20,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* RUNTIME_SESSIONS_MAX: workers at once; more are refused with a sentence. */
+enum { RUNTIME_SESSIONS_MAX = 4096 };
+
 /* ---- what sessions and pools ask
  * ------------------------------------------------------------------------------------- */
 
@@ -136,6 +139,24 @@ static void runtime_on_child(evutil_socket_t signal, short what, void *ctx)
 /* ---- building
  * -------------------------------------------------------------------------------------------------------- */
 
+static void runtime_count_jobs(void *ctx, struct session *session)
+{
+	struct session_info info;
+	uint32_t number;
+	session_tell(session, &info);
+	struct pool *pool = info.pool ? runtime_find_worker(ctx, info.peer.pid, &number) : NULL;
+	if (pool)
+		pool_worker_has_settled(pool, number, info.n_settled);
+}
+
+/* Once a second: max_jobs need not be exact, and so costs nothing while messages flow. */
+static void runtime_on_second(evutil_socket_t fd, short what, void *ctx)
+{
+	struct runtime *runtime = ctx;
+	(void)fd, (void)what;
+	session_set_each(runtime->sessions, runtime_count_jobs, runtime);
+}
+
 static bool runtime_add_signal(struct runtime *runtime, int signal, event_callback_fn callback)
 {
 	struct event *event = evsignal_new(runtime->base, signal, callback, runtime);
@@ -149,7 +170,8 @@ static bool runtime_build_loop(struct runtime *runtime)
 	if (!runtime->base)
 		return false;
 	runtime->timer = evtimer_new(runtime->base, runtime_on_timer, runtime);
-	return runtime->timer && runtime_add_signal(runtime, SIGTERM, runtime_on_stop) &&
+	runtime->every_second = event_new(runtime->base, -1, EV_PERSIST, runtime_on_second, runtime);
+	return runtime->timer && runtime->every_second && runtime_add_signal(runtime, SIGTERM, runtime_on_stop) &&
 		   runtime_add_signal(runtime, SIGINT, runtime_on_stop) &&
 		   runtime_add_signal(runtime, SIGHUP, runtime_on_hangup) &&
 		   runtime_add_signal(runtime, SIGCHLD, runtime_on_child);
@@ -203,6 +225,7 @@ static bool runtime_build_sessions(struct runtime *runtime)
 		.group = group ? group->gr_gid : GUARD_UNCHANGED,
 		.allow_uids = uids,
 		.n_allow_uids = conf->n_allow_uids,
+		.max_sessions = RUNTIME_SESSIONS_MAX,
 	};
 	runtime->sessions = session_set_new(runtime->base, runtime->dispatcher, &host, runtime);
 	int status = listener_open(runtime->base, &listener, runtime->sessions, &runtime->listener, error);
@@ -239,6 +262,8 @@ static bool runtime_build_pool(struct runtime *runtime, const struct conf_pool *
 		.user = conf->user,
 		.directory = conf->directory,
 		.allocate_timeout_us = conf->allocate_timeout_us,
+		.ttl_us = conf->ttl_us,
+		.max_jobs = (uint64_t)conf->max_jobs,
 		.destroy_timeout_us = conf->destroy_timeout_us,
 	};
 	int status = pool_new(&pool, runtime->base, &ops, runtime, &runtime->pools[runtime->n_pools]);
@@ -264,6 +289,9 @@ static bool runtime_build_pools(struct runtime *runtime)
 /* Sources last: what they bring has somewhere to go. */
 static bool runtime_start(struct runtime *runtime)
 {
+	static const struct timeval second = {.tv_sec = 1};
+	if (event_add(runtime->every_second, &second) < 0)
+		return false;
 	for (size_t i = 0; i < runtime->n_pools; i++)
 		pool_start(runtime->pools[i]);
 	for (size_t i = 0; i < dispatcher_n_pipelines(runtime->dispatcher); i++)
@@ -316,6 +344,8 @@ static void runtime_free_events(struct runtime *runtime)
 	for (size_t i = 0; i < runtime->n_signals; i++)
 		if (runtime->signals[i])
 			event_free(runtime->signals[i]);
+	if (runtime->every_second)
+		event_free(runtime->every_second);
 	if (runtime->timer)
 		event_free(runtime->timer);
 	free(runtime->sources);

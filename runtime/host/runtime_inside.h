@@ -36,7 +36,7 @@ struct runtime {
 	size_t n_pools;
 	struct runtime_source *sources; /* parallel to the dispatcher's pipelines */
 	size_t n_sources;
-	struct event *timer;
+	struct event *timer, *every_second;
 	struct event *signals[4];
 	size_t n_signals;
 	struct glance *glance;

@@ -139,7 +139,7 @@ void place_start(struct place *place)
 	}
 	place->started_us = clock_now_us();
 	place->ttl_us = (int64_t)vary((uint64_t)common->ttl_us);
-	place->n_jobs_left = vary(common->max_jobs);
+	place->n_jobs = vary(common->max_jobs);
 	place->is_refused = false;
 	log_say(LOG_INFO, place->who, "starts pid=%d", (int)place->process.pid);
 	place_enter(place, PLACE_STARTING, common->allocate_timeout_us ? common->allocate_timeout_us : CLOCK_NEVER);
@@ -199,13 +199,9 @@ static void place_expire(struct place *place)
 	place_retire(place, "its ttl is over");
 }
 
-void place_settle(struct place *place, uint64_t n_messages)
+void place_has_settled(struct place *place, uint64_t n_messages)
 {
-	if (place->state != PLACE_READY || place->n_jobs_left == 0)
-		return;
-	if (n_messages < place->n_jobs_left)
-		place->n_jobs_left -= n_messages;
-	else
+	if (place->state == PLACE_READY && place->n_jobs && n_messages >= place->n_jobs)
 		place_retire(place, "its max_jobs are done");
 }
 

@@ -294,9 +294,9 @@ void pool_worker_ready(struct pool *pool, uint32_t number)
 	place_ready(place_of(pool, number));
 }
 
-void pool_worker_settled(struct pool *pool, uint32_t number, uint64_t n_messages)
+void pool_worker_has_settled(struct pool *pool, uint32_t number, uint64_t n_messages)
 {
-	place_settle(place_of(pool, number), n_messages);
+	place_has_settled(place_of(pool, number), n_messages);
 }
 
 void pool_kill(struct pool *pool, uint32_t number, const char *reason)

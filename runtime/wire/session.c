@@ -344,6 +344,7 @@ void session_tell(const struct session *session, struct session_info *ret_info)
 		.end_code = session->end_code[0] ? session->end_code : NULL,
 		.end_reason = session->end_reason,
 		.n_held = session->worker.n_held,
+		.n_settled = worker_n_settled(&session->worker),
 		.n_output_bytes = evbuffer_get_length(session->output),
 		.memory_bytes = session->worker.memory_bytes,
 		.opened_us = session->opened_us,

@@ -382,10 +382,10 @@ static void a_worker_whose_jobs_are_done_is_asked_to_leave_once(void **state)
 	struct pool *pool = start(rig, &conf);
 
 	pool_worker_ready(pool, 1);
-	pool_worker_settled(pool, 1, 79);
+	pool_worker_has_settled(pool, 1, 79);
 	assert_int_equal(seen.n_retired, 0);
-	pool_worker_settled(pool, 1, 21);
-	pool_worker_settled(pool, 1, 100);
+	pool_worker_has_settled(pool, 1, 100);
+	pool_worker_has_settled(pool, 1, 200);
 	assert_int_equal(seen.n_retired, 1);
 	assert_string_equal(seen.reason, "its max_jobs are done");
 	stop(rig);
