@@ -5,6 +5,7 @@ declare(strict_types=1);
 
 namespace Qbus;
 
+use Qbus\Wire\Body;
 use Qbus\Wire\Connection;
 use Qbus\Wire\Transport;
 use Qbus\Wire\Verdicts;
@@ -28,6 +29,9 @@ final class Client implements Session
 
     /** Seconds in which the proxy has to answer HELLO. */
     private const GREETING = 10.0;
+
+    /** Pieces of bodies asked for and not come yet; the proxy allows a megabyte. */
+    private const MAX_ASKED = 6;
 
     /** Cancellations remembered; those of messages with a verdict are of no use. */
     private const MAX_CANCELLED = 64;
@@ -63,6 +67,10 @@ final class Client implements Session
 
     /** @var array<int, int> id => milliseconds */
     private array $extended = [];
+
+    /** @var array<int, \WeakReference<Body>> those that wait for pieces, by id; one that nobody reads any more is dead */
+    private array $bodies = [];
+    private int $nAsked = 0;
     private int $nLate = 0;
     private ?QbusException $failure = null;
 
@@ -222,6 +230,29 @@ final class Client implements Session
     }
 
     /** @internal */
+    public function ask(Body $body, int $offset, int $n): bool
+    {
+        $this->mustBeOpen();
+        if ($this->nAsked >= self::MAX_ASKED) {
+            return false;
+        }
+        $this->bodies[$body->id] = \WeakReference::create($body);
+        ++$this->nAsked;
+        $this->send(Word::READ, [$body->id, $offset, $n]);
+
+        return true;
+    }
+
+    /** @internal */
+    public function await(int $deadline): void
+    {
+        $this->mustBeOpen();
+        $now = \hrtime(true);
+        $this->flush($now);
+        $this->receive(\min(Transport::PATIENCE, \max(0, $deadline - $now) / 1e9));
+    }
+
+    /** @internal */
     public function isCancelled(int $id): bool
     {
         if ($this->open) {
@@ -254,6 +285,7 @@ final class Client implements Session
             'client' => 'qbus-php/' . self::VERSION . ' php/' . \PHP_VERSION,
             'pipelines' => \array_values($pipelines),
             'credit' => $credit,
+            'streams' => 1,
         ]);
         $until = \hrtime(true) + (int) (self::GREETING * 1e9);
         while (!$this->welcomed) {
@@ -351,6 +383,7 @@ final class Client implements Session
                     Word::EXTENDED => $this->extended[$value[0]] = $value[1],
                     Word::LATE => $this->nLate += \count($value),
                     Word::DRAIN => $this->draining = true,
+                    Word::CHUNK => $this->hearChunk($value),
                     Word::ERROR => throw new ProxyError($value['code'] ?? '', $value['message'] ?? ''),
                 };
             } catch (\TypeError $error) {
@@ -365,9 +398,20 @@ final class Client implements Session
         if (($welcome['protocol'] ?? 0) !== 1) {
             throw new ProtocolError('this proxy does not speak version 1');
         }
-        $this->connection->inbox->setMaxFrame($welcome['max_frame'] ?? 65536);
+        $this->connection->inbox->setLimits($welcome['max_frame'] ?? 65536, $welcome['max_message'] ?? 0);
         $this->pipelines = \array_column($welcome['pipelines'] ?? [], 'name');
         $this->welcomed = true;
+    }
+
+    /** @param array<int, mixed> $chunk */
+    private function hearChunk(array $chunk): void
+    {
+        [$id, $offset, $bytes] = $chunk;
+        $this->nAsked = \max(0, $this->nAsked - 1);
+        ($this->bodies[$id] ?? null)?->get()?->hear($offset, $bytes);
+        if ($this->nAsked === 0) {
+            $this->bodies = [];
+        }
     }
 
     private function hearCancel(int $id): void

@@ -5,6 +5,9 @@ declare(strict_types=1);
 
 namespace Qbus;
 
+use Qbus\Wire\Body;
+use Qbus\Wire\BodyStream;
+
 /**
  * One delivery of one message, and the place to say what became of it.
  *
@@ -13,6 +16,9 @@ namespace Qbus;
  *
  * What nearly every handler reads is stored; the other properties are looked up when they are asked for.
  *
+ * A big body stays in the proxy: stream() reads it from there without ever holding it, `body` holds it whole.
+ *
+ * @property-read int                   $size        bytes of the body, known without reading it
  * @property-read string                $source      topic or queue
  * @property-read int|null              $partition
  * @property-read int|null              $offset
@@ -27,9 +33,15 @@ final class Message
     private ?Guard $guard = null;
     private ?Details $details = null;
 
+    /** When the body is streamed; $body is then not set, and left to __get(). */
+    private ?Body $streamed = null;
+
+    public readonly string $body;
+
     /**
      * @internal messages come from a session
      *
+     * @param string|int        $body     int: the size of one that is streamed
      * @param array<int, mixed> $row      as the protocol has it
      * @param int               $deadline nanoseconds of hrtime
      */
@@ -39,10 +51,16 @@ final class Message
         public readonly string $pipeline,
         public readonly int $attempt,
         public readonly ?string $key,
-        public readonly string $body,
+        string|int $body,
         private array $row,
         private int $deadline,
     ) {
+        if (\is_string($body)) {
+            $this->body = $body;
+        } else {
+            unset($this->body);
+            $this->streamed = new Body($session, $id, $body);
+        }
     }
 
     /** The handler has done its work: never deliver this message again. */
@@ -113,6 +131,23 @@ final class Message
     }
 
     /**
+     * The body as a stream of PHP, from its beginning, for fread(), fgets(), stream_copy_to_stream() and their like. Each
+     * call opens another. Reading throws DeadlineExceeded when the time is over, AlreadySettled after the verdict.
+     *
+     * @return resource
+     */
+    public function stream()
+    {
+        return BodyStream::open($this);
+    }
+
+    /** Whether the body is one that stays in the proxy until it is read. */
+    public function isStreamed(): bool
+    {
+        return $this->streamed !== null;
+    }
+
+    /**
      * All values of one header, in the order of the message.
      *
      * @return list<string>
@@ -128,6 +163,29 @@ final class Message
         }
 
         return $values;
+    }
+
+    /**
+     * At most $n bytes of the body; '' only at its end.
+     *
+     * @internal
+     */
+    public function read(int $offset, int $n): string
+    {
+        if ($this->settled) {
+            throw new AlreadySettled($this->name() . ' has its verdict, its body cannot be read any more');
+        }
+        if (\hrtime(true) >= $this->deadline) {
+            $this->checkpoint();
+        }
+
+        return $this->streamed?->read($offset, $n, $this) ?? \substr($this->body, $offset, $n);
+    }
+
+    /** @internal */
+    public function deadline(): int
+    {
+        return $this->deadline;
     }
 
     /** @internal */
@@ -170,6 +228,12 @@ final class Message
 
     public function __get(string $name): mixed
     {
+        if ($name === 'size') {
+            return $this->streamed?->size ?? \strlen($this->body);
+        }
+        if ($name === 'body' && $this->streamed !== null) {
+            return $this->streamed->whole ??= (string) \stream_get_contents($this->stream());
+        }
         if (!\property_exists(Details::class, $name)) {
             throw new \LogicException("a message has no property {$name}");
         }
@@ -179,7 +243,8 @@ final class Message
 
     public function __isset(string $name): bool
     {
-        return \property_exists(Details::class, $name) && $this->__get($name) !== null;
+        return $name === 'size' || $name === 'body'
+            || (\property_exists(Details::class, $name) && $this->__get($name) !== null);
     }
 
     public function __set(string $name, mixed $value): void

@@ -5,6 +5,8 @@ declare(strict_types=1);
 
 namespace Qbus;
 
+use Qbus\Wire\Body;
+
 /**
  * What a message needs of whoever handed it out: the real session, or the fake one of the tests.
  *
@@ -22,6 +24,14 @@ interface Session
 
     /** Whether the other side has cancelled this delivery; never waits. */
     public function isCancelled(int $id): bool;
+
+    /**
+     * Asks for $n bytes of a body, which hears them later; false: too much is asked for already, await() first.
+     */
+    public function ask(Body $body, int $offset, int $n): bool;
+
+    /** Waits until something came, or for a while, or until $deadline (nanoseconds of hrtime). */
+    public function await(int $deadline): void;
 
     /** The message went away without a verdict. */
     public function dropped(int $id): void;

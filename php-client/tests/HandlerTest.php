@@ -117,6 +117,53 @@ final class HandlerTest extends TestCase
         self::assertSame([], $message->headerValues('none'));
     }
 
+    /** @dataProvider bodies */
+    public function testABodyIsReadAsAStreamWhetherItIsStreamedOrNot(bool $streamed): void
+    {
+        $body = \str_repeat("a line of some length\n", 20000);
+        $proxy = new FakeProxy();
+        $message = $proxy->message($body, streamed: $streamed);
+        self::assertSame([\strlen($body), $streamed], [$message->size, $message->isStreamed()]);
+        $stream = $message->stream();
+        self::assertSame("a line of some length\n", \fgets($stream));
+        self::assertSame(\strlen($body), \fstat($stream)['size']);
+        self::assertSame(0, \fseek($stream, -12, \SEEK_END));
+        self::assertSame("some length\n", \fread($stream, 100));
+        self::assertTrue(\feof($stream));
+        self::assertSame(-1, \fseek($stream, 1, \SEEK_END));
+        self::assertTrue(\rewind($stream));
+        self::assertTrue(\stream_get_contents($stream) === $body);
+        self::assertFalse(@\fwrite($stream, 'x'));
+        self::assertTrue($message->body === $body);
+        self::assertTrue(isset($message->body));
+        $message->ack();
+        self::assertTrue($message->body === $body);
+        $this->expectException(AlreadySettled::class);
+        \fread($message->stream(), 1);
+    }
+
+    /** @dataProvider bodies */
+    public function testAStreamEndsWithTheDeadline(bool $streamed): void
+    {
+        $proxy = new FakeProxy();
+        $message = $proxy->message('body', timeout: 0.0, streamed: $streamed);
+        self::assertEquals(
+            new Settled(1, Verdict::Retry, null, 'deadline: message 1 of test is past its deadline'),
+            $proxy->handle(static fn (Message $m) => \fread($m->stream(), 10), $message),
+        );
+    }
+
+    public static function bodies(): array
+    {
+        return ['whole' => [false], 'streamed' => [true]];
+    }
+
+    public function testNobodyOpensABodyByName(): void
+    {
+        (new FakeProxy())->message('body')->stream();
+        self::assertFalse(@\fopen('qbus-body://1', 'rb'));
+    }
+
     public function testAMessageCannotBeChanged(): void
     {
         $message = (new FakeProxy())->message();

@@ -102,6 +102,31 @@ final class InboxTest extends TestCase
         self::assertIsArray($inbox->nextControl()[1]);
     }
 
+    public function testWhatPassesWaitingDeliveriesLeavesNothingBehind(): void
+    {
+        $inbox = new Inbox();
+        $inbox->append(Peer::deliver([Peer::row('a')]) . Peer::deliver([Peer::row('b')]));
+        $inbox->nextControl();
+        self::assertSame('a', $inbox->nextDelivery()[4][0][6]);
+        $inbox->append(Peer::deliver([Peer::row('c')]));
+        $inbox->nextControl();
+        $piece = Peer::frame(72, [7, 0, \str_repeat('x', 100_000)]);
+        $before = \memory_get_usage();
+        for ($i = 0; $i < 200; ++$i) {
+            $inbox->append(\substr($piece, 0, 50_000));
+            self::assertNull($inbox->nextControl());
+            $inbox->append(\substr($piece, 50_000));
+            self::assertSame(72, $inbox->nextControl()[0]);
+        }
+        self::assertLessThan(4 << 20, \memory_get_usage() - $before);
+        $inbox->append(Peer::deliver([Peer::row('d')]));
+        $inbox->nextControl();
+        foreach (['b', 'c', 'd'] as $body) {
+            self::assertSame($body, $inbox->nextDelivery()[4][0][6]);
+        }
+        self::assertTrue($inbox->isEmpty());
+    }
+
     public function testItTellsHowManyBytesAFrameLacks(): void
     {
         $inbox = new Inbox();

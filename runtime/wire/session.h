@@ -53,7 +53,7 @@ struct session_info {
 	const char *end_reason; /* "" while it lives */
 	size_t n_held;
 	size_t n_output_bytes; /* not yet taken by the worker */
-	uint64_t n_settled; /* since it began */
+	uint64_t n_settled;	   /* since it began */
 	uint64_t memory_bytes;
 	int64_t opened_us;
 };

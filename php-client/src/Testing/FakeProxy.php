@@ -8,6 +8,7 @@ namespace Qbus\Testing;
 use Qbus\Message;
 use Qbus\Session;
 use Qbus\Verdict;
+use Qbus\Wire\Body;
 
 /**
  * A proxy without a socket, for the tests of an application's handlers: messages in, verdicts out.
@@ -25,6 +26,9 @@ final class FakeProxy implements Session
 
     /** @var array<int, true> */
     private array $cancelled = [];
+
+    /** @var array<int, string> those that are streamed, by id */
+    private array $bodies = [];
     private float $maxExtension = 600.0;
 
     /**
@@ -32,6 +36,7 @@ final class FakeProxy implements Session
      *
      * @param array<string, string|list<string>> $headers
      * @param float                              $timeout seconds until its deadline
+     * @param bool                               $streamed whether the body stays here until it is read, as a big one does
      */
     public function message(
         string $body = '',
@@ -43,6 +48,7 @@ final class FakeProxy implements Session
         int $attempt = 1,
         ?int $timestamp = null,
         float $timeout = 30.0,
+        bool $streamed = false,
     ): Message {
         $id = ++$this->lastId;
         $list = [];
@@ -50,6 +56,10 @@ final class FakeProxy implements Session
             foreach ((array) $values as $value) {
                 \array_push($list, (string) $name, $value);
             }
+        }
+        if ($streamed) {
+            $this->bodies[$id] = $body;
+            $body = \strlen($body);
         }
         $row = [$source, $routingKey ?? 0, $id, $timestamp ?? -1, $key, $list, $body];
         $deadline = \hrtime(true) + (int) ($timeout * 1e9);
@@ -116,6 +126,19 @@ final class FakeProxy implements Session
     public function isCancelled(int $id): bool
     {
         return isset($this->cancelled[$id]);
+    }
+
+    /** @internal */
+    public function ask(Body $body, int $offset, int $n): bool
+    {
+        $body->hear($offset, \substr($this->bodies[$body->id], $offset, $n));
+
+        return true;
+    }
+
+    /** @internal */
+    public function await(int $deadline): void
+    {
     }
 
     /** @internal */

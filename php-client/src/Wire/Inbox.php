@@ -10,7 +10,8 @@ use Qbus\ProtocolError;
 /**
  * Cuts the incoming bytes into frames and decodes them where they lie, without copying them out.
  *
- * Deliveries wait in the order in which they came; all other words overtake them. Does no I/O.
+ * Deliveries wait in the order in which they came; all other words overtake them. A body that is streamed past waiting
+ * deliveries leaves nothing behind. Does no I/O.
  *
  * @internal
  */
@@ -18,8 +19,11 @@ final class Inbox
 {
     public const HEADER = 8;
 
-    /** The most that a frame may be long beyond max_frame: the size of one message, whose limit the proxy knows. */
-    private const MAX_MESSAGE = 512 << 20;
+    /** A frame may be so long before the proxy says what is right. */
+    private const MAX_GREETING = 1 << 20;
+
+    /** Bytes of frames that are done with which may lie among waiting deliveries. */
+    private const ROOM = 512 << 10;
 
     private string $bytes = '';
 
@@ -29,6 +33,11 @@ final class Inbox
     /** @var list<array{int, int}> begin and end of the payloads of DELIVER frames that were not taken yet */
     private array $deliveries = [];
 
+    /** Where $scanned makes it worth while to put waiting deliveries together. */
+    private int $crowded = self::ROOM;
+
+    private int $maxMessage = self::MAX_GREETING;
+
     private readonly \MessagePackUnpacker $unpacker;
 
     public function __construct(private int $maxFrame = 65536)
@@ -37,9 +46,10 @@ final class Inbox
         $this->unpacker = new \MessagePackUnpacker(false);
     }
 
-    public function setMaxFrame(int $maxFrame): void
+    public function setLimits(int $maxFrame, int $maxMessage): void
     {
         $this->maxFrame = $maxFrame;
+        $this->maxMessage = \max($maxFrame, $maxMessage);
     }
 
     public function append(string $bytes): void
@@ -47,6 +57,8 @@ final class Inbox
         if ($this->deliveries === [] && $this->scanned > 0) {
             $this->bytes = \substr($this->bytes, $this->scanned);
             $this->scanned = 0;
+        } elseif ($this->scanned > $this->crowded) {
+            $this->gather();
         }
         if ($this->bytes === '') {
             $this->bytes = $bytes;
@@ -101,7 +113,7 @@ final class Inbox
             $this->scanned = $end;
             if ($word === Word::DELIVER) {
                 $this->deliveries[] = [$begin, $end];
-            } elseif ($word >= Word::WELCOME && $word <= Word::ERROR) {
+            } elseif ($word >= Word::WELCOME && $word <= Word::CHUNK) {
                 return [$word, $this->decode($begin, $end)];
             }
         }
@@ -127,11 +139,26 @@ final class Inbox
         return $value;
     }
 
+    /** Keeps nothing but waiting deliveries and what was not looked at. */
+    private function gather(): void
+    {
+        $kept = '';
+        foreach ($this->deliveries as [$begin, $end]) {
+            $payload = \substr($this->bytes, $begin, $end - $begin);
+            $places[] = [\strlen($kept), \strlen($kept) + \strlen($payload)];
+            $kept .= $payload;
+        }
+        $this->bytes = $kept . \substr($this->bytes, $this->scanned);
+        $this->deliveries = $places ?? [];
+        $this->scanned = \strlen($kept);
+        $this->crowded = 2 * $this->scanned + self::ROOM;
+    }
+
     /** @return array{int, int} word and length of the payload */
     private function header(string $bytes, int $at): array
     {
         ['length' => $length, 'word' => $word] = \unpack('Nlength/Cword', $bytes, $at);
-        if ($length > $this->maxFrame + self::MAX_MESSAGE) {
+        if ($length > $this->maxMessage) {
             throw new ProtocolError("a frame of {$length} bytes");
         }
 

@@ -16,6 +16,7 @@ final class Word
     public const SETTLE = 2;
     public const EXTEND = 3;
     public const BYE = 4;
+    public const READ = 10;
 
     public const WELCOME = 65;
     public const DELIVER = 66;
@@ -24,4 +25,5 @@ final class Word
     public const LATE = 69;
     public const DRAIN = 70;
     public const ERROR = 71;
+    public const CHUNK = 72;
 }

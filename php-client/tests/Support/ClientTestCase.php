@@ -491,7 +491,9 @@ abstract class ClientTestCase extends TestCase
             'rows that are a string' => [Peer::frame(66, [0, 1, 1, 1, 'rows'])],
             'a row that is a number' => [Peer::frame(66, [0, 1, 1, 1, [5]])],
             'a row that is too short' => [Peer::frame(66, [0, 1, 1, 1, [['s', 1, 1, 1]]])],
-            'a body that is a number' => [Peer::frame(66, [0, 1, 1, 1, [['s', 1, 1, 1, 'k', null, 5]]])],
+            'a body that is a list' => [Peer::frame(66, [0, 1, 1, 1, [['s', 1, 1, 1, 'k', null, []]]])],
+            'a streamed body of less than nothing' => [Peer::frame(66, [0, 1, 1, 1, [['s', 1, 1, 1, 'k', null, -5]]])],
+            'a piece of a body that is a number' => [Peer::frame(72, 5)],
             'a cancellation of a name' => [Peer::frame(67, ['x', 1])],
         ];
     }

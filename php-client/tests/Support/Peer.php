@@ -26,8 +26,8 @@ final class Peer
         return \pack('NCCn', \strlen($payload), $word, 0, 0) . $payload;
     }
 
-    /** @return list<mixed> a row as Kafka's plugin makes it */
-    public static function row(string $body, ?string $key = 'k', ?array $headers = null): array
+    /** @return list<mixed> a row as Kafka's plugin makes it; a body that is streamed is its size */
+    public static function row(string|int $body, ?string $key = 'k', ?array $headers = null): array
     {
         return ['orders', 3, 1041, 1700000000000, $key, $headers, $body];
     }
@@ -41,7 +41,7 @@ final class Peer
     public static function welcomeFrame(): string
     {
         return self::frame(65, ['protocol' => 1, 'server' => 'test', 'session' => 1, 'max_frame' => 262144,
-            'pipelines' => [['name' => 'orders', 'kind' => 'kafka', 'timeout_ms' => 30000, 'max_attempts' => 5]]]);
+            'max_message' => 64 << 20, 'pipelines' => [['name' => 'orders', 'kind' => 'kafka', 'timeout_ms' => 30000, 'max_attempts' => 5]]]);
     }
 
     /** Reads HELLO, answers it, and returns what HELLO said. */
@@ -114,6 +114,32 @@ final class Peer
         }
 
         return ['acks' => $acks, 'others' => $others, 'frames' => $nFrames];
+    }
+
+    /**
+     * Answers every READ out of these bodies, by id, until so many ids have a verdict.
+     *
+     * @param array<int, string> $bodies
+     *
+     * @return array{acks: list<int>, others: list<array>, reads: list<array{int, int, int}>}
+     */
+    public function stream(array $bodies, int $n): array
+    {
+        $acks = $others = $reads = [];
+        while (\count($acks) + \count($others) < $n) {
+            [$word, $value] = $this->read() ?? throw new \RuntimeException('the client is gone');
+            if ($word === 10) {
+                [$id, $offset, $length] = $reads[] = $value;
+                $this->send(72, [$id, $offset, \substr($bodies[$id], $offset, $length)]);
+            } elseif ($word === 2) {
+                \array_push($acks, ...self::ids($value[0]));
+                \array_push($others, ...($value[1] ?? []));
+            } else {
+                throw new \RuntimeException("word {$word} instead of READ or SETTLE");
+            }
+        }
+
+        return ['acks' => $acks, 'others' => $others, 'reads' => $reads];
     }
 
     /**

@@ -19,10 +19,17 @@ final class WorkerProcess
     /**
      * @param list<string>          $before      words in front of the command, such as those of strace
      * @param array<string, string> $environment
+     * @param list<string>          $options     of PHP
+     * @param string                $fixture     the worker's program
      */
-    public function __construct(string $socket, array $before = [], array $environment = [], array $options = [])
-    {
-        $command = [...$before, \PHP_BINARY, ...$options, __DIR__ . '/../fixtures/worker.php'];
+    public function __construct(
+        string $socket,
+        array $before = [],
+        array $environment = [],
+        array $options = [],
+        string $fixture = 'worker.php',
+    ) {
+        $command = [...$before, \PHP_BINARY, ...$options, __DIR__ . "/../fixtures/{$fixture}"];
         $pipes = [['pipe', 'r'], ['pipe', 'w'], ['pipe', 'w']];
         $environment += ['QBUS_SOCKET' => $socket] + \getenv();
         $this->process = \proc_open($command, $pipes, $this->pipes, null, $environment);
