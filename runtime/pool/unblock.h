@@ -30,6 +30,7 @@
 #include <sys/types.h>
 
 struct process_user;
+struct unblock_trace;
 
 /* What the kernel, the container and the rights of both processes leave us. */
 struct unblock_stages {
@@ -85,10 +86,10 @@ struct unblock {
 	struct unblock_stages stages;
 	int64_t until_us;
 	enum unblock_why why;
-	uint32_t n_rounds; /* that counted */
-	uint32_t n_idle;   /* looks in a row without an act */
-	uint32_t n_broken; /* sockets, attempts and processes so far */
-	pid_t held;		   /* a thread that could not be let go at once; 0: none */
+	uint32_t n_rounds;			/* that counted */
+	uint32_t n_idle;			/* looks in a row without an act */
+	uint32_t n_broken;			/* sockets, attempts and processes so far */
+	struct unblock_trace *held; /* a thread that could not be let go at once; NULL: none */
 	struct unblock_round last;
 };
 

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* Finds descendants and what they hold through /proc, and ends them through pidfds. */
+#include "pool/unblock_kin.h"
+
+#include "pool/process.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { MAX_KIN = 256 };
+
+struct kin {
+	size_t n;
+	pid_t pids[MAX_KIN];
+};
+
+/* ---- who they are ------------------------------------------------------------------------------------------------ */
+
+static void add_children_of_thread(struct kin *kin, int proc, const char *thread)
+{
+	char path[320], text[4096];
+	char *at = text, *end;
+
+	snprintf(path, sizeof(path), "task/%s/children", thread);
+	if (unblock_look_text(proc, path, text, sizeof(text)) <= 0)
+		return;
+	for (long pid; kin->n < MAX_KIN && (pid = strtol(at, &end, 10)) > 1; at = end)
+		kin->pids[kin->n++] = (pid_t)pid;
+}
+
+static void add_children(struct kin *kin, pid_t pid)
+{
+	int proc = unblock_look_open(pid);
+	int fd = proc < 0 ? -1 : openat(proc, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *threads = fd < 0 ? NULL : fdopendir(fd);
+
+	for (const struct dirent *entry; threads && (entry = readdir(threads));) {
+		if (entry->d_name[0] != '.')
+			add_children_of_thread(kin, proc, entry->d_name);
+	}
+	if (threads)
+		closedir(threads);
+	else if (fd >= 0)
+		close(fd);
+	if (proc >= 0)
+		close(proc);
+}
+
+static void find_descendants(struct kin *kin, pid_t pid)
+{
+	kin->n = 0;
+	add_children(kin, pid);
+	for (size_t i = 0; i < kin->n; i++)
+		add_children(kin, kin->pids[i]);
+}
+
+/* Children of ours that we did not start; without pid. */
+static void find_orphans(struct kin *kin, pid_t pid)
+{
+	size_t n = 0;
+
+	kin->n = 0;
+	add_children(kin, getpid());
+	for (size_t i = 0; i < kin->n; i++) {
+		if (kin->pids[i] != pid && !process_find(kin->pids[i]))
+			kin->pids[n++] = kin->pids[i];
+	}
+	kin->n = n;
+}
+
+/* ---- what they hold ---------------------------------------------------------------------------------------------- */
+
+static int access_mode(int proc, int fd)
+{
+	char path[32], text[256];
+
+	snprintf(path, sizeof(path), "fdinfo/%d", fd);
+	if (unblock_look_text(proc, path, text, sizeof(text)) <= 0)
+		return -1;
+
+	const char *flags = strstr(text, "flags:");
+
+	return flags ? (int)strtol(flags + strlen("flags:"), NULL, 8) & O_ACCMODE : -1;
+}
+
+/* Says whether one descriptor is what is looked for. */
+typedef bool is_wanted(int proc, int fd, const void *ctx);
+
+/* Has the process a descriptor that leads to `target` and is wanted? */
+static bool holds(int proc, const char *target, is_wanted *wanted, const void *ctx)
+{
+	int folder = openat(proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *fds = folder < 0 ? NULL : fdopendir(folder);
+	ssize_t len = (ssize_t)strlen(target);
+	bool is_held = false;
+	char found[64];
+
+	for (const struct dirent *entry; fds && !is_held && (entry = readdir(fds));) {
+		if (readlinkat(folder, entry->d_name, found, sizeof(found)) == len && !memcmp(found, target, (size_t)len))
+			is_held = wanted(proc, (int)strtol(entry->d_name, NULL, 10), ctx);
+	}
+	if (fds)
+		closedir(fds);
+	else if (folder >= 0)
+		close(folder);
+	return is_held;
+}
+
+static bool is_other_end(int proc, int fd, const void *ctx)
+{
+	const int *mode = ctx;
+
+	return access_mode(proc, fd) != *mode;
+}
+
+static bool is_used(int proc, int fd, const void *ctx)
+{
+	const struct stat *program = ctx;
+	struct stat own;
+
+	return fd <= STDERR_FILENO ||
+		   (fstatat(proc, "exe", &own, 0) == 0 && own.st_ino == program->st_ino && own.st_dev == program->st_dev);
+}
+
+/* ---- ending them ------------------------------------------------------------------------------------------------- */
+
+static bool end_if_holds(pid_t pid, const char *target, int mode)
+{
+	/* Taken before the look: should the number be given away in between, it is not the new owner that is hit. */
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	int proc = pidfd < 0 ? -1 : unblock_look_open(pid);
+	bool is_ended = proc >= 0 && holds(proc, target, is_other_end, &mode) &&
+					syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0;
+
+	if (proc >= 0)
+		close(proc);
+	if (pidfd >= 0)
+		close(pidfd);
+	return is_ended;
+}
+
+static uint32_t end_holders(const struct kin *kin, const char *target, int mode, pid_t *ret_last)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < kin->n; i++) {
+		if (end_if_holds(kin->pids[i], target, mode)) {
+			*ret_last = kin->pids[i];
+			n++;
+		}
+	}
+	return n;
+}
+
+uint32_t unblock_kin_end_pipe(pid_t pid, int proc, const struct unblock_fd *pipe, pid_t *ret_last)
+{
+	struct kin kin;
+	char target[40];
+	int mode = access_mode(proc, pipe->fd);
+
+	snprintf(target, sizeof(target), "pipe:[%llu]", (unsigned long long)pipe->inode);
+	if (mode < 0 || holds(proc, target, is_other_end, &mode)) /* both ends are its own: nobody else would help */
+		return 0;
+	find_descendants(&kin, pid);
+
+	uint32_t n = end_holders(&kin, target, mode, ret_last);
+
+	if (n == 0) {
+		find_orphans(&kin, pid);
+		n = end_holders(&kin, target, mode, ret_last);
+	}
+	return n;
+}
+
+bool unblock_kin_end_child(pid_t pid, pid_t child)
+{
+	struct kin kin;
+	bool is_kin = false, is_ended = false;
+	int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+
+	find_descendants(&kin, pid);
+	for (size_t i = 0; i < kin.n; i++)
+		is_kin |= kin.pids[i] == child;
+	if (pidfd >= 0) {
+		is_ended = is_kin && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0;
+		close(pidfd);
+	}
+	return is_ended;
+}
+
+bool unblock_kin_shares(pid_t pid, int proc, ino_t inode)
+{
+	struct kin kin;
+	struct stat program;
+	char target[40];
+	bool is_shared = false;
+
+	if (fstatat(proc, "exe", &program, 0))
+		return false;
+	snprintf(target, sizeof(target), "socket:[%llu]", (unsigned long long)inode);
+	find_descendants(&kin, pid);
+	for (size_t i = 0; i < kin.n && !is_shared; i++) {
+		int other = unblock_look_open(kin.pids[i]);
+
+		is_shared = other >= 0 && holds(other, target, is_used, &program);
+		if (other >= 0)
+			close(other);
+	}
+	return is_shared;
+}
+
+bool unblock_kin_is_visible(pid_t pid, int proc)
+{
+	char path[48], text[16];
+
+	snprintf(path, sizeof(path), "task/%d/children", (int)pid);
+	return unblock_look_text(proc, path, text, sizeof(text)) >= 0 && faccessat(proc, "fd/.", R_OK, 0) == 0;
+}
