@@ -116,6 +116,21 @@ final class StreamedBodyTest extends TestCase
     }
 
     /** @dataProvider transports */
+    public function testNothingIsWaitedForThatHasCome(string $transport): void
+    {
+        $client = $this->connect($transport, \array_fill(0, 12, self::body(150_000)));
+        $begin = \hrtime(true);
+        for ($i = 0; $i < 12; ++$i) {
+            $message = $client->next();
+            $this->readAll($message);
+            $message->ack();
+        }
+        // A second for each, as long as one wait, if it were so.
+        self::assertLessThan(6.0, (\hrtime(true) - $begin) / 1e9);
+        $client->close();
+    }
+
+    /** @dataProvider transports */
     public function testItCanBeReadAgainAndElsewhere(string $transport): void
     {
         $body = self::body(self::MIB);
@@ -140,8 +155,11 @@ final class StreamedBodyTest extends TestCase
         $client = $this->connect($transport, [$body]);
         $message = $client->next();
         self::assertSame(\substr($body, 0, 10), \fread($message->stream(), 10));
+        \memory_reset_peak_usage();
+        $before = \memory_get_usage();
         self::assertTrue($message->body === $body);
         self::assertTrue($message->body === $body);
+        self::assertLessThan(\strlen($body) + 2 * self::MIB, \memory_get_peak_usage() - $before);
         $message->ack();
         self::assertTrue($message->body === $body);
         $client->close();

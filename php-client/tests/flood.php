@@ -47,6 +47,7 @@ $read = static function () use ($exactly): array {
 
 $read();
 \fwrite($socket, $frame(65, $packer->pack(['protocol' => 1, 'server' => 'flood', 'session' => 1, 'max_frame' => 262144,
+    'max_message' => 64 << 20,
     'pipelines' => [['name' => 'orders', 'kind' => 'kafka', 'timeout_ms' => 30000, 'max_attempts' => 5]]])));
 
 $firstId = 1 << 40;

@@ -72,16 +72,17 @@ final class Body
         $this->bytes = '';
         $this->at = $offset;
         $this->forgetAllBut($offset, $ahead);
-        while (!isset($this->asked[$offset])) {
+        for (;;) {
             $message->checkpoint();
             $this->ask($offset);
             if ($isNext) {
                 $this->ask($ahead);
             }
+            // Any of these may have brought it.
+            if (isset($this->asked[$offset])) {
+                break;
+            }
             $this->session->await($message->deadline());
-        }
-        if ($isNext) {
-            $this->ask($ahead);
         }
         $this->bytes = $this->asked[$offset];
         unset($this->asked[$offset]);
