@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -321,28 +320,6 @@ static void what_is_not_given_has_its_default(void **state)
 	conf_free(conf);
 }
 
-static void a_body_that_is_streamed_may_fill_the_buffer(void **state)
-{
-	(void)state;
-	static const struct {
-		const char *text;
-		int64_t mib;
-	} table[] = {
-		{"    oversize: reject\n", 32},
-		{"    oversize: stream\n", 64},
-		{"    oversize: stream\n    max_message_bytes: 100MiB\n", 100},
-		{"    oversize: stream\n    max_outstanding_bytes: 500GiB\n", 1024},
-	};
-	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-		char text[500];
-		snprintf(text, sizeof text, "%s%s", KAFKA, table[i].text);
-		struct conf *conf = parse(text);
-		assert_int_equal(conf->n_errors, 0);
-		assert_int_equal(conf->pipelines[0].source.max_message_bytes, table[i].mib << 20);
-		conf_free(conf);
-	}
-}
-
 static void free_keys_tell_what_they_look_like(void **state)
 {
 	(void)state;
@@ -509,7 +486,6 @@ int main(void)
 		cmocka_unit_test(keys_are_checked_against_each_other),
 		cmocka_unit_test(variables_are_filled_in),
 		cmocka_unit_test(what_is_not_given_has_its_default),
-		cmocka_unit_test(a_body_that_is_streamed_may_fill_the_buffer),
 		cmocka_unit_test(free_keys_tell_what_they_look_like),
 		cmocka_unit_test(secrets_are_read_from_files_and_never_printed),
 		cmocka_unit_test(what_is_printed_reads_back_the_same),
