@@ -259,8 +259,10 @@ static int64_t count(struct unblock *u, int64_t now_us)
 
 int64_t unblock_step(struct unblock *u, int64_t now_us, bool has_result)
 {
-	if (!let_go(u))
-		return now_us + HELD_US;
+	if (u->held) {
+		let_go(u);
+		return now_us + HELD_US; /* also when it could: it has to get back into its call first */
+	}
 	if (u->why != UNBLOCK_GOING || u->pid == 0)
 		return CLOCK_NEVER;
 	if (has_result)
@@ -275,10 +277,11 @@ int64_t unblock_step(struct unblock *u, int64_t now_us, bool has_result)
 		return now_us + NEWS_US;
 	if (look_and_act(u) < 0)
 		return finish(u, is_gone(u) ? UNBLOCK_GONE : UNBLOCK_HELD);
-
-	int64_t next_us = count(u, now_us);
-
-	return u->held && next_us == CLOCK_NEVER ? now_us + HELD_US : next_us;
+	if (!u->held)
+		return count(u, now_us);
+	if (u->last.did != UNBLOCK_NOTHING) /* otherwise it was not even seen */
+		count(u, now_us);
+	return now_us + HELD_US;
 }
 
 bool unblock_has_broken(const struct unblock *u)

@@ -87,17 +87,19 @@ static _Noreturn void child_run(hung_body *body, const struct hung_child *child)
 	char line[32], byte;
 	int len = snprintf(line, sizeof(line), "%ld\n", body(child));
 
-	if (write(STDOUT_FILENO, line, (size_t)len) == len && read(child->go, &byte, 1) >= 0)
+	if (send(child->session, line, (size_t)len, MSG_NOSIGNAL) == len && read(child->go, &byte, 1) >= 0)
 		_exit(0);
 	_exit(1);
 }
 
 static _Noreturn void child_exec(const char *code, const struct hung_child *child)
 {
-	char port[16];
+	char port[16], session[16];
 
 	snprintf(port, sizeof(port), "%d", child->port);
+	snprintf(session, sizeof(session), "%d", child->session);
 	setenv("PORT", port, 1);
+	setenv("SESSION", session, 1);
 	dup2(child->go, STDIN_FILENO);
 	execlp("php", "php", "-d", "display_errors=0", "-d", "log_errors=0", "-r", code, (char *)NULL);
 	_exit(1);
@@ -107,11 +109,10 @@ static void start(struct hung *hung, hung_body *body, const char *code)
 {
 	struct sockaddr_un name;
 	socklen_t len;
-	int out[2], go[2], listener = session_listen(&name, &len);
+	int go[2], listener = session_listen(&name, &len);
 
 	memset(hung, 0, sizeof(*hung));
 	serve(hung);
-	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(go, O_CLOEXEC), 0);
 	hung->pid = fork();
 	if (hung->pid == 0) {
@@ -119,7 +120,6 @@ static void start(struct hung *hung, hung_body *body, const char *code)
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close(go[1]);
-		dup2(out[1], STDOUT_FILENO);
 		if (connect(child.session, (struct sockaddr *)&name, len))
 			_exit(1);
 		if (body)
@@ -130,9 +130,7 @@ static void start(struct hung *hung, hung_body *body, const char *code)
 	hung->session = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(hung->session >= 0);
 	close(listener);
-	close(out[1]);
 	close(go[0]);
-	hung->out = out[0];
 	hung->go = go[1];
 }
 
@@ -177,13 +175,13 @@ void hung_await(const struct hung *hung, const char *call)
 /* A line; false: there is none in that time. */
 static bool read_line(struct hung *hung, int timeout_ms)
 {
-	struct pollfd readable = {.fd = hung->out, .events = POLLIN};
+	struct pollfd readable = {.fd = hung->session, .events = POLLIN};
 	size_t len = 0;
 
 	if (poll(&readable, 1, timeout_ms) != 1)
 		return false;
 	while (len + 1 < sizeof(hung->said) && poll(&readable, 1, DEADLINE_MS) == 1 &&
-		   read(hung->out, hung->said + len, 1) == 1 && hung->said[len] != '\n')
+		   read(hung->session, hung->said + len, 1) == 1 && hung->said[len] != '\n')
 		len++;
 	hung->said[len] = '\0';
 	return true;
@@ -219,7 +217,6 @@ static int finish(struct hung *hung)
 	int status = 0;
 
 	assert_int_equal(waitpid(hung->pid, &status, 0), hung->pid);
-	close(hung->out);
 	close(hung->session);
 	close(hung->server);
 	return status;

@@ -17,8 +17,8 @@
 
 struct hung {
 	pid_t pid;
-	int out, go; /* ours: what it says; writing a byte lets it go on */
-	int session; /* ours */
+	int go;		 /* ours: writing a byte lets it go on */
+	int session; /* ours: what it says comes here, as a result would */
 	int server;	 /* listens on 127.0.0.1 and never accepts */
 	uint16_t port;
 	int64_t took_us; /* from begin to what it said */
@@ -42,7 +42,8 @@ const struct unblock_stages *hung_stages(void);
 const struct unblock_stages *hung_way(bool is_traced);
 
 void hung_fork(struct hung *hung, hung_body *body);
-/* The same with PHP; {PORT} in the code is the server's port. What the code echoes is said. */
+/* The same with PHP: the environment has the server's PORT and the number of its SESSION, into which it is to say
+ * lines. */
 void hung_php(struct hung *hung, const char *code);
 /* Is PHP there, with this extension? */
 bool hung_php_has(const char *extension);

@@ -7,6 +7,7 @@
 #include "hung.h"
 #include "pool/unblock_look.h"
 #include "pool/unblock_socket.h"
+#include "pool/unblock_trace.h"
 #include "rig.h"
 
 #include <arpa/inet.h>
@@ -19,6 +20,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -340,6 +343,86 @@ static void nothing_is_done_while_the_session_has_news(void **state)
 	hung_end(&hung);
 }
 
+enum { N_ECHOES = 500 };
+
+static volatile sig_atomic_t n_told;
+
+static void count_told(int number)
+{
+	(void)number;
+	n_told++;
+}
+
+/* Waits in a different call each time; says how often it was told, or what went wrong. */
+static long in_echoes(const struct hung_child *child)
+{
+	struct sigaction told = {.sa_handler = count_told, .sa_flags = SA_RESTART};
+	struct pollfd fd = {.fd = child->session, .events = POLLIN};
+
+	sigaction(SIGUSR1, &told, NULL);
+	for (uint32_t i = 0, seen; i < N_ECHOES; i++) {
+		while (i % 3 == 1 && poll(&fd, 1, -1) < 0 && errno == EINTR)
+			continue;
+		if (i % 3 == 2 && ppoll(&fd, 1, NULL, NULL) < 0 && errno != EINTR)
+			return -errno;
+		if (recv(child->session, &seen, sizeof(seen), MSG_WAITALL) != sizeof(seen) || seen != i)
+			return -1000;
+		if (send(child->session, &i, sizeof(i), 0) != sizeof(i))
+			return -2000;
+	}
+	return n_told;
+}
+
+/* Its socket's type, asked by the thread itself; or that it cannot be asked now. */
+static void ask_by_injection(const struct unblock *u)
+{
+	struct unblock_trace *trace = NULL;
+	struct {
+		int type;
+		socklen_t len;
+	} room = {.len = sizeof(int)};
+	struct unblock_look look;
+	int result = unblock_look_at(u->proc, u->pid, &look);
+
+	if (result == 0 && look.n_fds == 1 && S_ISSOCK(look.fds[0].mode))
+		result = unblock_trace_open(u->proc, u->pid, &trace);
+	if (result == 0 && trace) {
+		unsigned long args[6] = {(unsigned long)look.fds[0].fd, SOL_SOCKET, SO_TYPE,
+			(unsigned long)(uintptr_t)&room.type, (unsigned long)(uintptr_t)&room.len};
+
+		assert_int_equal(unblock_trace_call(trace, SYS_getsockopt, args, &room, sizeof(room)), 0);
+		assert_int_equal(room.type, SOCK_STREAM);
+	}
+	while (trace && !unblock_trace_close(trace))
+		continue;
+}
+
+static void a_thread_that_is_asked_at_any_moment_loses_nothing(void **state)
+{
+	struct hung hung;
+	struct unblock u;
+
+	(void)state;
+	hung_fork(&hung, in_echoes);
+	hung_await(&hung, "recvfrom");
+	unblock_begin(&u, hung.pid, hung.session, hung_way(true), 0);
+	for (uint32_t i = 0, back = 0; i < N_ECHOES; i++) {
+		if (i % 2)
+			ask_by_injection(&u);
+		if (i % 5 == 0)
+			assert_int_equal(kill(hung.pid, SIGUSR1), 0);
+		assert_int_equal(send(hung.session, &i, sizeof(i), 0), sizeof(i));
+		for (volatile uint32_t spin = 0; spin < i * 53 % 40000; spin++)
+			continue;
+		ask_by_injection(&u);
+		assert_int_equal(recv(hung.session, &back, sizeof(back), MSG_WAITALL), sizeof(back));
+		assert_int_equal(back, i);
+	}
+	unblock_end(&u);
+	assert_int_equal(strtol(hung_next(&hung), NULL, 10), N_ECHOES / 5);
+	hung_end(&hung);
+}
+
 static void a_process_that_has_ended_is_gone(void **state)
 {
 	struct hung hung;
@@ -368,6 +451,7 @@ int main(void)
 		cmocka_unit_test(without_a_handler_there_is_no_signal),
 		cmocka_unit_test(a_thread_that_moved_on_is_left_alone),
 		cmocka_unit_test(nothing_is_done_while_the_session_has_news),
+		cmocka_unit_test(a_thread_that_is_asked_at_any_moment_loses_nothing),
 		cmocka_unit_test(a_process_that_has_ended_is_gone),
 	};
 

@@ -11,6 +11,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,8 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -273,7 +277,9 @@ static void run_script(size_t i)
 	struct hung hung;
 	char text[64];
 
-	snprintf(code, sizeof(code), "function say($what) { echo json_encode($what), \"\\n\"; fgets(STDIN); } %s",
+	snprintf(code, sizeof(code),
+		"$session = fopen('php://fd/' . getenv('SESSION'), 'w'); function say($what) { global $session;"
+		"fwrite($session, json_encode($what) . \"\\n\"); fgets(STDIN); } %s",
 		scripts[i].code);
 	hung_php(&hung, code);
 	hung_await(&hung, scripts[i].call);
@@ -329,6 +335,47 @@ static void the_probe_reaps_no_other_child(void **state)
 	assert_int_equal(info.si_status, 7);
 }
 
+/* From now on a system call fails with EPERM in this process, as in a container. */
+static bool refuse(long number)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static bool is_probed(bool getfd, bool ptrace)
+{
+	struct unblock_stages stages;
+
+	unblock_probe(NULL, &stages);
+	return stages.getfd == getfd && stages.ptrace == ptrace && stages.read_syscall && stages.signal && stages.child;
+}
+
+static void the_probe_sees_what_a_sandbox_refuses(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	hung_way(false);
+	hung_way(true);
+	pid = fork();
+	if (pid == 0) {
+		bool is_right =
+			refuse(SYS_pidfd_getfd) && is_probed(false, true) && refuse(SYS_ptrace) && is_probed(false, false);
+
+		_exit(!is_right);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void what_is_possible_with_a_worker_is_asked_without_harm(void **state)
 {
 	struct hung hung;
@@ -354,6 +401,7 @@ int main(void)
 		cmocka_unit_test(php_is_freed_and_goes_on),
 		cmocka_unit_test(the_probe_leaves_nothing_behind),
 		cmocka_unit_test(the_probe_reaps_no_other_child),
+		cmocka_unit_test(the_probe_sees_what_a_sandbox_refuses),
 		cmocka_unit_test(what_is_possible_with_a_worker_is_asked_without_harm),
 	};
 
