@@ -11,6 +11,9 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE RelWithDebInfo)
 endif()
+# Assertions stay in what ships: a ledger that is wrong must end, not go on.
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
+set(CMAKE_C_FLAGS_RELEASE "-O2")
 
 add_compile_definitions(_GNU_SOURCE)
 add_compile_options(
@@ -35,8 +38,8 @@ if(QBUS_SANITIZE)
   add_compile_options(-fsanitize=${QBUS_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${QBUS_SANITIZE})
 else()
-  add_compile_options($<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE>)
-  add_compile_definitions($<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=3>)
+  # Both as options: cmake puts definitions first, and the -U would undo them.
+  add_compile_options("$<$<NOT:$<CONFIG:Debug>>:SHELL:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3>")
   add_link_options(-Wl,--as-needed)
 endif()
 add_link_options(-Wl,-z,noexecstack -Wl,-z,relro -Wl,-z,now)

@@ -49,6 +49,7 @@ struct crew {
 	struct list idle;	 /* hold nothing */
 	struct list partial; /* hold something and have room */
 	struct list full;	 /* have no room */
+	struct worker *resting; /* gets nothing new until it is idle and a suspect can have it; NULL: none */
 	size_t n_idle, n_partial, n_full;
 };
 
@@ -78,6 +79,9 @@ void crew_place(struct worker *worker); /* after its room changed */
 /* Who is idle, else who has room; *ret_n_free: how many like it there are. NULL: nobody. */
 struct worker *crew_pick(const struct pipeline *pipeline, bool idle_only, size_t *ret_index, size_t *ret_n_free);
 
+/* Puts one of the workers of each crew to rest, where none rests yet. */
+void crew_rest(const struct pipeline *pipeline);
+
 /* pipeline.c */
 const struct source_sink *pipeline_sink(void); /* its ctx is the pipeline */
 void pipeline_settle(struct pipeline *pipeline, struct entry *entry, enum qb_verdict verdict);
@@ -91,9 +95,9 @@ bool pipeline_is_served(const struct pipeline *pipeline); /* may messages of it 
 
 /* verdict.c */
 /* The attempt failed: waits for the next one, or is buried. delay_us -1: by the backoff. Takes orphans too. */
-void verdict_failed(struct pipeline *pipeline, struct entry *entry, const char *reason, const char *error,
+void verdict_failed(struct pipeline *pipeline, struct entry *entry, enum pipeline_reason reason, const char *error,
 	int64_t delay_us, int64_t now_us);
-void verdict_bury(struct pipeline *pipeline, struct entry *entry, const char *reason, const char *error);
+void verdict_bury(struct pipeline *pipeline, struct entry *entry, enum pipeline_reason reason, const char *error);
 void verdict_publish(struct pipeline *pipeline, struct entry *entry); /* a buried READY entry, once more */
 void verdict_published(struct pipeline *pipeline, uint64_t token, int status, const char *error, int64_t now_us);
 

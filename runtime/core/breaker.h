@@ -9,7 +9,7 @@
 #ifndef QBUS_CORE_BREAKER_H
 #define QBUS_CORE_BREAKER_H
 
-#include "core/pipeline.h"
+#include "core/pipeline_conf.h"
 
 #include <stdbool.h>
 #include <stddef.h>

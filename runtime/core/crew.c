@@ -57,7 +57,8 @@ struct crew *crew_for(struct dispatcher *dispatcher, struct pipeline **pipelines
 /* The list and the counter that fit the worker's room. */
 static struct list *crew_list(struct crew *crew, const struct worker *worker, size_t **ret_count)
 {
-	if (!worker_room(worker) || worker->is_alone) {
+	bool is_resting = crew->resting == worker && worker->n_held;
+	if (!worker_room(worker) || worker->is_alone || is_resting) {
 		*ret_count = &crew->n_full;
 		return &crew->full;
 	}
@@ -81,6 +82,8 @@ void crew_leave(struct worker *worker)
 	list_remove(&worker->crew_link);
 	--*worker->crew_count;
 	worker->crew = NULL;
+	if (crew->resting == worker)
+		crew->resting = NULL;
 	if (!crew->n_idle && !crew->n_partial && !crew->n_full)
 		crew_free(crew);
 }
@@ -88,6 +91,8 @@ void crew_leave(struct worker *worker)
 void crew_place(struct worker *worker)
 {
 	size_t *count;
+	if (worker->is_alone && worker->crew->resting == worker)
+		worker->crew->resting = NULL;
 	struct list *list = crew_list(worker->crew, worker, &count);
 	--*worker->crew_count;
 	list_remove(&worker->crew_link);
@@ -117,4 +122,29 @@ struct worker *crew_pick(const struct pipeline *pipeline, bool idle_only, size_t
 {
 	struct worker *worker = crew_pick_from(pipeline, true, ret_index, ret_n_free);
 	return worker || idle_only ? worker : crew_pick_from(pipeline, false, ret_index, ret_n_free);
+}
+
+/* Of the busy ones: those who cannot take more are as good as those who can. */
+static struct worker *crew_find_busy(const struct crew *crew)
+{
+	const struct list *lists[] = {&crew->partial, &crew->full};
+	for (size_t i = 0; i < 2; i++) {
+		list_each(pos, lists[i])
+		{
+			struct worker *worker = list_item(pos, struct worker, crew_link);
+			if (!worker->is_alone && !worker->is_leaving)
+				return worker;
+		}
+	}
+	return NULL;
+}
+
+void crew_rest(const struct pipeline *pipeline)
+{
+	for (size_t i = 0; i < pipeline->n_servers; i++) {
+		struct crew *crew = pipeline->servers[i].crew;
+		if (crew->resting || !(crew->resting = crew_find_busy(crew)))
+			continue;
+		crew_place(crew->resting);
+	}
 }

@@ -18,12 +18,12 @@
 /* How the reason of a verdict begins when the handler gave up because its time was over (PROTOCOL.md). */
 #define DISPATCH_DEADLINE "deadline:"
 
-struct dispatcher *dispatcher_new(void)
+struct dispatcher *dispatcher_new(int64_t now_us)
 {
 	struct dispatcher *dispatcher = alloc_zero(sizeof *dispatcher);
 	list_init(&dispatcher->crews);
 	list_init(&dispatcher->workers);
-	dispatcher->now_us = clock_now_us();
+	dispatcher->now_us = now_us;
 	dispatcher->seed = (uint64_t)dispatcher->now_us;
 	return dispatcher;
 }
@@ -83,7 +83,7 @@ static const struct pipeline *worker_pipeline(const struct worker *worker)
 	return oldest ? oldest->pipeline : NULL;
 }
 
-/* The clock of the oldest delivery runs from the moment at which its handler could start. */
+/* The clock belongs to the oldest delivery and runs from the moment at which its handler could start. */
 static void dispatcher_watch(struct dispatcher *dispatcher, struct worker *worker)
 {
 	const struct pipeline *pipeline = worker_pipeline(worker);
@@ -91,19 +91,25 @@ static void dispatcher_watch(struct dispatcher *dispatcher, struct worker *worke
 		heap_remove(&dispatcher->deadlines, &worker->deadline);
 		return;
 	}
-	int64_t at_us = worker->busy_since_us + pipeline->conf->handler_timeout_us;
-	if (worker->busy_id == worker->base_id && worker->extended_us > at_us)
+	int64_t at_us = worker->started_us + pipeline->conf->handler_timeout_us;
+	if (worker->extended_us > at_us)
 		at_us = worker->extended_us;
 	if (worker->is_told)
 		at_us += pipeline->conf->handler_grace_us;
 	heap_put(&dispatcher->deadlines, &worker->deadline, at_us);
 }
 
-/* A worker's oldest delivery changed: its successor can start now. */
+/* Something was delivered or settled. When that changed which delivery is the oldest, its clock begins now; a verdict for
+ * a younger one leaves the clock alone. */
 void dispatcher_restart_clock(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us)
 {
 	worker->busy_since_us = now_us;
-	worker->is_told = false;
+	if (worker->clock_id != worker->base_id) {
+		worker->clock_id = worker->base_id;
+		worker->started_us = now_us;
+		worker->extended_us = 0;
+		worker->is_told = false;
+	}
 	dispatcher_watch(dispatcher, worker);
 }
 
@@ -136,10 +142,9 @@ int64_t dispatcher_extend(
 	if (!entry || id != worker->base_id || worker->is_overdue)
 		return 0;
 	const struct pipeline_conf *conf = entry->pipeline->conf;
-	int64_t latest_us = worker->busy_since_us + conf->handler_timeout_us + conf->max_extension_us;
+	int64_t latest_us = worker->started_us + conf->handler_timeout_us + conf->max_extension_us;
 	int64_t wanted_us = for_us < conf->max_extension_us ? now_us + for_us : latest_us;
 	worker->extended_us = wanted_us < latest_us ? wanted_us : latest_us;
-	worker->busy_id = id;
 	worker->is_told = false;
 	dispatcher_watch(dispatcher, worker);
 	return worker->deadline.at_us > now_us ? worker->deadline.at_us - now_us : 0;
@@ -169,8 +174,9 @@ int dispatcher_worker_add(struct dispatcher *dispatcher, struct worker *worker, 
 		}
 	}
 	worker->busy_since_us = now_us;
-	if (worker->wanted)
-		worker->credit = worker->wanted;
+	for (size_t i = 0; i < n; i++)
+		worker_limit(worker, (uint32_t)pipelines[i]->conf->credit);
+	worker_set_credit(worker);
 	crew_join(crew_for(dispatcher, pipelines, n), worker);
 	list_add_tail(&dispatcher->workers, &worker->link);
 	free(pipelines);
@@ -182,20 +188,18 @@ const struct pipeline *dispatcher_worker_pipeline(const struct worker *worker, s
 	return worker->crew->pipelines[index];
 }
 
-void dispatcher_worker_changed(struct dispatcher *dispatcher, struct worker *worker)
+void dispatcher_worker_changed(struct worker *worker)
 {
-	(void)dispatcher;
 	if (!worker->crew)
 		return;
-	if (worker->wanted)
-		worker->credit = worker->wanted;
+	worker_set_credit(worker);
 	crew_place(worker);
 }
 
 /* Alone: it was running, so it is charged. One of several: any of them may have been running when the worker died;
  * nobody is charged, and each is delivered alone next time, so that the culprit shows itself. */
 static void dispatcher_take_back(
-	struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason, int64_t now_us)
+	struct worker *worker, bool in_peace, const char *reason, int64_t now_us)
 {
 	bool was_alone = worker->n_held == 1;
 	for (uint64_t id = worker->next_id; worker->n_held && id-- > worker->base_id;) {
@@ -207,14 +211,13 @@ static void dispatcher_take_back(
 		worker_drop(worker, id);
 		pipeline->counts.returned++;
 		if (!in_peace && was_alone) {
-			verdict_failed(pipeline, entry, worker->is_overdue ? "deadline" : "crash", reason, -1, now_us);
+			verdict_failed(pipeline, entry, worker->is_overdue ? REASON_DEADLINE : REASON_CRASH, reason, -1, now_us);
 			continue;
 		}
 		entry->is_suspect |= !in_peace && !was_alone;
 		if (ledger_return(&pipeline->ledger, entry) && lane)
 			pipeline_lane_changed(pipeline, lane);
 	}
-	(void)dispatcher;
 }
 
 void dispatcher_worker_gone(
@@ -223,7 +226,7 @@ void dispatcher_worker_gone(
 	if (!worker->crew)
 		return;
 	heap_remove(&dispatcher->deadlines, &worker->deadline);
-	dispatcher_take_back(dispatcher, worker, in_peace, reason, now_us);
+	dispatcher_take_back(worker, in_peace, reason, now_us);
 	crew_leave(worker);
 	list_remove(&worker->link);
 }
@@ -245,7 +248,7 @@ static struct entry *dispatcher_take(struct worker *worker, uint64_t id)
 	return entry;
 }
 
-size_t dispatcher_ack(struct dispatcher *dispatcher, struct worker *worker, uint64_t first_id, uint64_t count)
+size_t dispatcher_ack(struct worker *worker, uint64_t first_id, uint64_t count)
 {
 	size_t n_late = 0;
 	/* What lies outside the worker's ids needs no walk: a run may claim 2^63 of them. */
@@ -261,11 +264,10 @@ size_t dispatcher_ack(struct dispatcher *dispatcher, struct worker *worker, uint
 		entry->pipeline->counts.acked += entry->state != ENTRY_ORPHAN;
 		pipeline_settle(entry->pipeline, entry, QB_ACK);
 	}
-	(void)dispatcher;
 	return until > from ? n_late + (size_t)(count - (until - from)) : (size_t)count;
 }
 
-size_t dispatcher_retry(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t delay_us,
+size_t dispatcher_retry(struct worker *worker, uint64_t id, int64_t delay_us,
 	const char *reason, int64_t now_us)
 {
 	/* The client's clock may be the first to see it. */
@@ -274,27 +276,24 @@ size_t dispatcher_retry(struct dispatcher *dispatcher, struct worker *worker, ui
 	struct entry *entry = dispatcher_take(worker, id);
 	if (!entry)
 		return 1;
-	(void)dispatcher;
-	verdict_failed(entry->pipeline, entry, was_told ? "deadline" : "exception", reason, delay_us, now_us);
+	verdict_failed(entry->pipeline, entry, was_told ? REASON_DEADLINE : REASON_EXCEPTION, reason, delay_us, now_us);
 	return 0;
 }
 
-size_t dispatcher_reject(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, const char *reason)
+size_t dispatcher_reject(struct worker *worker, uint64_t id, const char *reason)
 {
 	struct entry *entry = dispatcher_take(worker, id);
 	if (!entry)
 		return 1;
-	(void)dispatcher;
-	verdict_bury(entry->pipeline, entry, "rejected", reason);
+	verdict_bury(entry->pipeline, entry, REASON_REJECTED, reason);
 	return 0;
 }
 
-size_t dispatcher_release(struct dispatcher *dispatcher, struct worker *worker, uint64_t id)
+size_t dispatcher_release(struct worker *worker, uint64_t id)
 {
 	struct entry *entry = dispatcher_take(worker, id);
 	if (!entry)
 		return 1;
-	(void)dispatcher;
 	struct pipeline *pipeline = entry->pipeline;
 	struct lane *lane = entry->lane;
 	pipeline->counts.returned++;

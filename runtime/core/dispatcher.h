@@ -6,7 +6,7 @@
 #define QBUS_CORE_DISPATCHER_H
 
 #include "core/ledger.h"
-#include "core/pipeline.h"
+#include "core/pipeline_conf.h"
 #include "core/source.h"
 #include "core/worker.h"
 
@@ -37,7 +37,7 @@ struct pipeline_counts {
 	bool is_connected;
 };
 
-struct dispatcher *dispatcher_new(void);
+struct dispatcher *dispatcher_new(int64_t now_us);
 void dispatcher_free(struct dispatcher *dispatcher); /* no workers, sources closed */
 
 /* conf, plugin and source_conf must outlive the dispatcher. 0 or -errno. */
@@ -62,15 +62,15 @@ const struct pipeline *dispatcher_worker_pipeline(const struct worker *worker, s
 void dispatcher_worker_gone(
 	struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason, int64_t now_us);
 /* The worker's credit (0: automatic) or is_full has changed. */
-void dispatcher_worker_changed(struct dispatcher *dispatcher, struct worker *worker);
+void dispatcher_worker_changed(struct worker *worker);
 
 /* Verdicts. Each returns how many of the ids were not held (late). Call dispatcher_settled once after those of a frame.
  */
-size_t dispatcher_ack(struct dispatcher *dispatcher, struct worker *worker, uint64_t first_id, uint64_t count);
-size_t dispatcher_retry(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t delay_us,
+size_t dispatcher_ack(struct worker *worker, uint64_t first_id, uint64_t count);
+size_t dispatcher_retry(struct worker *worker, uint64_t id, int64_t delay_us,
 	const char *reason, int64_t now_us); /* delay_us -1: the pipeline's backoff */
-size_t dispatcher_reject(struct dispatcher *dispatcher, struct worker *worker, uint64_t id, const char *reason);
-size_t dispatcher_release(struct dispatcher *dispatcher, struct worker *worker, uint64_t id);
+size_t dispatcher_reject(struct worker *worker, uint64_t id, const char *reason);
+size_t dispatcher_release(struct worker *worker, uint64_t id);
 void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us);
 
 /* The deadline of this delivery shall be at least ms_us from now; returns what is left in us, 0: not granted. */

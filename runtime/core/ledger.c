@@ -31,11 +31,6 @@ static const unsigned entry_moves[] = {
 	[ENTRY_ORPHAN] = 0,
 };
 
-const char *entry_state_name(enum entry_state state)
-{
-	return entry_state_names[state];
-}
-
 static bool entry_is_running(enum entry_state state)
 {
 	return state == ENTRY_RESERVED || state == ENTRY_PARKED;
@@ -176,10 +171,9 @@ struct entry *ledger_next(const struct ledger *ledger)
 	return link ? list_item(link, struct entry, link) : NULL;
 }
 
-void ledger_reserve(struct ledger *ledger, struct entry *entry, struct worker *worker, uint64_t id)
+void ledger_reserve(struct ledger *ledger, struct entry *entry, uint64_t id)
 {
 	entry_move(ledger, entry, ENTRY_RESERVED);
-	entry->worker = worker;
 	entry->id = id;
 }
 
@@ -217,7 +211,6 @@ bool ledger_settle(struct ledger *ledger, struct entry *entry)
 		return false;
 	}
 	entry_move(ledger, entry, ENTRY_SETTLED);
-	entry->worker = NULL;
 	entry_leave_group(ledger, entry);
 	entry_release_row(entry);
 	ledger->n_released++;
@@ -232,7 +225,6 @@ bool ledger_wait(struct ledger *ledger, struct entry *entry, int64_t due_us)
 		return false;
 	}
 	entry_move(ledger, entry, ENTRY_WAITING);
-	entry->worker = NULL;
 	entry_own_row(entry);
 	heap_put(&ledger->waiting, &entry->due, due_us);
 	return true;
@@ -245,7 +237,6 @@ bool ledger_return(struct ledger *ledger, struct entry *entry)
 		return false;
 	}
 	entry_move(ledger, entry, ENTRY_READY);
-	entry->worker = NULL;
 	list_add_head(entry->is_suspect ? &ledger->suspects : &ledger->ready, &entry->link);
 	return true;
 }
@@ -257,7 +248,6 @@ bool ledger_park(struct ledger *ledger, struct entry *entry)
 		return false;
 	}
 	entry_move(ledger, entry, ENTRY_PARKED);
-	entry->worker = NULL;
 	list_add_tail(&ledger->parked, &entry->link);
 	return true;
 }
@@ -274,7 +264,7 @@ int64_t ledger_wake(struct ledger *ledger, int64_t now_us)
 }
 
 /* BEHIND entries of the lane go before any front of theirs can call them forward. */
-static void ledger_drop_behind(struct ledger *ledger, struct lane *lane)
+static void ledger_drop_behind(struct lane *lane)
 {
 	for (struct entry *entry = lane->head; entry; entry = entry->lane_next) {
 		if (entry->state == ENTRY_BEHIND) {
@@ -282,7 +272,6 @@ static void ledger_drop_behind(struct ledger *ledger, struct lane *lane)
 			entry->group = NULL;
 		}
 	}
-	(void)ledger;
 }
 
 void ledger_lane_close(struct ledger *ledger, struct lane *lane)
@@ -290,7 +279,7 @@ void ledger_lane_close(struct ledger *ledger, struct lane *lane)
 	lane->state = LANE_CLOSED;
 	list_remove(&lane->link);
 	list_remove(&lane->dirty_link);
-	ledger_drop_behind(ledger, lane);
+	ledger_drop_behind(lane);
 	for (struct entry *entry = lane->head, *next; entry; entry = next) {
 		next = entry->lane_next;
 		entry->lane_next = NULL;
@@ -306,14 +295,6 @@ void ledger_lane_close(struct ledger *ledger, struct lane *lane)
 	lane->n_entries = 0;
 	if (!lane->n_orphans)
 		lane_free(lane);
-}
-
-size_t ledger_n_live(const struct ledger *ledger)
-{
-	size_t n = 0;
-	for (int state = 0; state < ENTRY_STATES; state++)
-		n += state == ENTRY_SETTLED ? 0 : ledger->n_in[state];
-	return n;
 }
 
 const char *ledger_check(const struct ledger *ledger, const struct list *lanes)

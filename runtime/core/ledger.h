@@ -17,7 +17,7 @@
 #include "core/lane.h"
 #include "core/msg.h"
 #include "core/order.h"
-#include "core/pipeline.h"
+#include "core/pipeline_conf.h"
 
 enum entry_state {
 	ENTRY_READY,
@@ -30,12 +30,11 @@ enum entry_state {
 	ENTRY_STATES,
 };
 
-struct worker;
 struct pipeline;
 
 /* Why a message becomes a dead letter. One allocation. */
 struct grave {
-	const char *reason; /* static: a word of the reasons that metrics know */
+	int reason; /* enum pipeline_reason */
 	char error[];		/* what the handler or the runtime said, may be empty */
 };
 
@@ -51,9 +50,9 @@ struct entry {
 	uint32_t row_len, body_len;
 	int64_t receipt;
 	uint64_t id;		   /* RESERVED: the delivery's id */
-	struct worker *worker; /* RESERVED: who holds it */
 	int64_t admitted_us;
-	int64_t timestamp_ms;
+	int64_t timestamp_ms;       /* the broker's */
+	int64_t first_delivered_ms; /* Unix time of its first delivery by this process; 0: none yet */
 	uint32_t attempt; /* of the running or next delivery, from 1 */
 	enum entry_state state;
 	bool is_suspect;	 /* may have killed a worker: delivered alone */
@@ -74,7 +73,7 @@ struct ledger {
 };
 
 void ledger_init(struct ledger *ledger, const struct pipeline_conf *conf);
-void ledger_done(struct ledger *ledger); /* frees every entry that is left */
+void ledger_done(struct ledger *ledger); /* every lane is closed */
 
 /* A message came. It becomes READY or BEHIND. */
 struct entry *ledger_admit(struct ledger *ledger, struct msg_batch *batch, const struct msg_item *item, int64_t now_us);
@@ -86,7 +85,7 @@ void ledger_skip(struct ledger *ledger, const struct msg_item *item);
 /* The entry to be delivered next, NULL: none. Suspects are not asked for here. */
 struct entry *ledger_next(const struct ledger *ledger);
 
-void ledger_reserve(struct ledger *ledger, struct entry *entry, struct worker *worker, uint64_t id);
+void ledger_reserve(struct ledger *ledger, struct entry *entry, uint64_t id);
 
 /* RESERVED or PARKED entries (park: also READY). Each returns false when the entry was an ORPHAN, which it frees:
  * nothing is to be told to the broker. After `settle` the entry may be gone; the lane's position may have moved. */
@@ -102,8 +101,6 @@ int64_t ledger_wake(struct ledger *ledger, int64_t now_us);
 /* The lane is gone: see the drawing. The lane is freed at once or with its last orphan. */
 void ledger_lane_close(struct ledger *ledger, struct lane *lane);
 
-size_t ledger_n_live(const struct ledger *ledger); /* fetched, not settled, orphans included */
-const char *entry_state_name(enum entry_state state);
 
 /* The sentence that is wrong, or NULL. O(entries). */
 const char *ledger_check(const struct ledger *ledger, const struct list *lanes);

@@ -23,15 +23,23 @@ static bool match_is_dead(struct pipeline *pipeline, struct entry *entry)
 	if (entry->grave)
 		verdict_publish(pipeline, entry);
 	else if (oversize)
-		verdict_bury(pipeline, entry, "oversize", oversize);
+		verdict_bury(pipeline, entry, REASON_OVERSIZE, oversize);
 	else
 		return false;
 	return true;
 }
 
+static void match_reserve(struct pipeline *pipeline, struct worker *worker, struct entry *entry)
+{
+	entry->pipeline = pipeline;
+	if (!entry->first_delivered_ms)
+		entry->first_delivered_ms = pipeline->dispatcher->unix_ms;
+	ledger_reserve(&pipeline->ledger, entry, worker_hold(worker, entry));
+}
+
 /* Up to `want` ready entries of one attempt, reserved for the worker; messages of closing lanes fall off the ready list
  * and stay where they are until their lane is gone. */
-static size_t match_reserve(struct pipeline *pipeline, struct worker *worker, size_t want, struct entry **ret)
+static size_t match_reserve_run(struct pipeline *pipeline, struct worker *worker, size_t want, struct entry **ret)
 {
 	struct ledger *ledger = &pipeline->ledger;
 	size_t n = 0;
@@ -44,8 +52,7 @@ static size_t match_reserve(struct pipeline *pipeline, struct worker *worker, si
 			continue;
 		if (n && entry->attempt != ret[0]->attempt)
 			break;
-		entry->pipeline = pipeline;
-		ledger_reserve(ledger, entry, worker, worker_hold(worker, entry));
+		match_reserve(pipeline, worker, entry);
 		ret[n++] = entry;
 	}
 	return n;
@@ -66,7 +73,8 @@ static void match_deliver(
 	crew_place(worker);
 }
 
-/* One suspect for one idle worker, which gets nothing else until it has settled it. */
+/* One suspect for one idle worker, which gets nothing else until it has settled it. When nobody is idle somebody is put
+ * to rest, so that a steady stream of other messages cannot keep a suspect waiting. */
 static bool match_suspect(struct pipeline *pipeline)
 {
 	struct ledger *ledger = &pipeline->ledger;
@@ -82,11 +90,12 @@ static bool match_suspect(struct pipeline *pipeline)
 	if (match_is_dead(pipeline, entry))
 		return true;
 	struct worker *worker = crew_pick(pipeline, true, &index, &n_free);
-	if (!worker)
+	if (!worker) {
+		crew_rest(pipeline);
 		return false;
+	}
 	worker->is_alone = true;
-	entry->pipeline = pipeline;
-	ledger_reserve(ledger, entry, worker, worker_hold(worker, entry));
+	match_reserve(pipeline, worker, entry);
 	match_deliver(pipeline, worker, index, &entry, 1);
 	return true;
 }
@@ -108,7 +117,7 @@ static bool match_run(struct pipeline *pipeline)
 	want = want < share ? want : share;
 	want = want < MATCH_RUN ? want : MATCH_RUN;
 	want = want < may ? want : may;
-	size_t n = match_reserve(pipeline, worker, want ? want : 1, entries);
+	size_t n = match_reserve_run(pipeline, worker, want ? want : 1, entries);
 	if (n)
 		match_deliver(pipeline, worker, index, entries, n);
 	return n > 0;

@@ -7,7 +7,7 @@
 
 #include "base/list.h"
 #include "base/slots.h"
-#include "core/pipeline.h"
+#include "core/pipeline_conf.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
 #ifndef QBUS_CORE_RETRY_H
 #define QBUS_CORE_RETRY_H
 
-#include "core/pipeline.h"
+#include "core/pipeline_conf.h"
 
 #include <stdint.h>
 

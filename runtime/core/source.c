@@ -27,11 +27,6 @@ const char *source_state_name(enum source_state state)
 	return source_state_names[state];
 }
 
-uint32_t source_traits(const struct source *source)
-{
-	return source->plugin->traits;
-}
-
 int source_new(const struct qb_plugin *plugin, const struct qb_source_conf *conf, const struct msg_codec *codec,
 	const struct source_sink *sink, void *ctx, struct source **ret_source)
 {

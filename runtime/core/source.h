@@ -12,7 +12,7 @@
 
 #include "core/lane.h"
 #include "core/msg.h"
-#include "core/pipeline.h"
+#include "core/pipeline_conf.h"
 
 #include <qbus/plugin.h>
 
@@ -54,7 +54,6 @@ void source_released(struct source *source, uint64_t n_messages, uint64_t n_byte
 /* After SOURCE_CLOSED; joins the thread. */
 void source_free(struct source *source);
 
-uint32_t source_traits(const struct source *source);
 const char *source_state_name(enum source_state state);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/log.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,6 +231,13 @@ static void source_on_log(void *self, enum qb_level level, const char *format, .
 /* ---- orders ---------------------------------------------------------------------------------------------------------
  */
 
+static void source_set_open(struct source *source, bool is_open)
+{
+	pthread_mutex_lock(&source->wake_lock);
+	source->is_open = is_open;
+	pthread_mutex_unlock(&source->wake_lock);
+}
+
 static void source_do_settle(struct source *source, const struct source_order *order)
 {
 	struct qb_settlement *settlements = order->settlements;
@@ -261,7 +269,7 @@ static void source_do(struct source *source, struct source_order *order)
 		if (source->instance)
 			plugin->publish(source->instance, &order->outgoing, order->number);
 		else
-			source_on_published(source, order->number, -1, "the broker is not connected");
+			source_on_published(source, order->number, -ENOTCONN, "the broker is not connected");
 		break;
 	case ORDER_DRAIN:
 		source->is_draining = true;
@@ -271,9 +279,7 @@ static void source_do(struct source *source, struct source_order *order)
 	case ORDER_CLOSE:
 		source->is_done = true;
 		if (source->instance) {
-			pthread_mutex_lock(&source->wake_lock);
-			source->is_open = false;
-			pthread_mutex_unlock(&source->wake_lock);
+			source_set_open(source, false);
 			plugin->close(source->instance, (int)(order->timeout_us / 1000));
 			source->instance = NULL;
 		}
@@ -294,13 +300,6 @@ static void source_do_orders(struct source *source)
 
 /* ---- the thread -----------------------------------------------------------------------------------------------------
  */
-
-static void source_set_open(struct source *source, bool is_open)
-{
-	pthread_mutex_lock(&source->wake_lock);
-	source->is_open = is_open;
-	pthread_mutex_unlock(&source->wake_lock);
-}
 
 /* Every lane is void with the connection. */
 static void source_lose(struct source *source)

@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* VERDICT_PAUSE_US: how long a pipeline stands still after its dead-letter target refused. */
+/* VERDICT_PAUSE_US: how long a pipeline stands still after its dead-letter target refused. VERDICT_DELAY_MAX_US: the
+ * longest delay that a handler can ask for. */
+#define VERDICT_DELAY_MAX_US (INT64_C(86400) * 7 * 1000000)
 enum { VERDICT_PAUSE_US = 2000000, VERDICT_HEADERS_MAX = 256, VERDICT_FACTS = 6, VERDICT_ERROR_MAX = 1024 };
 
 static const char *const reason_names[N_REASONS] = {
@@ -31,15 +33,7 @@ const char *pipeline_reason_name(enum pipeline_reason reason)
 	return reason_names[reason];
 }
 
-static void verdict_count(uint64_t n_by[N_REASONS], const char *reason)
-{
-	int at = 0;
-	while (at < REASON_OTHER && strcmp(reason_names[at], reason) != 0)
-		at++;
-	n_by[at]++;
-}
-
-void verdict_failed(struct pipeline *pipeline, struct entry *entry, const char *reason, const char *error,
+void verdict_failed(struct pipeline *pipeline, struct entry *entry, enum pipeline_reason reason, const char *error,
 	int64_t delay_us, int64_t now_us)
 {
 	const struct pipeline_conf *conf = pipeline->conf;
@@ -55,37 +49,39 @@ void verdict_failed(struct pipeline *pipeline, struct entry *entry, const char *
 		return;
 	}
 	if (conf->max_age_us && now_us - entry->admitted_us >= conf->max_age_us) {
-		verdict_bury(pipeline, entry, "expired", error);
+		verdict_bury(pipeline, entry, REASON_EXPIRED, error);
 		return;
 	}
+	if (delay_us > VERDICT_DELAY_MAX_US)
+		delay_us = VERDICT_DELAY_MAX_US;
 	if (delay_us < 0)
 		delay_us = retry_delay(&conf->backoff, entry->attempt, &pipeline->dispatcher->seed);
-	log_say(LOG_INFO, conf->name,
+	log_say(LOG_DEBUG, conf->name,
 		"message waits for its next attempt reason=%s attempt=%u delay_ms=%lld source=%s "
 		"partition=%d receipt=%lld error=\"%.200s\"",
-		reason, entry->attempt, (long long)(delay_us / 1000), entry->lane->source, entry->lane->partition,
+		reason_names[reason], entry->attempt, (long long)(delay_us / 1000), entry->lane->source, entry->lane->partition,
 		(long long)entry->receipt, error ? error : "");
 	struct lane *lane = entry->lane;
 	entry->attempt += is_charged;
 	pipeline->counts.retried++;
-	verdict_count(pipeline->counts.retried_by, reason);
+	pipeline->counts.retried_by[reason]++;
 	ledger_wait(&pipeline->ledger, entry, now_us + delay_us);
 	pipeline_lane_changed(pipeline, lane);
 }
 
-static void verdict_drop(struct pipeline *pipeline, struct entry *entry, const char *reason, const char *error)
+static void verdict_drop(struct pipeline *pipeline, struct entry *entry, enum pipeline_reason reason, const char *error)
 {
 	bool by_broker = pipeline->plugin->traits & QB_SETTLE_EACH;
 	pipeline->counts.rejected++;
-	verdict_count(pipeline->counts.rejected_by, reason);
+	pipeline->counts.rejected_by[reason]++;
 	log_say(LOG_WARN, pipeline->conf->name,
 		"message is rejected, %s reason=%s attempt=%u source=%s partition=%d receipt=%lld error=\"%.200s\"",
-		by_broker ? "the queue's dead-letter exchange has it if there is one" : "no dead_letter is configured", reason,
+		by_broker ? "the queue's dead-letter exchange has it if there is one" : "no dead_letter is configured", reason_names[reason],
 		entry->attempt, entry->lane->source, entry->lane->partition, (long long)entry->receipt, error ? error : "");
 	pipeline_settle(pipeline, entry, by_broker ? QB_REJECT : QB_ACK);
 }
 
-void verdict_bury(struct pipeline *pipeline, struct entry *entry, const char *reason, const char *error)
+void verdict_bury(struct pipeline *pipeline, struct entry *entry, enum pipeline_reason reason, const char *error)
 {
 	const struct pipeline_dead_letter *dead_letter = &pipeline->conf->dead_letter;
 	if (entry->state == ENTRY_ORPHAN) {
@@ -116,14 +112,16 @@ void verdict_publish(struct pipeline *pipeline, struct entry *entry)
 	size_t n = VERDICT_HEADERS_MAX;
 	struct qb_message original;
 	char attempts[16], origin[512], first[24];
-	if (pipeline->codec->row_read(entry->row, entry->row_len, &original, headers, &n) < 0)
-		n = 0, original = (struct qb_message){.body = {entry->row, entry->row_len}};
+	if (pipeline->codec->row_read(entry->row, entry->row_len, &original, headers, &n) < 0) {
+		n = 0;
+		original = (struct qb_message){.body = {entry->row, entry->row_len}};
+	}
 	snprintf(attempts, sizeof attempts, "%u", entry->attempt);
 	snprintf(origin, sizeof origin, "%.400s/%d/%lld", entry->lane->source, entry->lane->partition,
 		(long long)entry->receipt);
-	snprintf(first, sizeof first, "%lld", (long long)entry->timestamp_ms);
+	snprintf(first, sizeof first, "%lld", (long long)entry->first_delivered_ms);
 	const struct qb_header facts[VERDICT_FACTS] = {
-		{verdict_text("x-qbus-reason"), verdict_text(entry->grave->reason)},
+		{verdict_text("x-qbus-reason"), verdict_text(reason_names[entry->grave->reason])},
 		{verdict_text("x-qbus-attempts"), verdict_text(attempts)},
 		{verdict_text("x-qbus-pipeline"), verdict_text(pipeline->conf->name)},
 		{verdict_text("x-qbus-origin"), verdict_text(origin)},
@@ -169,10 +167,10 @@ void verdict_published(struct pipeline *pipeline, uint64_t token, int status, co
 		return;
 	}
 	pipeline->counts.dead_lettered++;
-	verdict_count(pipeline->counts.dead_lettered_by, entry->grave->reason);
+	pipeline->counts.dead_lettered_by[entry->grave->reason]++;
 	log_say(LOG_WARN, pipeline->conf->name,
 		"message is dead-lettered reason=%s attempt=%u target=%s source=%s partition=%d receipt=%lld error=\"%.200s\"",
-		entry->grave->reason, entry->attempt, pipeline->conf->dead_letter.target, entry->lane->source,
+		reason_names[entry->grave->reason], entry->attempt, pipeline->conf->dead_letter.target, entry->lane->source,
 		entry->lane->partition, (long long)entry->receipt, entry->grave->error);
 	pipeline_settle(pipeline, entry, QB_ACK);
 }

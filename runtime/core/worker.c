@@ -10,12 +10,12 @@
 /* WORKER_QUEUED_US: work that may lie queued at a worker, so that it never waits for the loop (a turn of it takes up to
  * a scheduler's slice on a busy machine) and little is taken back when it dies. WORKER_SPAN: ids between the oldest
  * held and the newest, a bound for workers that settle out of order. */
-enum { WORKER_QUEUED_US = 4000, WORKER_CREDIT_MAX = 4096, WORKER_SPAN = 65536, WORKER_SLOTS_FIRST = 64 };
+enum { WORKER_QUEUED_US = 4000, WORKER_CREDIT_MAX = 4096, WORKER_SPAN = 65536, WORKER_SLOTS_FIRST = 64, WORKER_ID_BITS = 40 };
 
 void worker_init(struct worker *worker, const struct worker_ops *ops, uint32_t number)
 {
 	*worker = (struct worker){.ops = ops, .number = number, .credit = 1};
-	worker->base_id = worker->next_id = ((uint64_t)number << 32) + 1;
+	worker->first_id = worker->base_id = worker->next_id = ((uint64_t)number << WORKER_ID_BITS) + 1;
 	list_init(&worker->link);
 	list_init(&worker->crew_link);
 }
@@ -75,6 +75,26 @@ uint32_t worker_room(const struct worker *worker)
 	return worker->credit - worker->n_held;
 }
 
+static uint32_t worker_fixed_credit(const struct worker *worker)
+{
+	if (worker->wanted && worker->limit)
+		return worker->wanted < worker->limit ? worker->wanted : worker->limit;
+	return worker->wanted ? worker->wanted : worker->limit;
+}
+
+void worker_limit(struct worker *worker, uint32_t credit)
+{
+	if (credit && (!worker->limit || credit < worker->limit))
+		worker->limit = credit;
+}
+
+void worker_set_credit(struct worker *worker)
+{
+	uint32_t fixed = worker_fixed_credit(worker);
+	if (fixed)
+		worker->credit = fixed;
+}
+
 void worker_measure(struct worker *worker, uint32_t n, int64_t busy_us)
 {
 	int64_t each_x16 = 16 * (busy_us > 0 ? busy_us : 1) / n;
@@ -84,10 +104,8 @@ void worker_measure(struct worker *worker, uint32_t n, int64_t busy_us)
 		worker->handle_us_x16 += (each_x16 - worker->handle_us_x16) / 8;
 	if (!worker->handle_us_x16)
 		worker->handle_us_x16 = 1;
-	if (worker->wanted) {
-		worker->credit = worker->wanted;
+	if (worker_fixed_credit(worker))
 		return;
-	}
 	int64_t credit = 16 * (int64_t)WORKER_QUEUED_US / worker->handle_us_x16;
 	int64_t growth = 4 * (int64_t)worker->credit; /* one lucky measurement does not fill a worker */
 	credit = credit < growth ? credit : growth;
@@ -96,8 +114,7 @@ void worker_measure(struct worker *worker, uint32_t n, int64_t busy_us)
 
 uint64_t worker_n_settled(const struct worker *worker)
 {
-	uint64_t n_delivered = worker->next_id - (((uint64_t)worker->number << 32) + 1);
-	return n_delivered - worker->n_held;
+	return worker->next_id - worker->first_id - worker->n_held;
 }
 
 const char *worker_check(const struct worker *worker)

@@ -48,11 +48,14 @@ struct worker {
 	struct entry **held; /* ring, index id & (n_slots - 1); NULL: settled */
 	uint32_t n_slots, n_held;
 	uint64_t base_id, next_id; /* oldest id held, next id given */
+	uint64_t first_id;         /* of its first delivery */
+	uint32_t limit;            /* the smallest credit that its pipelines set; 0: none does */
 	uint32_t credit;
-	int64_t busy_since_us; /* moment since which the oldest delivery can run */
+	int64_t busy_since_us; /* of the last verdicts, or of the delivery to an idle worker: what is measured from */
 	int64_t handle_us_x16; /* measured time of one message, in 1/16 us, smoothed; 0: not known */
-	int64_t extended_us;   /* deadline granted by extend for busy_id, 0: none */
-	uint64_t busy_id;
+	uint64_t clock_id;     /* the delivery that the clock belongs to: the oldest one */
+	int64_t started_us;    /* when its handler could start */
+	int64_t extended_us;   /* deadline that extend granted it, 0: none */
 	struct heap_node deadline;
 	uint32_t n_settled;			 /* in this frame */
 	struct pipeline *settled_of; /* the pipeline and the broker's timestamp of the first of these */
@@ -63,7 +66,7 @@ struct worker {
 	bool is_leaving;
 };
 
-/* Before dispatcher_worker_add; number must be unique in the life of the process (ids are built on it). */
+/* Before dispatcher_worker_add; number must be unique in the life of the process and below 2^23: ids are built on it. */
 void worker_init(struct worker *worker, const struct worker_ops *ops, uint32_t number);
 void worker_done(struct worker *worker);
 
@@ -72,6 +75,9 @@ uint64_t worker_hold(struct worker *worker, struct entry *entry);	 /* returns th
 struct entry *worker_find(const struct worker *worker, uint64_t id); /* NULL: not held */
 void worker_drop(struct worker *worker, uint64_t id);				 /* must be held */
 uint32_t worker_room(const struct worker *worker);					 /* how many more it may hold now */
+/* One of its pipelines sets this credit (0: automatic). Then, and when `wanted` changes: worker_set_credit. */
+void worker_limit(struct worker *worker, uint32_t credit);
+void worker_set_credit(struct worker *worker);
 /* n messages were settled after busy_us: measures, and sets the credit where it is automatic. */
 void worker_measure(struct worker *worker, uint32_t n, int64_t busy_us);
 uint64_t worker_n_settled(const struct worker *worker); /* verdicts since worker_init */

@@ -15,7 +15,7 @@
 #include <qbus/plugin.h>
 
 #include "base/log.h"
-#include "core/pipeline.h"
+#include "core/pipeline_conf.h"
 
 enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_TEXT, CONF_LOG_JSON };
 

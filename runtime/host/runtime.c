@@ -180,7 +180,7 @@ static bool runtime_build_loop(struct runtime *runtime)
 static bool runtime_build_pipelines(struct runtime *runtime)
 {
 	const struct conf *conf = runtime->conf;
-	runtime->dispatcher = dispatcher_new();
+	runtime->dispatcher = dispatcher_new(runtime->now_us);
 	runtime->sources = alloc_zero(conf->n_pipelines * sizeof *runtime->sources);
 	for (size_t i = 0; i < conf->n_pipelines; i++) {
 		const struct conf_pipeline *pipeline = &conf->pipelines[i];

@@ -22,17 +22,6 @@
 /* LOST_PIECES: more than a socket holds, so that all is read that was sent before, and no endless chatter. */
 enum { LOST_PIECES = 16, HANDSHAKE_TIMEOUT_US = 10 * 1000000, FAREWELL_TIMEOUT_US = 1000000 };
 
-const char *session_state_name(enum session_state state)
-{
-	static const char *const names[] = {
-		[SESSION_HANDSHAKE] = "handshake",
-		[SESSION_OPEN] = "open",
-		[SESSION_DRAINING] = "draining",
-		[SESSION_ENDING] = "ending",
-	};
-	return names[state];
-}
-
 void session_state_set(struct session *session, enum session_state state)
 {
 	assert(state >= session->state);
@@ -131,7 +120,7 @@ void session_drop(struct session *session, bool in_peace, const char *reason)
 static void session_refuse_more(struct session *session)
 {
 	if (session->is_known)
-		dispatcher_worker_changed(session->set->dispatcher, &session->worker);
+		dispatcher_worker_changed(&session->worker);
 }
 
 void session_end(struct session *session, const char *code, const char *message)

@@ -73,6 +73,5 @@ int session_open(struct session_set *set, int fd, const struct session_peer *pee
 /* Ends it: ERROR with code and message goes out, what it holds goes back. Nothing happens when it is ending already. */
 void session_end(struct session *session, const char *code, const char *message);
 void session_tell(const struct session *session, struct session_info *ret_info);
-const char *session_state_name(enum session_state state);
 
 #endif

@@ -233,7 +233,7 @@ int session_write(struct session *session)
 	}
 	if (session->worker.is_full && left < SESSION_OUTPUT_LOW && session->state != SESSION_ENDING) {
 		session->worker.is_full = false;
-		dispatcher_worker_changed(set->dispatcher, &session->worker);
+		dispatcher_worker_changed(&session->worker);
 		set->host->changed(set->ctx);
 	}
 	return 0;

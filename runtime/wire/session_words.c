@@ -136,29 +136,28 @@ static void settle_acks(void *ctx, uint64_t first_id, uint64_t count)
 		if (worker_find(&session->worker, id))
 			continue;
 		if (id > run)
-			dispatcher_ack(set->dispatcher, &session->worker, run, id - run);
-		dispatcher_ack(set->dispatcher, &session->worker, id, 1);
+			dispatcher_ack(&session->worker, run, id - run);
+		dispatcher_ack(&session->worker, id, 1);
 		late_add(session, id);
 		run = id + 1;
 	}
 	if (end > run && set->n_late_in_frame <= SESSION_LATE_MAX)
-		dispatcher_ack(set->dispatcher, &session->worker, run, end - run);
+		dispatcher_ack(&session->worker, run, end - run);
 }
 
 static void settle_verdict(void *ctx, const struct proto_verdict *verdict)
 {
 	struct session *session = ctx;
-	struct dispatcher *dispatcher = session->set->dispatcher;
 	struct worker *worker = &session->worker;
 	size_t n_late = 0;
 	int64_t delay_us = verdict->delay_ms < INT64_MAX / 1000 ? verdict->delay_ms * 1000 : INT64_MAX;
 	if (verdict->kind == PROTO_RETRY)
-		n_late = dispatcher_retry(dispatcher, worker, verdict->id, verdict->delay_ms < 0 ? -1 : delay_us,
+		n_late = dispatcher_retry(worker, verdict->id, verdict->delay_ms < 0 ? -1 : delay_us,
 			verdict->reason, session_now(session));
 	else if (verdict->kind == PROTO_REJECT)
-		n_late = dispatcher_reject(dispatcher, worker, verdict->id, verdict->reason);
+		n_late = dispatcher_reject(worker, verdict->id, verdict->reason);
 	else
-		n_late = dispatcher_release(dispatcher, worker, verdict->id);
+		n_late = dispatcher_release(worker, verdict->id);
 	if (n_late)
 		late_add(session, verdict->id);
 }
@@ -212,7 +211,7 @@ static const char *say_credit(struct session *session, const struct frame *frame
 	if (wrong)
 		return wrong;
 	session->worker.wanted = credit_of(credit);
-	dispatcher_worker_changed(session->set->dispatcher, &session->worker);
+	dispatcher_worker_changed(&session->worker);
 	return NULL;
 }
 

@@ -46,14 +46,14 @@ static void arrive(struct fixture *fixture, int64_t n)
 static void retry(struct fixture *fixture, int64_t delay_us)
 {
 	struct stage *stage = &fixture->stage;
-	dispatcher_retry(stage->dispatcher, &fixture->a.worker, stage_take(&fixture->a, 0), delay_us, "no", stage->now_us);
+	dispatcher_retry(&fixture->a.worker, stage_take(&fixture->a, 0), delay_us, "no", stage->now_us);
 	dispatcher_settled(stage->dispatcher, &fixture->a.worker, stage->now_us);
 }
 
 static void reject(struct fixture *fixture)
 {
 	struct stage *stage = &fixture->stage;
-	dispatcher_reject(stage->dispatcher, &fixture->a.worker, stage_take(&fixture->a, 0), "bad");
+	dispatcher_reject(&fixture->a.worker, stage_take(&fixture->a, 0), "bad");
 	dispatcher_settled(stage->dispatcher, &fixture->a.worker, stage->now_us);
 }
 
@@ -319,6 +319,61 @@ static void the_clock_of_a_queued_message_begins_with_the_verdict_before_it(void
 	end(fixture);
 }
 
+static void a_verdict_for_a_younger_delivery_leaves_the_clock_of_the_oldest_alone(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	(void)state;
+	stage_worker_join(&fixture->stage, &fixture->a, 8);
+	arrive(fixture, 8);
+	stage_turn(&fixture->stage, 20000000);
+	stage_ack(&fixture->stage, &fixture->a, stage_take(&fixture->a, 7));
+	stage_turn(&fixture->stage, 9000000);
+	assert_false(fixture->a.was_cancelled);
+	stage_turn(&fixture->stage, 1000000);
+	assert_true(fixture->a.was_cancelled);
+	stage_ack(&fixture->stage, &fixture->a, stage_take(&fixture->a, 5));
+	stage_turn(&fixture->stage, 5000000);
+	assert_true(fixture->a.was_ended);
+	end(fixture);
+}
+
+static void the_credit_of_a_pipeline_bounds_what_its_workers_hold(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	(void)state;
+	fixture->stage.conf.credit = 2;
+	stage_worker_join(&fixture->stage, &fixture->a, 0); /* automatic */
+	stage_worker_join(&fixture->stage, &fixture->b, 9);
+	arrive(fixture, 40);
+	for (int n = 0; n < 10; n++) {
+		assert_int_equal(fixture->a.n_ids, 2);
+		assert_int_equal(fixture->b.n_ids, 2);
+		stage_ack(&fixture->stage, &fixture->a, stage_take(&fixture->a, 0));
+		stage_turn(&fixture->stage, 1);
+	}
+	end(fixture);
+}
+
+static void a_suspect_is_not_kept_waiting_by_a_steady_stream(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	bool has_come = false;
+	(void)state;
+	stage_worker_join(&fixture->stage, &fixture->a, 4);
+	stage_worker_join(&fixture->stage, &fixture->b, 4);
+	arrive(fixture, 8);
+	stage_worker_die(&fixture->stage, &fixture->b, false); /* its four are suspects now */
+	for (int n = 0; n < 40 && !has_come; n++) {
+		arrive(fixture, 2);
+		for (size_t i = 0; i < fixture->a.n_ids; i++)
+			has_come |= fixture->a.receipts[i] < 8 && fixture->a.n_ids == 1;
+		stage_ack(&fixture->stage, &fixture->a, stage_take(&fixture->a, 0));
+		stage_turn(&fixture->stage, 1);
+	}
+	assert_true(has_come);
+	end(fixture);
+}
+
 static void extend_moves_the_deadline_up_to_its_limit(void **state)
 {
 	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
@@ -347,10 +402,10 @@ static void verdicts_for_what_is_not_held_are_late_and_cost_nothing(void **state
 	stage_worker_join(&fixture->stage, &fixture->a, 2);
 	arrive(fixture, 2);
 	uint64_t id = fixture->a.ids[0];
-	assert_int_equal(dispatcher_ack(fixture->stage.dispatcher, &fixture->a.worker, 1, 5), 5);
+	assert_int_equal(dispatcher_ack(&fixture->a.worker, 1, 5), 5);
 	assert_int_equal(
-		dispatcher_ack(fixture->stage.dispatcher, &fixture->a.worker, id + 2, UINT64_MAX), (size_t)UINT64_MAX);
-	assert_int_equal(dispatcher_reject(fixture->stage.dispatcher, &fixture->a.worker, id + 100, "no"), 1);
+		dispatcher_ack(&fixture->a.worker, id + 2, UINT64_MAX), (size_t)UINT64_MAX);
+	assert_int_equal(dispatcher_reject(&fixture->a.worker, id + 100, "no"), 1);
 	assert_int_equal(fixture->lane->n_running, 2);
 	end(fixture);
 }
@@ -467,6 +522,9 @@ int main(void)
 		cmocka_unit_test(a_broker_that_wants_each_receipt_gets_each_with_its_verdict),
 		cmocka_unit_test(a_handler_past_its_deadline_is_told_and_then_ended),
 		cmocka_unit_test(the_clock_of_a_queued_message_begins_with_the_verdict_before_it),
+		cmocka_unit_test(a_verdict_for_a_younger_delivery_leaves_the_clock_of_the_oldest_alone),
+		cmocka_unit_test(the_credit_of_a_pipeline_bounds_what_its_workers_hold),
+		cmocka_unit_test(a_suspect_is_not_kept_waiting_by_a_steady_stream),
 		cmocka_unit_test(extend_moves_the_deadline_up_to_its_limit),
 		cmocka_unit_test(verdicts_for_what_is_not_held_are_late_and_cost_nothing),
 		cmocka_unit_test(a_stop_finishes_what_runs_and_starts_nothing_of_kafka),

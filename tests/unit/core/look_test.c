@@ -57,7 +57,7 @@ static void ack(struct fixture *fixture, uint64_t n)
 {
 	struct stage *stage = &fixture->stage;
 	struct worker *worker = &fixture->worker.worker;
-	dispatcher_ack(stage->dispatcher, worker, worker->base_id, n);
+	dispatcher_ack(worker, worker->base_id, n);
 	dispatcher_settled(stage->dispatcher, worker, stage->now_us);
 }
 
@@ -100,7 +100,7 @@ static void a_message_waits_from_its_arrival_to_its_first_delivery(void **state)
 	stage_turn(&fixture->stage, 0);
 	assert_int_equal(wait->count, 3);
 	assert_int_equal(wait->sum, 3 * INT64_C(2) * SECOND);
-	dispatcher_retry(fixture->stage.dispatcher, &fixture->worker.worker, fixture->worker.worker.base_id, SECOND, "no",
+	dispatcher_retry(&fixture->worker.worker, fixture->worker.worker.base_id, SECOND, "no",
 		fixture->stage.now_us);
 	dispatcher_settled(fixture->stage.dispatcher, &fixture->worker.worker, fixture->stage.now_us);
 	stage_turn(&fixture->stage, 2 * SECOND);
@@ -138,8 +138,8 @@ static void retries_and_rejects_are_counted_by_reason(void **state)
 	stage_worker_join(stage, &fixture->worker, 2);
 	arrive(fixture, 2);
 	stage_turn(stage, 1);
-	dispatcher_retry(stage->dispatcher, worker, worker->base_id, SECOND, "no", stage->now_us);
-	dispatcher_reject(stage->dispatcher, worker, worker->base_id, "bad");
+	dispatcher_retry(worker, worker->base_id, SECOND, "no", stage->now_us);
+	dispatcher_reject(worker, worker->base_id, "bad");
 	dispatcher_settled(stage->dispatcher, worker, stage->now_us);
 	pipeline_count(stage->pipeline, &counts);
 	assert_int_equal(counts.retried_by[REASON_EXCEPTION], 1);
@@ -173,7 +173,7 @@ static void everything_is_visited(void **state)
 	stage_worker_join(&fixture->stage, &fixture->worker, 3);
 	arrive(fixture, 4);
 	stage_turn(&fixture->stage, 1);
-	dispatcher_ack(fixture->stage.dispatcher, &fixture->worker.worker, fixture->worker.worker.base_id + 1, 1);
+	dispatcher_ack(&fixture->worker.worker, fixture->worker.worker.base_id + 1, 1);
 	look_pipeline(fixture->stage.pipeline, &look);
 	look_lanes(fixture->stage.pipeline, count_lane, &lanes);
 	look_workers(fixture->stage.dispatcher, visit_worker, &held);

@@ -154,11 +154,10 @@ static void step_verdict(struct sim *sim)
 	uint64_t id = stage_take(worker, index);
 	switch (pick(sim, 8)) {
 	case 0:
-		dispatcher_retry(
-			sim->stage.dispatcher, &worker->worker, id, (int64_t)pick(sim, 50000), "no", sim->stage.now_us);
+		dispatcher_retry(&worker->worker, id, (int64_t)pick(sim, 50000), "no", sim->stage.now_us);
 		break;
 	case 1:
-		dispatcher_release(sim->stage.dispatcher, &worker->worker, id);
+		dispatcher_release(&worker->worker, id);
 		break;
 	default:
 		if (partition) {
@@ -169,7 +168,7 @@ static void step_verdict(struct sim *sim)
 			sim->n_orphan_verdicts++;
 		}
 		stage_ack(&sim->stage, worker, id);
-		assert_int_equal(dispatcher_ack(sim->stage.dispatcher, &worker->worker, id, 1), 1); /* a second one is late */
+		assert_int_equal(dispatcher_ack(&worker->worker, id, 1), 1); /* a second one is late */
 		return;
 	}
 	dispatcher_settled(sim->stage.dispatcher, &worker->worker, sim->stage.now_us);

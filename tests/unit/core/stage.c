@@ -87,7 +87,7 @@ void stage_init(struct stage *stage, uint32_t traits, enum pipeline_ordering ord
 		.plugin = {.abi = QB_ABI, .name = "stage", .traits = traits, .publish = stage_publish},
 		.now_us = 1000000,
 	};
-	stage->dispatcher = dispatcher_new();
+	stage->dispatcher = dispatcher_new(1000000);
 	int status =
 		dispatcher_pipeline_add(stage->dispatcher, &stage->conf, &stage->plugin, &stage->source_conf, &stage_codec);
 	assert(status == 0);
@@ -160,7 +160,7 @@ uint64_t stage_take(struct stage_worker *worker, size_t index)
 
 void stage_ack(struct stage *stage, struct stage_worker *worker, uint64_t id)
 {
-	size_t n_late = dispatcher_ack(stage->dispatcher, &worker->worker, id, 1);
+	size_t n_late = dispatcher_ack(&worker->worker, id, 1);
 	assert(n_late == 0);
 	(void)n_late;
 	dispatcher_settled(stage->dispatcher, &worker->worker, stage->now_us);

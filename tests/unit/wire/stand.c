@@ -183,7 +183,7 @@ void stand_open(struct stand *stand)
 {
 	static const char *const names[STAND_PIPELINES] = {"orders", "mails"};
 	signal(SIGPIPE, SIG_IGN);
-	*stand = (struct stand){.base = event_base_new(), .dispatcher = dispatcher_new()};
+	*stand = (struct stand){.base = event_base_new(), .dispatcher = dispatcher_new(1000000)};
 	atomic_store(&stand_settled, -1);
 	atomic_store(&stand_lane_closes, false);
 	stand->host = (struct session_host){

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the configuration says of one pipeline, in the units of the machine: microseconds and bytes. Filled by
  * host/conf, read by everybody, changed by nobody. */
-#ifndef QBUS_CORE_PIPELINE_H
-#define QBUS_CORE_PIPELINE_H
+#ifndef QBUS_CORE_PIPELINE_CONF_H
+#define QBUS_CORE_PIPELINE_CONF_H
 
 #include <stdbool.h>
 #include <stdint.h>
