@@ -58,7 +58,7 @@ class KafkaKill(Case):
     def strike(self, victim):
         """Returns the handlers struck and the workers that are dead."""
         if self.is_twin:
-            return [], []
+            return [], set()
         workers = self.proxies["qbus"].workers()
         chosen = self.chance.sample(workers, self.chance.randint(1, len(workers))) if victim != "proxy" else []
         if victim == "worker":
