@@ -87,7 +87,7 @@ static const struct pipeline *worker_pipeline(const struct worker *worker)
 static void dispatcher_watch(struct dispatcher *dispatcher, struct worker *worker)
 {
 	const struct pipeline *pipeline = worker_pipeline(worker);
-	if (!pipeline) {
+	if (!pipeline || worker->is_overdue) {
 		heap_remove(&dispatcher->deadlines, &worker->deadline);
 		return;
 	}
@@ -202,6 +202,8 @@ static void dispatcher_take_back(
 	struct worker *worker, bool in_peace, const char *reason, int64_t now_us)
 {
 	bool was_alone = worker->n_held == 1;
+	if (worker->is_overdue)
+		reason = "the handler did not end within its deadline and grace";
 	for (uint64_t id = worker->next_id; worker->n_held && id-- > worker->base_id;) {
 		struct entry *entry = worker_find(worker, id);
 		if (!entry)

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "host/conf_check.h"
+#include "host/conf_env.h"
 #include "host/conf_plugin.h"
 #include "host/conf_value.h"
 
@@ -89,11 +90,31 @@ static void read_broker(
 	conf_section_read(&draft->report, section, node);
 }
 
+static void hide_variable(void *ctx, const char *name)
+{
+	struct conf *conf = ctx;
+	const char **hidden = conf_arena_take_array(conf->arena, conf->n_hidden + 2, sizeof *hidden);
+	if (conf->n_hidden)
+		memcpy(hidden, conf->hidden, conf->n_hidden * sizeof *hidden);
+	hidden[conf->n_hidden++] = name;
+	conf->hidden = hidden;
+}
+
+static void hide_variables(struct conf *conf, const struct conf_node *node)
+{
+	if (node->raw)
+		conf_env_each(conf->arena, node->raw, hide_variable, conf);
+	for (const struct conf_node *child = node->children; child; child = child->next)
+		hide_variables(conf, child);
+}
+
 static void read_brokers(struct conf_draft *draft, conf_lookup *lookup, void *ctx)
 {
 	struct conf *conf = draft->conf;
 	const struct conf_node *names = find_names(draft, "brokers", &conf->n_brokers);
 	conf->brokers = conf_arena_take_array(conf->arena, conf->n_brokers, sizeof *conf->brokers);
+	if (names)
+		hide_variables(conf, names);
 	draft->brokers = conf_arena_take_array(conf->arena, conf->n_brokers, sizeof *draft->brokers);
 	const struct conf_node *node = names ? names->children : NULL;
 	for (size_t i = 0; node; i++, node = node->next)
@@ -156,11 +177,13 @@ static void read_source(struct conf_draft *draft, size_t index, const struct con
 	pipeline->source.values = values;
 }
 
-/* The largest body that is taken. One that is streamed may fill the whole buffer. */
+/* The largest body that is taken from the broker. One that is streamed, or copied to a dead-letter target, has to be
+ * here whole and may fill the whole buffer. */
 static int64_t largest_body(const struct pipeline_conf *conf)
 {
 	int64_t most = conf->max_outstanding_bytes < LARGEST_BODY ? conf->max_outstanding_bytes : LARGEST_BODY;
-	return conf->oversize == OVERSIZE_STREAM && most > conf->max_message_bytes ? most : conf->max_message_bytes;
+	bool is_kept = conf->oversize == OVERSIZE_STREAM || (conf->oversize == OVERSIZE_DEAD_LETTER && conf->dead_letter.target);
+	return is_kept && most > conf->max_message_bytes ? most : conf->max_message_bytes;
 }
 
 static void finish_pipeline(struct conf_draft *draft, size_t index, const struct conf_node *node)

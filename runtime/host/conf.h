@@ -88,6 +88,8 @@ struct conf {
 	size_t n_pipelines;
 	struct conf_pool *pools;
 	size_t n_pools;
+	const char **hidden; /* variables that the brokers are configured with, ends with NULL: not for workers to see */
+	size_t n_hidden;
 	const struct conf_complaint *complaints; /* by position */
 	size_t n_complaints;
 	size_t n_errors; /* above 0: nothing else of this conf may be used but conf_complain and conf_free */

@@ -80,3 +80,12 @@ const char *conf_env_expand(struct conf_report *report, struct conf_at at, const
 	expand_into(report, at, text, &output);
 	return output.bytes;
 }
+
+void conf_env_each(struct conf_arena *arena, const char *text, void (*each)(void *ctx, const char *name), void *ctx)
+{
+	for (const char *at = text; (at = strstr(at, "${")); at += 2) {
+		size_t len = name_length(at + 2);
+		if (len && (at == text || at[-1] != '$'))
+			each(ctx, conf_arena_copy(arena, at + 2, len));
+	}
+}

@@ -115,7 +115,7 @@ static const struct conf_key pipeline_keys[] = {
 	{PIPELINE("backoff.jitter", CONF_RATIO, conf.backoff.jitter), "0.2", 0, 1,
 		.help = "Share of the wait that is random."},
 	{PIPELINE("max_age", CONF_DURATION, conf.max_age_us), .max = 3650 * DAY,
-		.help = "A message older than this is not tried again; 0s: no limit."},
+		.help = "A message that was fetched longer ago is not tried again; 0s: no limit."},
 	{PIPELINE("dead_letter.topic", CONF_STRING, dead_letter_topic),
 		.help = "Topic that takes what is given up (brokers with topics)."},
 	{PIPELINE("dead_letter.exchange", CONF_STRING, dead_letter_exchange),

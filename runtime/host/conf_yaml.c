@@ -203,7 +203,8 @@ static struct conf_node *read_node(struct reading *reading, int depth)
 static void expand_tree(struct conf_report *report, struct conf_node *node)
 {
 	if (node->kind == NODE_SCALAR) {
-		node->text = conf_env_expand(report, node->at, node->text);
+		node->raw = node->text;
+		node->text = conf_env_expand(report, node->at, node->raw);
 		node->kind = node->text ? NODE_SCALAR : NODE_BROKEN;
 	}
 	for (struct conf_node *child = node->children; child; child = child->next)

@@ -29,6 +29,7 @@ struct conf_node {
 	const char *name; /* of a mapping's child, else NULL */
 	struct conf_at name_at;
 	const char *text; /* scalar, variables filled in; NULL otherwise */
+	const char *raw;     /* scalar as it stands in the file */
 	bool is_plain;	  /* scalar without quotes */
 	bool is_fallback; /* does not stand in the file */
 	struct conf_node *children, *next;

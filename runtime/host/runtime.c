@@ -78,6 +78,17 @@ static void runtime_cancelled(void *ctx, const struct session *session)
 		kill(info.peer.pid, SIGUSR1);
 }
 
+static bool runtime_overdue(void *ctx, const struct session *session, const char *reason)
+{
+	struct session_info info;
+	uint32_t number;
+	session_tell(session, &info);
+	struct pool *pool = runtime_find_worker(ctx, info.peer.pid, &number);
+	if (pool)
+		pool_kill(pool, number, reason);
+	return pool;
+}
+
 /* Who was ended for what it did, or did not do, is not left alone with the next message. */
 static void runtime_session_closed(void *ctx, const struct session *session)
 {
@@ -177,6 +188,16 @@ static bool runtime_build_loop(struct runtime *runtime)
 		   runtime_add_signal(runtime, SIGCHLD, runtime_on_child);
 }
 
+/* Rejecting to the broker leaves the choice to the queue; a broker without that has only us. */
+static void runtime_warn_of_loss(const struct conf_pipeline *pipeline)
+{
+	if (pipeline->conf.dead_letter.target || pipeline->broker->plugin->traits & QB_SETTLE_EACH)
+		return;
+	log_say(LOG_WARN, pipeline->conf.name,
+		"has no dead_letter: a message that is rejected, or fails max_attempts=%lld times, is logged and passed over",
+		(long long)pipeline->conf.max_attempts);
+}
+
 static bool runtime_build_pipelines(struct runtime *runtime)
 {
 	const struct conf *conf = runtime->conf;
@@ -184,6 +205,7 @@ static bool runtime_build_pipelines(struct runtime *runtime)
 	runtime->sources = alloc_zero(conf->n_pipelines * sizeof *runtime->sources);
 	for (size_t i = 0; i < conf->n_pipelines; i++) {
 		const struct conf_pipeline *pipeline = &conf->pipelines[i];
+		runtime_warn_of_loss(pipeline);
 		int status = dispatcher_pipeline_add(
 			runtime->dispatcher, &pipeline->conf, pipeline->broker->plugin, &pipeline->source, proto_codec());
 		if (status < 0) {
@@ -209,6 +231,7 @@ static bool runtime_build_sessions(struct runtime *runtime)
 		.pool_of = runtime_pool_of,
 		.changed = runtime_changed,
 		.cancelled = runtime_cancelled,
+		.overdue = runtime_overdue,
 		.closed = runtime_session_closed,
 	};
 	const struct conf_socket *conf = &runtime->conf->socket;
@@ -257,6 +280,7 @@ static bool runtime_build_pool(struct runtime *runtime, const struct conf_pool *
 		.argv = argv,
 		.num_workers = (uint32_t)conf->num_workers,
 		.inherited = (const char *const *)environ,
+		.hidden = runtime->conf->hidden,
 		.environment = environment,
 		.n_environment = conf->n_environment,
 		.user = conf->user,

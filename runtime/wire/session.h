@@ -39,6 +39,9 @@ struct session_host {
 	void (*changed)(void *ctx); /* dispatcher_tick (and a flush after it) is wanted before the loop waits again */
 	void (*cancelled)(
 		void *ctx, const struct session *session);			  /* CANCEL goes out; from dispatcher_tick; may be NULL */
+	/* A worker of a pool is past deadline and grace: end its process. False: there is none, the session is ended instead.
+	 * From dispatcher_tick; may be NULL. */
+	bool (*overdue)(void *ctx, const struct session *session, const char *reason);
 	void (*closed)(void *ctx, const struct session *session); /* the connection is closed, the session goes now */
 };
 

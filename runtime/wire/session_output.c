@@ -208,9 +208,14 @@ static void session_drain(struct worker *worker, const char *reason)
 	session_send(session);
 }
 
+/* A process of ours ends first and its session with it: as long as it may still run, nobody else gets its message. A
+ * worker that we cannot end is fenced by the end of its session. */
 static void session_end_worker(struct worker *worker, const char *code, const char *reason)
 {
-	session_fail(session_of(worker), code, reason);
+	struct session *session = session_of(worker);
+	const struct session_host *host = session->set->host;
+	if (!worker->pool || !host->overdue || !host->overdue(session->set->ctx, session, reason))
+		session_fail(session, code, reason);
 }
 
 const struct worker_ops *session_worker_ops(void)
