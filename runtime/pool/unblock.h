@@ -37,7 +37,7 @@ struct unblock_stages {
 	bool read_syscall; /* we see in which call a process waits; without it nothing below is of use */
 	bool getfd;		   /* pidfd_getfd: a copy of its socket, which we shut */
 	bool ptrace;	   /* the shutdown is injected; x86-64 and arm64 only */
-	bool signal;	   /* SIGUSR1 */
+	bool signal;	   /* SIGUSR1; clear it for a worker whose client has no handler of it, see unblock_begin */
 	bool child;		   /* its descendants and what they hold are seen, so that the one it waits for can be ended */
 };
 
@@ -94,7 +94,9 @@ struct unblock {
 };
 
 /* session_fd: our end of the session's socket, open until unblock_end; -1: it has none. What is found at its other end
- * is known by its inode (sock_diag), and also by leading to this process, so that any socket to the proxy is safe. */
+ * is known by its inode (sock_diag), and also by leading to this process, so that any socket to the proxy is safe.
+ * stages: a process that does not catch SIGUSR1 is never signalled, but PHP itself catches it always and dies of it
+ * when its program has no handler: only the client can say whether it has one. */
 void unblock_begin(struct unblock *u, pid_t pid, int session_fd, const struct unblock_stages *stages, int64_t now_us);
 /* Looks and acts once. Returns when to call it again; CLOCK_NEVER: done, see `why`. May be called early or late. */
 int64_t unblock_step(struct unblock *u, int64_t now_us, bool has_result);
