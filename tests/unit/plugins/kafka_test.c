@@ -440,7 +440,8 @@ static void the_check_is_silent_where_all_is_well(void **state)
 	rig_free(rig);
 }
 
-int main(void)
+/* An argument is a pattern (with * and ?) of the names of the tests to run. */
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_check_names_what_cannot_work),
@@ -461,6 +462,8 @@ int main(void)
 		cmocka_unit_test(a_wake_ends_the_wait),
 	};
 
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	plugin = rig_load(QBUS_TEST_PLUGIN);
 	return cmocka_run_group_tests(tests, keeper_open, keeper_close);
 }
