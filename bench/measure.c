@@ -66,7 +66,7 @@ int measure_open(struct measure *measure, const char *directory, uint64_t every)
 	memset(measure, 0, sizeof(*measure));
 	snprintf(measure->path, sizeof(measure->path), "%s/tally.sock", directory);
 	snprintf(number, sizeof(number), "%" PRIu64, every);
-	strcpy(address.sun_path, measure->path);
+	memcpy(address.sun_path, measure->path, strlen(measure->path));
 	measure->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (measure->fd < 0 || bind(measure->fd, (struct sockaddr *)&address, sizeof(address))) {
 		perror("qbus-bench: cannot listen to the consumers");

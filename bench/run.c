@@ -153,7 +153,7 @@ static bool take_option(struct run_conf *conf, int option)
 
 /* ---- before and after -------------------------------------------------------------------------------------------- */
 
-/* Where we are, and the proxy next to us. */
+/* Where we are, the proxy next to us, and our worker in share/: the same places in the build tree and when installed. */
 static int find_programs(struct run_conf *conf)
 {
 	ssize_t len = readlink("/proc/self/exe", conf->bench, sizeof(conf->bench) - 1);
@@ -161,10 +161,12 @@ static int find_programs(struct run_conf *conf)
 	if (len <= 0)
 		return -1;
 	conf->bench[len] = '\0';
-	if (!*conf->proxy) {
-		int folder = (int)(strrchr(conf->bench, '/') - conf->bench);
-
+	int folder = (int)(strrchr(conf->bench, '/') - conf->bench);
+	if (!*conf->proxy)
 		snprintf(conf->proxy, sizeof(conf->proxy), "%.*s/qbus-proxy", folder, conf->bench);
+	if (!conf->worker) {
+		snprintf(conf->own_worker, sizeof(conf->own_worker), "%.*s/" QBUS_BENCH_WORKER, folder, conf->bench);
+		conf->worker = conf->own_worker;
 	}
 	if (access(conf->proxy, X_OK) == 0 && access(conf->worker, R_OK) == 0)
 		return 0;
@@ -261,7 +263,7 @@ int run_command(int argc, char **argv)
 {
 	static struct run_results results;
 	struct run_conf conf = {.n_messages = 1000000, .size = ORDER_MIN_SIZE, .n_workers = 1, .n_rounds = 3,
-		.n_partitions = 12, .ordering = "none", .credit = "auto", .worker = QBUS_BENCH_WORKER, .argc = argc,
+		.n_partitions = 12, .ordering = "none", .credit = "auto", .argc = argc,
 		.argv = argv};
 	char name[48];
 	int option;

@@ -28,7 +28,7 @@ int tally_open(struct tally *tally)
 	if (tally->every == 0)
 		tally->every = 1000;
 	if (path && strlen(path) < sizeof(address.sun_path)) {
-		strcpy(address.sun_path, path);
+		memcpy(address.sun_path, path, strlen(path));
 		tally->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	}
 	if (tally->fd >= 0 && connect(tally->fd, (struct sockaddr *)&address, sizeof(address)) == 0)
