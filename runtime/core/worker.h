@@ -29,8 +29,8 @@ struct worker_ops {
 	void (*cancel)(struct worker *worker, uint64_t id, int64_t grace_us); /* told: the deadline has passed */
 	void (*drain)(struct worker *worker, const char *reason);			  /* finish what you hold, then leave */
 	/* End it: a process of ours is killed, and what it held is its own until it is gone; the session of any other worker
-	 * closes after it sent ERROR with code and reason. The session
-	 * calls dispatcher_worker_gone later, from the loop, never from here. */
+	 * closes after it sent ERROR with code and reason. The session calls dispatcher_worker_gone later, from the loop,
+	 * never from here. */
 	void (*end)(struct worker *worker, const char *code, const char *reason);
 };
 
