@@ -17,7 +17,7 @@ class AmqpRolling(Case):
         self.rabbit = self.scene.rabbit()
         self.queue = self.rabbit.declare(self.label, self.kind)
         self.stream = RabbitStream(self.oracle, f"{self.scene.seed} {self.label}", self.rabbit, self.queue, keys=12,
-                                   slow=(0.005, 300_000))
+                                   max_us=40_000, slow=(0.005, 300_000))  # slower than a queue is filled
         self.stream.fill(self.load())
         self.serve(self.amqp_configuration(self.rabbit, self.queue))
         self.n_stops = self.n_struck = 0
