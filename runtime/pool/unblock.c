@@ -245,7 +245,7 @@ static bool has_news(const struct unblock *u)
 static int64_t count(struct unblock *u, int64_t now_us)
 {
 	const struct unblock_round *last = &u->last;
-	bool is_idle = last->did == UNBLOCK_NOTHING;
+	bool is_idle = last->did == UNBLOCK_NOTHING && strcmp(last->kind, UNBLOCK_MOVING) != 0;
 
 	u->n_idle = is_idle ? u->n_idle + 1 : 0;
 	u->n_rounds += last->did != UNBLOCK_REFUSED;

@@ -61,7 +61,7 @@ static void find_descendants(struct kin *kin, pid_t pid)
 		add_children(kin, kin->pids[i]);
 }
 
-/* Children of ours that we did not start; without pid. */
+/* Children of ours that we did not start, without pid, and their descendants. */
 static void find_orphans(struct kin *kin, pid_t pid)
 {
 	size_t n = 0;
@@ -73,6 +73,8 @@ static void find_orphans(struct kin *kin, pid_t pid)
 			kin->pids[n++] = kin->pids[i];
 	}
 	kin->n = n;
+	for (size_t i = 0; i < kin->n; i++)
+		add_children(kin, kin->pids[i]);
 }
 
 /* ---- what they hold ---------------------------------------------------------------------------------------------- */
@@ -131,36 +133,55 @@ static bool is_used(int proc, int fd, const void *ctx)
 
 /* ---- ending them ------------------------------------------------------------------------------------------------- */
 
-static bool end_if_holds(pid_t pid, const char *target, int mode)
+struct holders {
+	size_t n;
+	pid_t pids[MAX_KIN];
+	int pidfds[MAX_KIN];
+};
+
+static bool is_known(const struct holders *holders, pid_t pid)
+{
+	for (size_t i = 0; i < holders->n; i++) {
+		if (holders->pids[i] == pid)
+			return true;
+	}
+	return false;
+}
+
+static bool stop_if_holds(struct holders *holders, pid_t pid, const char *target, int mode)
 {
 	/* Taken before the look: should the number be given away in between, it is not the new owner that is hit. */
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	int proc = pidfd < 0 ? -1 : unblock_look_open(pid);
-	bool is_ended = proc >= 0 && holds(proc, target, is_other_end, &mode) &&
-					syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0;
+	bool is_stopped = proc >= 0 && holds(proc, target, is_other_end, &mode) &&
+					  syscall(SYS_pidfd_send_signal, pidfd, SIGSTOP, NULL, 0) == 0;
 
+	if (is_stopped) {
+		holders->pids[holders->n] = pid;
+		holders->pidfds[holders->n++] = pidfd;
+	} else if (pidfd >= 0) {
+		close(pidfd);
+	}
 	if (proc >= 0)
 		close(proc);
-	if (pidfd >= 0)
-		close(pidfd);
-	return is_ended;
+	return is_stopped;
 }
 
-static uint32_t end_holders(const struct kin *kin, const char *target, int mode, pid_t *ret_last)
+/* Returns how many were found that were not known. */
+static size_t stop_holders(struct holders *holders, const struct kin *kin, const char *target, int mode)
 {
-	uint32_t n = 0;
+	size_t n = 0;
 
-	for (size_t i = 0; i < kin->n; i++) {
-		if (end_if_holds(kin->pids[i], target, mode)) {
-			*ret_last = kin->pids[i];
-			n++;
-		}
-	}
+	for (size_t i = 0; i < kin->n && holders->n < MAX_KIN; i++)
+		n += !is_known(holders, kin->pids[i]) && stop_if_holds(holders, kin->pids[i], target, mode);
 	return n;
 }
 
+/* A shell that is killed while it starts a program leaves it behind as an orphan, with the pipe. So all are stopped
+ * first, until no new one appears (a process with a signal pending does not fork), and then killed. */
 uint32_t unblock_kin_end_pipe(pid_t pid, int proc, const struct unblock_fd *pipe, pid_t *ret_last)
 {
+	struct holders holders = {.n = 0};
 	struct kin kin;
 	char target[40];
 	int mode = access_mode(proc, pipe->fd);
@@ -168,15 +189,19 @@ uint32_t unblock_kin_end_pipe(pid_t pid, int proc, const struct unblock_fd *pipe
 	snprintf(target, sizeof(target), "pipe:[%llu]", (unsigned long long)pipe->inode);
 	if (mode < 0 || holds(proc, target, is_other_end, &mode)) /* both ends are its own: nobody else would help */
 		return 0;
-	find_descendants(&kin, pid);
-
-	uint32_t n = end_holders(&kin, target, mode, ret_last);
-
-	if (n == 0) {
+	do
+		find_descendants(&kin, pid);
+	while (stop_holders(&holders, &kin, target, mode) > 0);
+	if (holders.n == 0) {
 		find_orphans(&kin, pid);
-		n = end_holders(&kin, target, mode, ret_last);
+		stop_holders(&holders, &kin, target, mode);
 	}
-	return n;
+	for (size_t i = 0; i < holders.n; i++) {
+		syscall(SYS_pidfd_send_signal, holders.pidfds[i], SIGKILL, NULL, 0);
+		close(holders.pidfds[i]);
+		*ret_last = holders.pids[i];
+	}
+	return (uint32_t)holders.n;
 }
 
 bool unblock_kin_end_child(pid_t pid, pid_t child)

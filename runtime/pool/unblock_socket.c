@@ -228,7 +228,8 @@ static int reach_by_copies(struct reach *reach, const struct unblock_fd *const *
 	return 0;
 }
 
-static int reach_by_trace(struct reach *reach, const struct unblock_fd *const *fds, size_t n)
+static int reach_by_trace(
+	struct reach *reach, const struct unblock_fd *const *fds, size_t n, struct unblock_round *round)
 {
 	int result = unblock_trace_open(reach->u->proc, reach->look->thread, &reach->trace);
 
@@ -236,6 +237,8 @@ static int reach_by_trace(struct reach *reach, const struct unblock_fd *const *f
 		reach->u->held = reach->trace;
 		reach->trace = NULL;
 	}
+	if (result == -EAGAIN)
+		round->kind = UNBLOCK_MOVING;
 	for (size_t i = 0; result == 0 && i < n; i++)
 		reach->targets[reach->n++] = (struct target){.fd = fds[i], .number = fds[i]->fd};
 	return result;
@@ -258,7 +261,7 @@ static int reach_open(struct reach *reach, struct unblock_round *round)
 
 	int result = n > 0 && reach->u->stages.getfd ? reach_by_copies(reach, fds, n) : -EPERM;
 
-	return n > 0 && result == -EPERM && reach->u->stages.ptrace ? reach_by_trace(reach, fds, n) : result;
+	return n > 0 && result == -EPERM && reach->u->stages.ptrace ? reach_by_trace(reach, fds, n, round) : result;
 }
 
 static void reach_close(struct reach *reach)

@@ -11,6 +11,10 @@
 
 #include <stdbool.h>
 
+/* The kind of a round in which the call ended by being interrupted, as a write does that was done in part: the thread
+ * is likely to be in the next one soon. */
+#define UNBLOCK_MOVING "moving"
+
 /* Frees the thread that was looked at from the sockets it waits for: all that may be shut, together, and none when one
  * of them has what is waited for, when the thread has moved on, or when the session has news. Writes what was done into
  * *round (call is set, did is UNBLOCK_NOTHING) and `held` into u. True: it waits for a listening socket, which only a
