@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* C11 threads made of POSIX threads. The thread sanitizer knows the latter only, and librdkafka uses the former: without
- * this its threads crash the sanitizer. Stands in the executable, so that it is found before the C library's. */
+/* C11 threads made of POSIX threads. The thread sanitizer knows the latter only, and librdkafka uses the former:
+ * without this its threads crash the sanitizer. Stands in the executable, so that it is found before the C library's.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
