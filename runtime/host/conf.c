@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "host/conf_check.h"
 #include "host/conf_env.h"
+#include "host/conf_machine.h"
 #include "host/conf_plugin.h"
 #include "host/conf_value.h"
 
@@ -182,7 +183,8 @@ static void read_source(struct conf_draft *draft, size_t index, const struct con
 static int64_t largest_body(const struct pipeline_conf *conf)
 {
 	int64_t most = conf->max_outstanding_bytes < LARGEST_BODY ? conf->max_outstanding_bytes : LARGEST_BODY;
-	bool is_kept = conf->oversize == OVERSIZE_STREAM || (conf->oversize == OVERSIZE_DEAD_LETTER && conf->dead_letter.target);
+	bool is_kept =
+		conf->oversize == OVERSIZE_STREAM || (conf->oversize == OVERSIZE_DEAD_LETTER && conf->dead_letter.target);
 	return is_kept && most > conf->max_message_bytes ? most : conf->max_message_bytes;
 }
 
@@ -287,13 +289,21 @@ static void draft_read(struct conf_draft *draft, const char *text, size_t len, c
 	conf_check(draft);
 }
 
-struct conf *conf_parse(const char *name, const char *text, size_t len, conf_lookup *lookup, void *ctx)
+static struct conf *conf_read(
+	const char *name, const char *text, size_t len, conf_lookup *lookup, void *ctx, bool is_for_here)
 {
 	struct conf_draft draft = {0};
 	struct conf *conf = conf_new(name, &draft);
 	draft_read(&draft, text, len, lookup, ctx);
+	if (is_for_here)
+		conf_machine_check(&draft);
 	conf_report_finish(&draft.report, conf);
 	return conf;
+}
+
+struct conf *conf_parse(const char *name, const char *text, size_t len, conf_lookup *lookup, void *ctx)
+{
+	return conf_read(name, text, len, lookup, ctx, false);
 }
 
 struct conf *conf_load(const char *file, conf_lookup *lookup, void *ctx)
@@ -309,7 +319,7 @@ struct conf *conf_load(const char *file, conf_lookup *lookup, void *ctx)
 		conf_report_error(&draft.report, (struct conf_at){1, 1}, "cannot be read: %s", strerror(error));
 		conf_report_finish(&draft.report, conf);
 	} else {
-		conf = conf_parse(file, text, len, lookup, ctx);
+		conf = conf_read(file, text, len, lookup, ctx, true);
 	}
 	if (stream)
 		fclose(stream);

@@ -103,7 +103,8 @@ typedef const struct qb_plugin *conf_lookup(void *ctx, const char *type, const c
 /* Reads and checks a file. Never NULL: what went wrong stands in the complaints, and n_errors says whether it may be
  * used. Files named in it (secrets) are read now. Nothing is connected to. */
 struct conf *conf_load(const char *file, conf_lookup *lookup, void *ctx);
-/* The same for a text that is at hand; name stands for the file in complaints. */
+/* The same for a text that is at hand; name stands for the file in complaints. Whether this machine has the directories
+ * of the sockets and the programs of the workers is not judged. */
 struct conf *conf_parse(const char *name, const char *text, size_t len, conf_lookup *lookup, void *ctx);
 void conf_free(struct conf *conf);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "host/conf_overlap.h"
 #include "host/units.h"
 
 static void check_socket_path(struct conf_draft *draft, const char *key, const char *path)
@@ -98,6 +99,12 @@ static void check_dead_letter(
 	else if (has_key && !has_exchange)
 		conf_report_error(report, conf_section_at(section, "dead_letter.routing_key"),
 			"\"dead_letter.routing_key\" needs \"dead_letter.exchange\" (\"\" is the default exchange)");
+	else if (has_exchange && !*pipeline->dead_letter_exchange && (!has_key || !*pipeline->conf.dead_letter.routing_key))
+		conf_report_error(report, conf_section_at(section, "dead_letter.exchange"),
+			"the default exchange (\"\") needs \"dead_letter.routing_key\": the name of a queue");
+	else if (conf_section_find(section, "dead_letter.reject") && !has_topic && !has_exchange && !is_reject)
+		conf_report_error(report, conf_section_at(section, "dead_letter.reject"),
+			"\"dead_letter\" names no place: write a topic, an exchange, or reject: true");
 	if (has_topic && !*pipeline->dead_letter_topic)
 		conf_report_error(report, conf_section_at(section, "dead_letter.topic"), "the name of a topic cannot be empty");
 	const struct conf_node *oversize = conf_section_find(section, "oversize");
@@ -176,6 +183,9 @@ static void check_pool(struct conf_draft *draft, const struct conf_pool *pool, c
 	const struct conf_node *command = conf_section_find(section, "command");
 	if (command && command->kind != NODE_BROKEN && pool->command && (!pool->n_command || !*pool->command[0].text))
 		conf_report_error(report, command->at, "\"command\" names no program");
+	if (command && command->kind == NODE_SCALAR && strpbrk(command->text, " \t"))
+		conf_report_error(
+			report, command->at, "write \"command\" as a list, as in [php, worker.php]; no shell reads it");
 	if (pool->hard_memory && pool->soft_memory > pool->hard_memory)
 		conf_report_error(report, conf_section_at(section, "max_worker_memory.soft"),
 			"\"max_worker_memory.soft\" is above \"max_worker_memory.hard\"");
@@ -202,6 +212,7 @@ void conf_check(struct conf_draft *draft)
 			rules[rule](draft, &conf->pipelines[i], &draft->pipelines[i]);
 	for (size_t i = 0; i < conf->n_pools; i++)
 		check_pool(draft, &conf->pools[i], &draft->pools[i]);
+	conf_overlap_check(draft);
 	if (!draft->report.n_errors) /* else a name may be unused only because its user is broken */
 		check_unused(draft);
 }

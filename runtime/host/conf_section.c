@@ -52,6 +52,12 @@ static void key_fall_back(
 		value_keep(section, key, &value);
 }
 
+static bool value_is_empty(const struct conf_key *key, const struct conf_value *value)
+{
+	bool is_text = key->kind == CONF_STRING || key->kind == CONF_SECRET || key->kind == CONF_FILE;
+	return is_text ? !*value->plain.text : key->kind == CONF_LIST && !value->plain.n_items;
+}
+
 static void key_take(struct conf_report *report, struct conf_section *section, size_t index, const char *path,
 	const struct conf_node *node)
 {
@@ -71,6 +77,10 @@ static void key_take(struct conf_report *report, struct conf_section *section, s
 	if (node->kind != NODE_BROKEN)
 		is_good = key_is_file_twin(key, path) ? conf_value_read_secret_file(report, node, &value)
 											  : conf_value_read(report, key, node, &value);
+	if (is_good && key->is_required && value_is_empty(key, &value)) {
+		conf_report_error(report, node->at, "\"%s\" must not be empty", key->path);
+		is_good = false;
+	}
 	if (is_good)
 		value_keep(section, key, &value);
 	else
@@ -119,6 +129,8 @@ static void map_read(
 		bool is_map = !strchr(child->name, '.') && table_has_below(&section->table, path);
 		if (index < section->table.n_keys)
 			key_take(report, section, index, path, child);
+		else if (is_map && child->kind == NODE_MAP && !child->n_children)
+			conf_report_error(report, child->at, "\"%s\" holds nothing; write its keys or remove it", path);
 		else if (is_map && child->kind == NODE_MAP)
 			map_read(report, section, conf_arena_print(report->arena, "%s.", path), child);
 		else if (is_map && child->kind != NODE_BROKEN)

@@ -194,7 +194,7 @@ static void values_are_checked_by_their_kind(void **state)
 			"4:18: bad address \"::1:9180\" (write it as 127.0.0.1:9180 or [::1]:9180)\n"},
 		{BASE "admin: { listen: \"[::1]:0\", socket: off }\n", ""},
 		{KAFKA "    pool: w\npools: { w: { command: [], directory: /nonexistent } }\n",
-			"6:24: \"command\" names no program\n6:39: cannot use \"/nonexistent\": No such file or directory\n"},
+			"6:24: \"command\" must not be empty\n6:39: cannot use \"/nonexistent\": No such file or directory\n"},
 		{KAFKA "    pool: w\npools: { w: { num_workers: 0 } }\n",
 			"6:10: missing required key \"command\"\n6:28: \"num_workers\" must be between 1 and 10000\n"},
 		{KAFKA "    pool: w\npools: { w: { command: php, environment: { \"A=B\": c } } }\n",
