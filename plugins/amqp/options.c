@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ static int endpoint_init(struct endpoint *endpoint, const char *url)
 	endpoint->url = strdup(url);
 	if (!endpoint->url)
 		abort();
-	if (amqp_parse_url(endpoint->url, &info) != AMQP_STATUS_OK || !info.host || !*info.host) {
+	if (amqp_parse_url(endpoint->url, &info) != AMQP_STATUS_OK || !info.host || !*info.host || info.port < 1) {
 		free(endpoint->url);
 		return -EINVAL;
 	}
@@ -100,6 +101,32 @@ static bool url_has_password(const char *url)
 	return at && colon && colon < at;
 }
 
+/* The port behind the host, -1: none is given. */
+static long url_port(const char *url)
+{
+	const char *authority = strstr(url, "://");
+	const char *host = authority ? authority + 3 : url;
+	const char *end = host + strcspn(host, "/");
+	const char *at = memrchr(host, '@', (size_t)(end - host));
+	const char *colon = memrchr(at ? at : host, ':', (size_t)(end - (at ? at : host)));
+
+	return colon && colon + 1 < end && colon + 1 + strspn(colon + 1, "0123456789") == end ? strtol(colon + 1, NULL, 10)
+																						  : -1;
+}
+
+static void url_complain(const char *url, qb_complain *complain, void *ctx)
+{
+	char sentence[128];
+	long port = url_port(url);
+
+	if (port == 0 || port > 65535) {
+		snprintf(sentence, sizeof(sentence), "the port %ld of an url must be between 1 and 65535", port);
+		complain(ctx, OPT_URL, true, sentence);
+	} else {
+		complain(ctx, OPT_URL, true, "an url reads amqp://user@host:port/vhost, or amqps:// for TLS");
+	}
+}
+
 /* Returns how many of the urls ask for TLS. */
 static size_t urls_check(const struct qb_value *urls, qb_complain *complain, void *ctx)
 {
@@ -109,13 +136,13 @@ static size_t urls_check(const struct qb_value *urls, qb_complain *complain, voi
 		struct endpoint endpoint;
 
 		if (endpoint_init(&endpoint, urls->items[i].text) < 0) {
-			complain(ctx, OPT_URL, true, "an url reads amqp://user@host:port/vhost, or amqps:// for TLS");
+			url_complain(urls->items[i].text, complain, ctx);
 			continue;
 		}
 		n_tls += endpoint.is_tls;
 		free(endpoint.url);
 		if (url_has_password(urls->items[i].text))
-			complain(ctx, OPT_URL, false, "the password in the url is printed with it; password_file keeps it apart");
+			complain(ctx, OPT_URL, false, "the password stands in the url; password_file keeps it out of this file");
 	}
 	return n_tls;
 }

@@ -95,6 +95,8 @@ static void judge_group(const struct judge *judge)
 	const struct qb_source_conf *conf = judge->conf;
 	int64_t max_poll = options_number(conf, OPTION_MAX_POLL_INTERVAL);
 
+	if (!*options_text(conf, OPTION_GROUP_ID))
+		say(judge, OPTION_GROUP_ID, true, "group_id must not be empty");
 	if (conf->revoke_timeout_us + REVOKE_MARGIN_US >= max_poll)
 		say(judge, OPTION_MAX_POLL_INTERVAL, true,
 			"max_poll_interval must be more than revoke_timeout and 5s for the last commit, or the group gives "

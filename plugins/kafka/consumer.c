@@ -61,6 +61,10 @@ static int client_open(struct consumer *consumer, char *ret_error, size_t size)
 	}
 	rd_kafka_poll_set_consumer(consumer->rk);
 	consumer->events = rd_kafka_queue_get_consumer(consumer->rk);
+	if (!consumer->events) {
+		snprintf(ret_error, size, "librdkafka has no consumer queue: the group_id is empty");
+		return -EINVAL;
+	}
 	rd_kafka_set_log_queue(consumer->rk, consumer->events);
 	rd_kafka_queue_io_event_enable(consumer->events, consumer->events_fd, &one, sizeof(one));
 	return 0;
@@ -134,10 +138,10 @@ enum qb_result consumer_open(const struct qb_host *host, const struct qb_source_
 		*ret_source = consumer;
 		return QB_OK;
 	}
-	if (consumer->rk) {
+	if (consumer->events)
 		rd_kafka_queue_destroy(consumer->events);
+	if (consumer->rk)
 		rd_kafka_destroy(consumer->rk);
-	}
 	gate_free(consumer->gate);
 	consumer_free(consumer);
 	return refuse(host, error);
