@@ -19,7 +19,7 @@
 struct command_options {
 	const char *command; /* its name */
 	const char *file, *socket;
-	bool print, json, reference;
+	bool print, json;
 };
 
 struct command {
@@ -27,7 +27,8 @@ struct command {
 	const char *synopsis;
 	const char *help;
 	int (*run)(const struct command_options *options);
-	const char *word; /* that may follow the name; NULL: none */
+	const char *takes; /* the letters of its options, -h aside */
+	const char *word;  /* that may follow the name; NULL: none */
 };
 
 static int command_serve(const struct command_options *options);
@@ -37,16 +38,18 @@ static int command_version(const struct command_options *options);
 static int command_help(const struct command_options *options);
 
 static const struct command commands[] = {
-	{"serve", "serve -c FILE", "runs the pipelines of FILE until SIGTERM or SIGINT", command_serve},
+	{"serve", "serve -c FILE", "runs the pipelines of FILE until SIGTERM or SIGINT", command_serve, "c"},
 	{"check-config", "check-config -c FILE [--print]",
-		"tells every mistake in FILE; --print: the effective configuration, secrets masked", command_check_config},
-	{"status", "status -c FILE [--json]", "tells how the qbus-proxy that runs with FILE is doing", command_view},
-	{"pipelines", "pipelines [list] -c FILE [--json]", "tells of its pipelines and their lanes", command_view, "list"},
-	{"workers", "workers -c FILE [--json]", "tells of its pools and workers", command_view},
+		"tells every mistake in FILE; --print: the effective configuration, secrets masked", command_check_config,
+		"cp"},
+	{"status", "status -c FILE [--json]", "tells how the qbus-proxy that runs with FILE is doing", command_view, "csj"},
+	{"pipelines", "pipelines [list] -c FILE [--json]", "tells of its pipelines and their lanes", command_view, "csj",
+		"list"},
+	{"workers", "workers -c FILE [--json]", "tells of its pools and workers", command_view, "csj"},
 	{"inflight", "inflight -c FILE [--json]", "tells which messages its workers hold, the longest running first",
-		command_view},
-	{"version", "version [--json]", "prints the versions of qbus-proxy and of every library", command_version},
-	{"help", "help", "prints this page", command_help},
+		command_view, "csj"},
+	{"version", "version [--json]", "prints the versions of qbus-proxy and of every library", command_version, "j"},
+	{"help", "help", "prints this page", command_help, ""},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
@@ -103,13 +106,19 @@ static int command_serve(const struct command_options *options)
 	return command_with_conf(options, serve_conf);
 }
 
+static const char *plural(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 static int check_conf(struct conf *conf, bool print)
 {
 	if (print)
 		conf_print(conf, stdout);
 	else
-		printf("%s: good: %zu brokers, %zu pipelines, %zu pools\n", conf->file, conf->n_brokers, conf->n_pipelines,
-			conf->n_pools);
+		printf("%s: good: %zu broker%s, %zu pipeline%s, %zu pool%s\n", conf->file, conf->n_brokers,
+			plural(conf->n_brokers), conf->n_pipelines, plural(conf->n_pipelines), conf->n_pools,
+			plural(conf->n_pools));
 	return EXIT_CLEAN;
 }
 
@@ -171,36 +180,51 @@ static int command_version(const struct command_options *options)
 	return EXIT_CLEAN;
 }
 
+static const struct option option_names[] = {
+	{"config", required_argument, NULL, 'c'},
+	{"socket", required_argument, NULL, 's'},
+	{"print", no_argument, NULL, 'p'},
+	{"json", no_argument, NULL, 'j'},
+	{"help", no_argument, NULL, 'h'},
+	{0},
+};
+
+static const char *option_name(int letter)
+{
+	const struct option *option = option_names;
+	while (option->val != letter)
+		option++;
+	return option->name;
+}
+
+/* -1 after a complaint. */
+static int command_take(const struct command *command, int letter, struct command_options *options)
+{
+	const char **text = letter == 'c' ? &options->file : letter == 's' ? &options->socket : NULL;
+	if (!strchr(command->takes, letter)) {
+		fprintf(stderr, "qbus-proxy: %s has no option --%s\n", command->name, option_name(letter));
+		return -1;
+	}
+	if (text && *text) {
+		fprintf(stderr, "qbus-proxy: --%s is given twice\n", option_name(letter));
+		return -1;
+	}
+	if (text)
+		*text = optarg;
+	options->print = options->print || letter == 'p';
+	options->json = options->json || letter == 'j';
+	return 0;
+}
+
 static int command_parse(const struct command *command, int argc, char **argv, struct command_options *ret_options)
 {
-	static const struct option longs[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"socket", required_argument, NULL, 's'},
-		{"print", no_argument, NULL, 'p'},
-		{"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
-	for (int option; (option = getopt_long(argc, argv, "c:h", longs, NULL)) != -1;) {
-		switch (option) {
-		case 'c':
-			ret_options->file = optarg;
-			break;
-		case 's':
-			ret_options->socket = optarg;
-			break;
-		case 'p':
-			ret_options->print = true;
-			break;
-		case 'j':
-			ret_options->json = true;
-			break;
-		case 'h':
+	for (int letter; (letter = getopt_long(argc, argv, "c:h", option_names, NULL)) != -1;) {
+		if (letter == 'h') {
 			command_print_usage(stdout);
 			return 1;
-		default: /* getopt has said what is wrong */
-			return -1;
 		}
+		if (letter == '?' || command_take(command, letter, ret_options) < 0) /* getopt has said what is wrong */
+			return -1;
 	}
 	if (optind < argc && command->word && strcmp(argv[optind], command->word) == 0)
 		optind++;

@@ -40,6 +40,14 @@ WRONG = {
     "missing topics": ("topics: [orders], ", "", 7, "topics"),
     "unset variable": ("group_id: g", "group_id: '${QBUS_NOT_SET}'", 7, "QBUS_NOT_SET"),
     "missing secret file": ("type: kafka", "type: kafka, security: { password_file: /nonexistent/pw }", 4, "/nonexistent/pw"),
+    "an empty group": ("group_id: g", "group_id: ''", 7, "group_id.*must not be empty"),
+    "no topics": ("topics: [orders]", "topics: []", 7, "topics.*must not be empty"),
+    "no brokers": ('"127.0.0.1:9"', '""', 4, "bootstrap_servers.*must not be empty"),
+    "a command that is one string": ("[php, worker.php]", "php worker.php", 10, "list"),
+    "an empty mapping": ("pool: php\n", "pool: php\n    dead_letter: {}\n", 9, "dead_letter.*nothing"),
+    "dead letters that come back": ("pool: php\n", "pool: php\n    dead_letter: { topic: orders }\n", 9, "orders"),
+    "a directory that is not there": ("path: DIR", "path: /nonexistent", 1, '"/nonexistent"'),
+    "no urls": ('kafka, bootstrap_servers: "127.0.0.1:9" }', 'amqp, url: [] }', 4, "url.*must not be empty"),
     "broken yaml": ("pools:", "pools: [", None, ""),
     "a property that librdkafka does not know": ("type: kafka", "type: kafka, properties: { no.such.thing: 1 }", 4,
                                                 "no.such.thing"),
@@ -89,10 +97,25 @@ def test_a_missing_file_is_refused(tmp_path):
     assert done.returncode == EXIT_CONFIG and "none.yaml" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["serve"], ["serve", "--wings"], ["serve", "-c"]])
-def test_a_wrong_command_line_is_refused(arguments):
+@pytest.mark.parametrize("url, says", [
+    ("amqp://b:70000/", "port 70000"), ("amqp://b:0/", "port 0"), ("amqp://u@b:70000", "port 70000"), ("http://b:80", "amqp://"),
+    ("amqp://b:port/", "amqp://")])
+def test_a_wrong_url_is_refused(tmp_path, url, says):
+    file = tmp_path / "qbus.yaml"
+    file.write_text(json.dumps({"socket": {"path": str(tmp_path / "s")}, "brokers": {"b": {"type": "amqp", "url": url}},
+                                "pipelines": {"p": {"source": {"broker": "b", "queue": "q"}}}}))
+    done = run("check-config", "-c", file)
+    assert done.returncode == EXIT_CONFIG and [sentence for _, sentence in complaints(done, file) if says in sentence], done
+
+
+@pytest.mark.parametrize("arguments, says", [
+    ([], "Usage"), (["fly"], "fly"), (["serve"], "-c FILE"), (["serve", "--wings"], "wings"), (["serve", "-c"], "argument"),
+    (["serve", "-c", "f", "--print"], "serve has no option --print"), (["version", "-c", "f"], "version has no option --config"),
+    (["check-config", "-c", "f", "--config", "g"], "--config is given twice"),
+    (["status", "--socket", "s", "--socket", "t"], "--socket is given twice")])
+def test_a_wrong_command_line_is_refused(arguments, says):
     done = run(*arguments)
-    assert done.returncode == EXIT_USAGE and done.stderr, done
+    assert done.returncode == EXIT_USAGE and says in done.stderr, done
 
 
 def test_version_names_every_library():
