@@ -199,7 +199,8 @@ bool hung_free(struct hung *hung, const struct unblock_stages *stages)
 		now_us = clock_now_us();
 		hung->took_us = now_us - begun_us;
 	}
-	is_said = is_said || read_line(hung, 0);
+	/* As the host: it waits on for the result, unless nothing was ever done. */
+	is_said = is_said || read_line(hung, hung->unblock.n_idle == hung->unblock.n_rounds ? 0 : DEADLINE_MS);
 	unblock_end(&hung->unblock);
 	return is_said;
 }
