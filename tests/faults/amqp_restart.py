@@ -13,6 +13,7 @@ UNKEPT_US = {"stop": 500_000, "kill": 3_000_000}
 
 class AmqpRestart(Case):
     n_rounds = 5
+    n_short = 2
     kind = None
     ordered = False     # a broker that returns messages after its own death keeps no order between returned and new ones
 

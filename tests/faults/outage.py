@@ -13,6 +13,7 @@ WORKERS, MAX_ATTEMPTS = 4, 4
 class Breaker(Case):
     name = "breaker"
     n_rounds = 4
+    n_short = 2
 
     def prepare(self):
         kafka = self.scene.kafka()

@@ -13,7 +13,6 @@ from proxy import EXIT_CLEAN
 from scene import Case, Outcome
 from stream import RabbitStream
 
-SUITE, MIRROR = "trixie", "http://deb.debian.org/debian"
 WARNING = "quorum queue of RabbitMQ 4|drops messages that were returned"
 
 
@@ -23,7 +22,7 @@ def debian_13():
     if not root.is_dir():
         root.parent.mkdir(parents=True, exist_ok=True)
         work = pathlib.Path(tempfile.mkdtemp(prefix=".debian-", dir=root.parent))
-        subprocess.run(["debootstrap", "--variant=minbase", "--include=rabbitmq-server", SUITE, work, MIRROR],
+        subprocess.run(["debootstrap", "--variant=minbase", "--include=rabbitmq-server", "trixie", work],
                        check=True, capture_output=True)
         work.rename(root)
     return root

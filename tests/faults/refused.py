@@ -17,6 +17,7 @@ BEGUN_MAX = 10 * WORKERS
 
 class Refused(Case):
     n_rounds = 3
+    n_short = 2
 
     def pipeline(self, graves):
         return {"orders": {"max_attempts": 3, "dead_letter": graves.target}}

@@ -73,6 +73,7 @@ class Case:
     twin."""
     name = None
     n_rounds = 5
+    n_short = 1000      # rounds at most of a run that is scaled down, for cases whose rounds take long
     ordered = True
 
     def __init__(self, scene, faults, label):
