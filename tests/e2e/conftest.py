@@ -2,6 +2,8 @@
 """Brokers are started once for all tests that want them; everything else belongs to one test."""
 import itertools
 import logging
+import pathlib
+import sys
 
 import pytest
 
@@ -10,6 +12,7 @@ import process
 from ledger import Ledger
 from proxy import Proxy
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "faults"))  # commits.py
 logging.getLogger("pika").setLevel(logging.CRITICAL)  # refused connections are part of waiting for a broker
 names = itertools.count(1)
 
