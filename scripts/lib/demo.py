@@ -18,6 +18,7 @@ BIN = ROOT / os.environ.get("QBUS_BUILD", "build") / "bin"
 RECORD_BYTES = 192
 MAX_UNHANDLED = 16_000_000 // RECORD_BYTES  # the embedded cluster keeps 5 MiB a partition, no more
 STALL_SECONDS = 60
+EXIT_INTERRUPTED = 130  # what a shell makes of SIGINT
 
 
 class Ledger:
@@ -109,7 +110,7 @@ class Demo:
     def serve(self, seconds):
         """Takes what comes in for so long, and lets the producer go on as far as the handlers have come."""
         deadline = time.monotonic() + seconds
-        while not self.is_done():
+        while not self.is_done() and self.interrupts < 2:
             for key, _ in self.selector.select(max(0, deadline - time.monotonic())):
                 data = os.read(key.fd, 1 << 16)
                 if not data:
@@ -121,7 +122,11 @@ class Demo:
 
     def pace(self):
         allowed = min(self.options.messages, self.ledger.handled + MAX_UNHANDLED)
-        if self.producer and not self.producer.stdin.closed and allowed > self.allowed:
+        if not self.producer or self.producer.stdin.closed:
+            return
+        if self.interrupts:
+            self.producer.stdin.close()
+        elif allowed > self.allowed:
             self.allowed = allowed
             try:
                 self.producer.stdin.write(b"%d\n" % allowed)
@@ -139,9 +144,8 @@ class Demo:
         return self.ledger.handled >= (self.confirmed if self.interrupts and sent_all else self.options.messages)
 
     def on_interrupt(self, *_):
+        """Only counts: it may come in the middle of anything."""
         self.interrupts += 1
-        if self.producer and not self.producer.stdin.closed:
-            self.producer.stdin.close()
 
     def run(self):
         begin = time.monotonic()
@@ -191,8 +195,12 @@ class Demo:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def summary(self):
+        """Whoever asks twice does not want to wait: what is left then is not lost, nobody has come to it."""
         seconds = self.ledger.seconds()
-        return {"handled": self.ledger.handled, "lost": max(0, self.confirmed - self.ledger.handled),
+        missing = max(0, self.confirmed - self.ledger.handled)
+        is_cut_short = self.interrupts > 1
+        return {"handled": self.ledger.handled, "lost": 0 if is_cut_short else missing,
+                "not_handled": missing if is_cut_short else 0,
                 "duplicates": self.ledger.duplicates, "retries": self.ledger.retries, "dead_letters": self.dead_letters,
                 "workers": len(self.ledger.workers), "seconds": round(seconds, 3),
                 "rate": round(self.ledger.handled / seconds) if seconds else 0}
@@ -204,9 +212,14 @@ def paint(code, text):
     return f"\033[{code}m{text}\033[0m" if sys.stdout.isatty() else text
 
 
+def counted(number, word):
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word[:-1] + 'ies' if word.endswith('y') else word + 's'}"
+
+
 def show_line(demo, elapsed, rate):
     handled, wanted = demo.ledger.handled, demo.options.messages
-    facts = (f"{elapsed:4.0f} s   handled {handled:>10,}   {rate:>8,}/s   in flight {max(0, demo.confirmed - handled):>7,}   "
+    facts = f"{elapsed:4.0f} s   joining the consumer group" if not handled else (
+             f"{elapsed:4.0f} s   handled {handled:>10,}   {rate:>8,}/s   in flight {max(0, demo.confirmed - handled):>7,}   "
              f"retries {demo.ledger.retries:>5,}   dead letters {demo.dead_letters}")
     if sys.stdout.isatty():
         full = 24 * handled // wanted
@@ -218,35 +231,50 @@ def show_line(demo, elapsed, rate):
 def show_summary(result):
     if sys.stdout.isatty():
         print()
-    good = result["lost"] == 0
-    print(paint("1;32" if good else "1;31", f"\n{result['handled']:,} handled, {result['lost']:,} lost") +
-          f"   by {result['workers']} PHP workers in {result['seconds']:.1f} s, {result['rate']:,} a second")
-    print(f"{result['duplicates']:,} duplicates, {result['retries']:,} retries, {result['dead_letters']:,} dead letters")
+    outcome = f"{result['handled']:,} handled, {result['lost']:,} lost"
+    if result["not_handled"]:
+        outcome = f"{result['handled']:,} handled, cut short: {result['not_handled']:,} not handled"
+    colour = "1;31" if result["lost"] else "1;33" if result["not_handled"] else "1;32"
+    print(paint(colour, "\n" + outcome) + f"   by {counted(result['workers'], 'PHP worker')} in {result['seconds']:.1f} s "
+          f"from the first message to the last, {result['rate']:,} a second")
+    print(", ".join(counted(result[key], word) for key, word in
+                    (("duplicates", "duplicate"), ("retries", "retry"), ("dead_letters", "dead letter"))))
 
 
-def positive(text):
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+def within(most):
+    """The type of an option that is a number from 1 to most."""
+    def read(text):
+        if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"it is a number from 1 to {most:,}")
+        return int(text)
+    return read
+
+
+def exit_code(demo, result, ended_well):
+    if result["not_handled"]:
+        return EXIT_INTERRUPTED
+    complete = demo.interrupts > 0 or result["handled"] == demo.options.messages
+    return 0 if ended_well and complete and result["lost"] == 0 else 1
 
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/demo", add_help=False)
-    parser.add_argument("--messages", type=positive, default=100_000)
-    parser.add_argument("--workers", type=positive, default=2)
+    parser.add_argument("--messages", type=within(10_000_000), default=100_000)
+    parser.add_argument("--workers", type=within(64), default=2)
     parser.add_argument("--json", action="store_true")
     demo = Demo(parser.parse_args())
     signal.signal(signal.SIGINT, demo.on_interrupt)
     signal.signal(signal.SIGTERM, demo.on_interrupt)
     try:
         demo.start_proxy()
-        print(f"{demo.options.messages:,} orders from an embedded Kafka, {demo.options.workers} PHP workers; Ctrl-C drains\n",
-              flush=True)
+        print(f"{counted(demo.options.messages, 'order')} from an embedded Kafka, "
+              f"{counted(demo.options.workers, 'PHP worker')}; Ctrl-C drains\n", flush=True)
         demo.run()
         ended_well = demo.stop()
     except RuntimeError as error:
         print(f"\ndemo: {error}; the end of its log:", *demo.log, sep="\n", file=sys.stderr)
+        if not demo.ledger.handled:
+            return 1
         ended_well = False
     finally:
         demo.clear()
@@ -254,8 +282,7 @@ def main():
     show_summary(result)
     if demo.options.json:
         print(json.dumps(result), flush=True)
-    complete = demo.interrupts > 0 or result["handled"] == demo.options.messages
-    return 0 if ended_well and complete and result["lost"] == 0 else 1
+    return exit_code(demo, result, ended_well)
 
 
 if __name__ == "__main__":
