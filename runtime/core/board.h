@@ -31,6 +31,7 @@ struct pipeline {
 	int64_t commit_due_us; /* 0: nothing to commit */
 	struct breaker breaker;
 	uint64_t n_good_seen, n_failed_seen; /* what the breaker was told of counts.acked and n_failed */
+	uint64_t n_judged;					 /* messages that handlers rejected: the handlers are well */
 	uint64_t n_failed;					 /* attempts that failed */
 	int64_t paused_until_us;			 /* the dead-letter target refused; 0: not paused */
 	uint64_t published_token;
@@ -46,9 +47,9 @@ struct crew {
 	struct dispatcher *dispatcher;
 	struct pipeline **pipelines;
 	size_t n_pipelines;
-	struct list idle;	 /* hold nothing */
-	struct list partial; /* hold something and have room */
-	struct list full;	 /* have no room */
+	struct list idle;		/* hold nothing */
+	struct list partial;	/* hold something and have room */
+	struct list full;		/* have no room */
 	struct worker *resting; /* gets nothing new until it is idle and a suspect can have it; NULL: none */
 	size_t n_idle, n_partial, n_full;
 };

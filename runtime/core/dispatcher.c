@@ -94,13 +94,13 @@ static void dispatcher_watch(struct dispatcher *dispatcher, struct worker *worke
 	int64_t at_us = worker->started_us + pipeline->conf->handler_timeout_us;
 	if (worker->extended_us > at_us)
 		at_us = worker->extended_us;
-	if (worker->is_told)
-		at_us += pipeline->conf->handler_grace_us;
+	if (worker->is_told) /* from the moment at which it was told: this process may have stood still before */
+		at_us = worker->told_us + pipeline->conf->handler_grace_us;
 	heap_put(&dispatcher->deadlines, &worker->deadline, at_us);
 }
 
-/* Something was delivered or settled. When that changed which delivery is the oldest, its clock begins now; a verdict for
- * a younger one leaves the clock alone. */
+/* Something was delivered or settled. When that changed which delivery is the oldest, its clock begins now; a verdict
+ * for a younger one leaves the clock alone. */
 void dispatcher_restart_clock(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us)
 {
 	worker->busy_since_us = now_us;
@@ -121,6 +121,7 @@ static void dispatcher_overdue(struct dispatcher *dispatcher, struct worker *wor
 	const struct pipeline_conf *conf = pipeline->conf;
 	if (!worker->is_told) {
 		worker->is_told = true;
+		worker->told_us = dispatcher->now_us;
 		pipeline->counts.deadlines++;
 		log_say(LOG_WARN, conf->name, "handler is past its deadline worker=%u source=%s partition=%d receipt=%lld",
 			worker->number, entry->lane->source, entry->lane->partition, (long long)entry->receipt);
@@ -145,7 +146,7 @@ int64_t dispatcher_extend(
 	int64_t latest_us = worker->started_us + conf->handler_timeout_us + conf->max_extension_us;
 	int64_t wanted_us = for_us < conf->max_extension_us ? now_us + for_us : latest_us;
 	worker->extended_us = wanted_us < latest_us ? wanted_us : latest_us;
-	worker->is_told = false;
+	worker->is_told = worker->is_told && worker->extended_us <= now_us;
 	dispatcher_watch(dispatcher, worker);
 	return worker->deadline.at_us > now_us ? worker->deadline.at_us - now_us : 0;
 }
@@ -198,8 +199,7 @@ void dispatcher_worker_changed(struct worker *worker)
 
 /* Alone: it was running, so it is charged. One of several: any of them may have been running when the worker died;
  * nobody is charged, and each is delivered alone next time, so that the culprit shows itself. */
-static void dispatcher_take_back(
-	struct worker *worker, bool in_peace, const char *reason, int64_t now_us)
+static void dispatcher_take_back(struct worker *worker, bool in_peace, const char *reason, int64_t now_us)
 {
 	bool was_alone = worker->n_held == 1;
 	if (worker->is_overdue)
@@ -269,8 +269,7 @@ size_t dispatcher_ack(struct worker *worker, uint64_t first_id, uint64_t count)
 	return until > from ? n_late + (size_t)(count - (until - from)) : (size_t)count;
 }
 
-size_t dispatcher_retry(struct worker *worker, uint64_t id, int64_t delay_us,
-	const char *reason, int64_t now_us)
+size_t dispatcher_retry(struct worker *worker, uint64_t id, int64_t delay_us, const char *reason, int64_t now_us)
 {
 	/* The client's clock may be the first to see it. */
 	bool was_told = (worker->is_told && id == worker->base_id) ||
@@ -287,6 +286,7 @@ size_t dispatcher_reject(struct worker *worker, uint64_t id, const char *reason)
 	struct entry *entry = dispatcher_take(worker, id);
 	if (!entry)
 		return 1;
+	entry->pipeline->n_judged++;
 	verdict_bury(entry->pipeline, entry, REASON_REJECTED, reason);
 	return 0;
 }
@@ -350,8 +350,8 @@ int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us)
 		struct pipeline *pipeline = dispatcher->pipelines[i];
 		if (pipeline->paused_until_us && pipeline->paused_until_us <= now_us)
 			pipeline->paused_until_us = 0;
-		next_us = earlier(next_us, ledger_wake(&pipeline->ledger, now_us));
 		next_us = earlier(next_us, pipeline_watch_failures(pipeline, now_us));
+		next_us = earlier(next_us, ledger_wake(&pipeline->ledger, now_us, pipeline->breaker.state == BREAKER_CLOSED));
 		if (pipeline->paused_until_us)
 			next_us = earlier(next_us, pipeline->paused_until_us);
 	}
@@ -393,8 +393,9 @@ bool dispatcher_is_idle(const struct dispatcher *dispatcher)
 		const size_t *n_in = pipeline->ledger.n_in;
 		if (n_in[ENTRY_RESERVED] || n_in[ENTRY_PARKED])
 			return false;
-		/* What waits for a retry is not waited for: it comes again, with its attempt lost. */
-		if (pipeline_is_served(pipeline) && (n_in[ENTRY_READY] || n_in[ENTRY_BEHIND]) && pipeline->n_servers)
+		/* What waits for a retry, or behind such a one, is not waited for: it comes again, with its attempt lost. */
+		if (pipeline_is_served(pipeline) && n_in[ENTRY_READY] && pipeline->n_servers &&
+			breaker_room(&pipeline->breaker, 0))
 			return false;
 	}
 	return true;

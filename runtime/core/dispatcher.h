@@ -67,8 +67,8 @@ void dispatcher_worker_changed(struct worker *worker);
 /* Verdicts. Each returns how many of the ids were not held (late). Call dispatcher_settled once after those of a frame.
  */
 size_t dispatcher_ack(struct worker *worker, uint64_t first_id, uint64_t count);
-size_t dispatcher_retry(struct worker *worker, uint64_t id, int64_t delay_us,
-	const char *reason, int64_t now_us); /* delay_us -1: the pipeline's backoff */
+size_t dispatcher_retry(struct worker *worker, uint64_t id, int64_t delay_us, const char *reason,
+	int64_t now_us); /* delay_us -1: the pipeline's backoff */
 size_t dispatcher_reject(struct worker *worker, uint64_t id, const char *reason);
 size_t dispatcher_release(struct worker *worker, uint64_t id);
 void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us);

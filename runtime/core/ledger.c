@@ -151,7 +151,7 @@ struct entry *ledger_admit(struct ledger *ledger, struct msg_batch *batch, const
 		.receipt = item->receipt,
 		.admitted_us = now_us,
 		.timestamp_ms = item->timestamp_ms,
-		.attempt = 1 + item->deliveries,
+		.attempt = 1, /* what the broker counts are hand-backs, not attempts: nobody need have handled it */
 	};
 	list_init(&entry->link);
 	msg_batch_ref(batch);
@@ -252,13 +252,14 @@ bool ledger_park(struct ledger *ledger, struct entry *entry)
 	return true;
 }
 
-int64_t ledger_wake(struct ledger *ledger, int64_t now_us)
+int64_t ledger_wake(struct ledger *ledger, int64_t now_us, bool to_front)
 {
 	struct heap_node *node;
 	while ((node = heap_peek(&ledger->waiting)) && node->at_us <= now_us) {
 		struct entry *entry = list_item(node, struct entry, due);
+		struct list *list = entry->is_suspect ? &ledger->suspects : &ledger->ready;
 		entry_move(ledger, entry, ENTRY_READY);
-		list_add_head(entry->is_suspect ? &ledger->suspects : &ledger->ready, &entry->link);
+		(to_front ? list_add_head : list_add_tail)(list, &entry->link);
 	}
 	return node ? node->at_us : CLOCK_NEVER;
 }

@@ -34,7 +34,8 @@ struct pipeline;
 
 /* Why a message becomes a dead letter. One allocation. */
 struct grave {
-	int reason; /* enum pipeline_reason */
+	int reason;			/* enum pipeline_reason */
+	uint32_t n_refused; /* by its target */
 	char error[];		/* what the handler or the runtime said, may be empty */
 };
 
@@ -49,11 +50,12 @@ struct entry {
 	const uint8_t *row;
 	uint32_t row_len, body_len;
 	int64_t receipt;
-	uint64_t id;		   /* RESERVED: the delivery's id */
+	uint64_t id; /* RESERVED: the delivery's id */
 	int64_t admitted_us;
-	int64_t timestamp_ms;       /* the broker's */
+	int64_t timestamp_ms;		/* the broker's */
 	int64_t first_delivered_ms; /* Unix time of its first delivery by this process; 0: none yet */
-	uint32_t attempt; /* of the running or next delivery, from 1 */
+	uint32_t n_probed;			/* failures while the circuit was not closed */
+	uint32_t attempt;			/* of the running or next delivery, from 1 */
 	enum entry_state state;
 	bool is_suspect;	 /* may have killed a worker: delivered alone */
 	struct grave *grave; /* why it is to become a dead letter, allocated; NULL: it is not */
@@ -95,12 +97,12 @@ bool ledger_wait(
 bool ledger_return(struct ledger *ledger, struct entry *entry);	 /* at the front again */
 bool ledger_park(struct ledger *ledger, struct entry *entry);	 /* keeps its lane and group */
 
-/* WAITING entries whose moment has come become READY; returns the next moment or CLOCK_NEVER. */
-int64_t ledger_wake(struct ledger *ledger, int64_t now_us);
+/* WAITING entries whose moment has come become READY, before the others or after them; returns the next moment or
+ * CLOCK_NEVER. */
+int64_t ledger_wake(struct ledger *ledger, int64_t now_us, bool to_front);
 
 /* The lane is gone: see the drawing. The lane is freed at once or with its last orphan. */
 void ledger_lane_close(struct ledger *ledger, struct lane *lane);
-
 
 /* The sentence that is wrong, or NULL. O(entries). */
 const char *ledger_check(const struct ledger *ledger, const struct list *lanes);

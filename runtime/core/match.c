@@ -125,15 +125,15 @@ static bool match_run(struct pipeline *pipeline)
 
 void match_all(struct dispatcher *dispatcher)
 {
+	size_t n = dispatcher->n_pipelines;
 	for (bool moved = true; moved;) {
 		moved = false;
-		for (size_t i = 0; i < dispatcher->n_pipelines; i++) {
-			struct pipeline *pipeline = dispatcher->pipelines[(dispatcher->turn + i) % dispatcher->n_pipelines];
-			if (!pipeline_is_served(pipeline))
+		for (size_t i = 0, first = dispatcher->turn; i < n; i++) {
+			struct pipeline *pipeline = dispatcher->pipelines[(first + i) % n];
+			if (!pipeline_is_served(pipeline) || !(match_suspect(pipeline) | match_run(pipeline)))
 				continue;
-			moved |= match_suspect(pipeline);
-			moved |= match_run(pipeline);
+			dispatcher->turn = (first + i + 1) % n; /* who was served comes last next time */
+			moved = true;
 		}
-		dispatcher->turn++;
 	}
 }

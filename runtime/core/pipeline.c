@@ -117,7 +117,7 @@ void pipeline_flush(struct pipeline *pipeline, int64_t now_us)
 int64_t pipeline_watch_failures(struct pipeline *pipeline, int64_t now_us)
 {
 	struct breaker *breaker = &pipeline->breaker;
-	uint64_t n_good = pipeline->counts.acked - pipeline->n_good_seen;
+	uint64_t n_good = pipeline->counts.acked + pipeline->n_judged - pipeline->n_good_seen;
 	uint64_t n_failed = pipeline->n_failed - pipeline->n_failed_seen;
 	enum breaker_state before = breaker->state;
 	pipeline->n_good_seen += n_good;

@@ -163,6 +163,7 @@ static void source_on_deliver(void *self, const struct qb_message *messages, siz
 		}
 		batch->n_items = (uint32_t)n_kept;
 		source->taken_messages += (int64_t)n_kept;
+		source->n_failures = 0; /* it works: the next loss is a new one */
 		source->taken_bytes += (int64_t)batch->size;
 		struct news *news = news_new(NEWS_BATCH, NULL, 0);
 		news->batch = batch;

@@ -14,9 +14,16 @@
 #include <string.h>
 
 /* VERDICT_PAUSE_US: how long a pipeline stands still after its dead-letter target refused. VERDICT_DELAY_MAX_US: the
- * longest delay that a handler can ask for. */
+ * longest delay that a handler can ask for. VERDICT_PROBES: how often a message may fail uncharged while the circuit is
+ * not closed. */
 #define VERDICT_DELAY_MAX_US (INT64_C(86400) * 7 * 1000000)
-enum { VERDICT_PAUSE_US = 2000000, VERDICT_HEADERS_MAX = 256, VERDICT_FACTS = 6, VERDICT_ERROR_MAX = 1024 };
+enum {
+	VERDICT_PAUSE_US = 2000000,
+	VERDICT_HEADERS_FIRST = 64,
+	VERDICT_FACTS = 6,
+	VERDICT_ERROR_MAX = 1024,
+	VERDICT_PROBES = 3
+};
 
 static const char *const reason_names[N_REASONS] = {
 	[REASON_EXCEPTION] = "exception",
@@ -42,8 +49,8 @@ void verdict_failed(struct pipeline *pipeline, struct entry *entry, enum pipelin
 		return;
 	}
 	pipeline->n_failed++;
-	/* While the circuit is open it is not the message's fault. */
-	bool is_charged = pipeline->breaker.state == BREAKER_CLOSED;
+	/* While the circuit is open it is not the message's fault, unless the probes always come back to this one. */
+	bool is_charged = pipeline->breaker.state == BREAKER_CLOSED || ++entry->n_probed > VERDICT_PROBES;
 	if (is_charged && conf->max_attempts && entry->attempt >= conf->max_attempts) {
 		verdict_bury(pipeline, entry, reason, error);
 		return;
@@ -76,8 +83,9 @@ static void verdict_drop(struct pipeline *pipeline, struct entry *entry, enum pi
 	pipeline->counts.rejected_by[reason]++;
 	log_say(LOG_WARN, pipeline->conf->name,
 		"message is rejected, %s reason=%s attempt=%u source=%s partition=%d receipt=%lld error=\"%.200s\"",
-		by_broker ? "the queue's dead-letter exchange has it if there is one" : "no dead_letter is configured", reason_names[reason],
-		entry->attempt, entry->lane->source, entry->lane->partition, (long long)entry->receipt, error ? error : "");
+		by_broker ? "the queue's dead-letter exchange has it if there is one" : "no dead_letter is configured",
+		reason_names[reason], entry->attempt, entry->lane->source, entry->lane->partition, (long long)entry->receipt,
+		error ? error : "");
 	pipeline_settle(pipeline, entry, by_broker ? QB_REJECT : QB_ACK);
 }
 
@@ -94,7 +102,7 @@ void verdict_bury(struct pipeline *pipeline, struct entry *entry, enum pipeline_
 	}
 	size_t len = error ? strnlen(error, VERDICT_ERROR_MAX) : 0;
 	struct grave *grave = alloc_new(sizeof *grave + len + 1);
-	grave->reason = reason;
+	*grave = (struct grave){.reason = reason};
 	memcpy(grave->error, error ? error : "", len);
 	grave->error[len] = '\0';
 	entry->grave = grave;
@@ -106,16 +114,32 @@ static struct qb_bytes verdict_text(const char *text)
 	return (struct qb_bytes){text, strlen(text)};
 }
 
+/* The message as it came, from its row. Headers behind *ret_headers, with room for our own; the caller frees them. */
+static struct qb_message verdict_original(
+	const struct pipeline *pipeline, const struct entry *entry, struct qb_header **ret_headers)
+{
+	struct qb_message original;
+	struct qb_header *headers = NULL;
+	for (size_t room = VERDICT_HEADERS_FIRST;; room *= 2) {
+		size_t n = room;
+		headers = alloc_resize(headers, (room + VERDICT_FACTS) * sizeof *headers);
+		if (pipeline->codec->row_read(entry->row, entry->row_len, &original, headers, &n) < 0) {
+			n = 0;
+			original = (struct qb_message){.body = {entry->row, entry->row_len}};
+		}
+		original.n_headers = n;
+		if (n < room) /* else there may be more */
+			break;
+	}
+	*ret_headers = headers;
+	return original;
+}
+
 void verdict_publish(struct pipeline *pipeline, struct entry *entry)
 {
-	struct qb_header headers[VERDICT_HEADERS_MAX + VERDICT_FACTS];
-	size_t n = VERDICT_HEADERS_MAX;
-	struct qb_message original;
 	char attempts[16], origin[512], first[24];
-	if (pipeline->codec->row_read(entry->row, entry->row_len, &original, headers, &n) < 0) {
-		n = 0;
-		original = (struct qb_message){.body = {entry->row, entry->row_len}};
-	}
+	struct qb_header *headers;
+	struct qb_message original = verdict_original(pipeline, entry, &headers);
 	snprintf(attempts, sizeof attempts, "%u", entry->attempt);
 	snprintf(origin, sizeof origin, "%.400s/%d/%lld", entry->lane->source, entry->lane->partition,
 		(long long)entry->receipt);
@@ -128,18 +152,35 @@ void verdict_publish(struct pipeline *pipeline, struct entry *entry)
 		{verdict_text("x-qbus-first-delivered"), verdict_text(first)},
 		{verdict_text("x-qbus-error"), verdict_text(entry->grave->error)},
 	};
-	memcpy(headers + n, facts, sizeof facts);
+	memcpy(headers + original.n_headers, facts, sizeof facts);
 	struct qb_outgoing copy = {
 		.target = pipeline->conf->dead_letter.target,
 		.routing_key = pipeline->conf->dead_letter.routing_key,
 		.key = original.key,
 		.body = original.body,
 		.headers = headers,
-		.n_headers = n + VERDICT_FACTS,
+		.n_headers = original.n_headers + VERDICT_FACTS,
 	};
 	ledger_park(&pipeline->ledger, entry);
 	entry->id = ++pipeline->published_token;
 	source_publish(pipeline->source, &copy, entry->id);
+	free(headers);
+}
+
+/* Refused: it waits longer each time. What is too big for its target is its own fault; anything else is the target's,
+ * and then the pipeline stands still, so that nothing more is given up for nothing. */
+static void verdict_refused(
+	struct pipeline *pipeline, struct entry *entry, int status, const char *error, int64_t now_us)
+{
+	static const struct pipeline_backoff backoff = {VERDICT_PAUSE_US, 60000000, 2, 0.2};
+	bool is_its_own = status == -EMSGSIZE;
+	log_say(LOG_ERROR, pipeline->conf->name, "dead-letter target refuses%s target=%s reason=\"%.200s\"",
+		is_its_own ? " a message that is too big for it" : ", the pipeline pauses", pipeline->conf->dead_letter.target,
+		error ? error : strerror(-status));
+	if (!is_its_own)
+		pipeline->paused_until_us = now_us + VERDICT_PAUSE_US;
+	int64_t delay_us = retry_delay(&backoff, ++entry->grave->n_refused, &pipeline->dispatcher->seed);
+	ledger_wait(&pipeline->ledger, entry, now_us + delay_us);
 }
 
 static struct entry *verdict_find_parked(const struct pipeline *pipeline, uint64_t token)
@@ -159,11 +200,7 @@ void verdict_published(struct pipeline *pipeline, uint64_t token, int status, co
 	if (!entry)
 		return; /* its lane closed meanwhile: the message comes again, and so may its dead letter */
 	if (status < 0) {
-		log_say(LOG_ERROR, pipeline->conf->name,
-			"dead-letter target refuses, the pipeline pauses target=%s reason=\"%.200s\"",
-			pipeline->conf->dead_letter.target, error ? error : strerror(-status));
-		pipeline->paused_until_us = now_us + VERDICT_PAUSE_US;
-		ledger_wait(&pipeline->ledger, entry, pipeline->paused_until_us);
+		verdict_refused(pipeline, entry, status, error, now_us);
 		return;
 	}
 	pipeline->counts.dead_lettered++;

@@ -10,7 +10,13 @@
 /* WORKER_QUEUED_US: work that may lie queued at a worker, so that it never waits for the loop (a turn of it takes up to
  * a scheduler's slice on a busy machine) and little is taken back when it dies. WORKER_SPAN: ids between the oldest
  * held and the newest, a bound for workers that settle out of order. */
-enum { WORKER_QUEUED_US = 4000, WORKER_CREDIT_MAX = 4096, WORKER_SPAN = 65536, WORKER_SLOTS_FIRST = 64, WORKER_ID_BITS = 40 };
+enum {
+	WORKER_QUEUED_US = 4000,
+	WORKER_CREDIT_MAX = 4096,
+	WORKER_SPAN = 65536,
+	WORKER_SLOTS_FIRST = 64,
+	WORKER_ID_BITS = 40
+};
 
 void worker_init(struct worker *worker, const struct worker_ops *ops, uint32_t number)
 {

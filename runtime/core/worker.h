@@ -28,9 +28,9 @@ struct worker_ops {
 		struct entry *const *entries, size_t n);
 	void (*cancel)(struct worker *worker, uint64_t id, int64_t grace_us); /* told: the deadline has passed */
 	void (*drain)(struct worker *worker, const char *reason);			  /* finish what you hold, then leave */
-	/* End it: a process of ours is killed, and what it held is its own until it is gone; the session of any other worker
-	 * closes after it sent ERROR with code and reason. The session calls dispatcher_worker_gone later, from the loop,
-	 * never from here. */
+	/* End it: a process of ours is killed, and what it held is its own until it is gone; the session of any other
+	 * worker closes after it sent ERROR with code and reason. The session calls dispatcher_worker_gone later, from the
+	 * loop, never from here. */
 	void (*end)(struct worker *worker, const char *code, const char *reason);
 };
 
@@ -49,13 +49,14 @@ struct worker {
 	struct entry **held; /* ring, index id & (n_slots - 1); NULL: settled */
 	uint32_t n_slots, n_held;
 	uint64_t base_id, next_id; /* oldest id held, next id given */
-	uint64_t first_id;         /* of its first delivery */
-	uint32_t limit;            /* the smallest credit that its pipelines set; 0: none does */
+	uint64_t first_id;		   /* of its first delivery */
+	uint32_t limit;			   /* the smallest credit that its pipelines set; 0: none does */
 	uint32_t credit;
 	int64_t busy_since_us; /* of the last verdicts, or of the delivery to an idle worker: what is measured from */
 	int64_t handle_us_x16; /* measured time of one message, in 1/16 us, smoothed; 0: not known */
-	uint64_t clock_id;     /* the delivery that the clock belongs to: the oldest one */
-	int64_t started_us;    /* when its handler could start */
+	uint64_t clock_id;	   /* the delivery that the clock belongs to: the oldest one */
+	int64_t started_us;	   /* when its handler could start */
+	int64_t told_us;	   /* when it was told, if it was */
 	int64_t extended_us;   /* deadline that extend granted it, 0: none */
 	struct heap_node deadline;
 	uint32_t n_settled;			 /* in this frame */
@@ -67,7 +68,8 @@ struct worker {
 	bool is_leaving;
 };
 
-/* Before dispatcher_worker_add; number must be unique in the life of the process and below 2^23: ids are built on it. */
+/* Before dispatcher_worker_add; number must be unique in the life of the process and below 2^23: ids are built on it.
+ */
 void worker_init(struct worker *worker, const struct worker_ops *ops, uint32_t number);
 void worker_done(struct worker *worker);
 

@@ -39,14 +39,16 @@ struct report {
 
 /* ---- in the child ------------------------------------------------------------------------------------------------ */
 
+/* SIGUSR1 tells a worker that its time is over. One that has not asked for it must not die of it. */
 static int child_signals(const struct child *child)
 {
-	struct sigaction usual = {.sa_handler = SIG_DFL};
+	struct sigaction usual = {.sa_handler = SIG_DFL}, ignored = {.sa_handler = SIG_IGN};
 	sigset_t none;
 
 	(void)child;
 	for (int number = 1; number < NSIG; number++)
 		sigaction(number, &usual, NULL); /* fails for those that cannot be changed */
+	sigaction(SIGUSR1, &ignored, NULL);
 	sigemptyset(&none);
 	return sigprocmask(SIG_SETMASK, &none, NULL);
 }

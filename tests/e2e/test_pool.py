@@ -46,3 +46,24 @@ def test_a_message_is_not_tried_again_while_its_old_worker_still_runs(tmp_path, 
     for attempt in (2, 3):
         wait_until(lambda: len(pids()) >= attempt, 30, f"attempt {attempt}\n{proxy.text()}")
         assert not is_alive(pids()[attempt - 2])  # SIGTERM only sets a flag there: it lived on until SIGKILL
+
+
+PULLING = """<?php
+require getenv('CLIENT');
+$client = Qbus\\Client::connect('orders');
+while (($message = $client->next()) !== null) {
+    fprintf(STDERR, "begins attempt=%d pid=%d\\n", $message->attempt, getmypid());
+    usleep(1500000);
+    $message->ack();
+    fprintf(STDERR, "acked attempt=%d\\n", $message->attempt);
+}
+"""
+
+
+def test_a_worker_that_has_no_handler_for_the_signal_outlives_being_told(tmp_path, serve, monkeypatch):
+    monkeypatch.setenv("CLIENT", str(ROOT / "php-client" / "autoload.php"))
+    (tmp_path / "pull.php").write_text(PULLING)
+    proxy = serve(configuration(tmp_path, ["php", str(tmp_path / "pull.php")], {"type": "memory"},
+                                {"lanes": 1, "messages": 1}, handler_timeout="300ms", handler_grace="20s"))
+    wait_until(lambda: "acked attempt=1" in proxy.text(), 30, f"the first attempt is acked\n{proxy.text()}")
+    assert "past its deadline" in proxy.text()  # it was told

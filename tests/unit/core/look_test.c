@@ -100,8 +100,7 @@ static void a_message_waits_from_its_arrival_to_its_first_delivery(void **state)
 	stage_turn(&fixture->stage, 0);
 	assert_int_equal(wait->count, 3);
 	assert_int_equal(wait->sum, 3 * INT64_C(2) * SECOND);
-	dispatcher_retry(&fixture->worker.worker, fixture->worker.worker.base_id, SECOND, "no",
-		fixture->stage.now_us);
+	dispatcher_retry(&fixture->worker.worker, fixture->worker.worker.base_id, SECOND, "no", fixture->stage.now_us);
 	dispatcher_settled(fixture->stage.dispatcher, &fixture->worker.worker, fixture->stage.now_us);
 	stage_turn(&fixture->stage, 2 * SECOND);
 	assert_int_equal(fixture->worker.worker.n_held, 3);
