@@ -56,6 +56,9 @@ final class Client implements Session
     private int $attempt = 1;
     private int $timeout = 0;
 
+    /** @var array<int, true> given out by a guarded client and not judged yet */
+    private array $out = [];
+
     // The run of consecutive acks that grows, [ackFirst, ackNext[, and the time at which verdicts are due.
     private int $ackFirst = 0;
     private int $ackNext = 0;
@@ -152,6 +155,7 @@ final class Client implements Session
         }
         if ($this->guarded) {
             $message->watch(new Guard($this, $id));
+            $this->out[$id] = true;
         }
 
         return $message;
@@ -182,6 +186,9 @@ final class Client implements Session
             return;
         }
         try {
+            foreach (\array_keys($this->out) as $id) { // begun and never judged, as after an exception in a pull loop
+                $this->settle($id, Verdict::Retry, -1, 'closed without a verdict');
+            }
             $this->release();
             $this->flush(\hrtime(true));
             $this->sayBye();
@@ -193,6 +200,9 @@ final class Client implements Session
     /** @internal */
     public function ack(int $id): void
     {
+        if ($this->guarded) {
+            unset($this->out[$id]);
+        }
         if ($id === $this->ackNext) {
             ++$this->ackNext;
 
@@ -209,6 +219,7 @@ final class Client implements Session
     public function settle(int $id, Verdict $verdict, int $delayMs, ?string $reason): void
     {
         $this->mustBeOpen();
+        unset($this->out[$id]);
         $this->verdicts->add($id, $verdict, $delayMs, $reason);
         $this->forget($id);
     }

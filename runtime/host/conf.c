@@ -194,6 +194,8 @@ static void finish_pipeline(struct conf_draft *draft, size_t index, const struct
 	struct pipeline_dead_letter *dead_letter = &pipeline->conf.dead_letter;
 	pipeline->conf.name = node->name;
 	dead_letter->target = pipeline->dead_letter_topic ? pipeline->dead_letter_topic : pipeline->dead_letter_exchange;
+	if (!conf_section_find(&draft->pipelines[index], "max_attempts") && !dead_letter->target && !dead_letter->reject)
+		pipeline->conf.max_attempts = 0; /* nowhere to put what is given up: it is not given up */
 	if (!conf_section_find(&draft->pipelines[index], "oversize"))
 		pipeline->conf.oversize = dead_letter->target || dead_letter->reject ? OVERSIZE_DEAD_LETTER : OVERSIZE_REJECT;
 	pipeline->source.pipeline = node->name;

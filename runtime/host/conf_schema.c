@@ -107,7 +107,7 @@ static const struct conf_key pipeline_keys[] = {
 	{PIPELINE("max_extension", CONF_DURATION, conf.max_extension_us), "10m", 0, 7 * DAY,
 		.help = "How far a handler may move its own deadline."},
 	{PIPELINE("max_attempts", CONF_INT, conf.max_attempts), "5", 0, MANY,
-		.help = "Attempts before a message is dead-lettered or rejected; 0: no limit."},
+		.help = "Attempts before a message is given up; 0: no limit, which is the default without a dead_letter."},
 	{PIPELINE("backoff.initial", CONF_DURATION, conf.backoff.initial_us), "500ms", 0, DAY,
 		.help = "Wait before the second attempt."},
 	{PIPELINE("backoff.multiplier", CONF_RATIO, conf.backoff.multiplier), "2", 1, 100, .help = "Growth of the wait."},

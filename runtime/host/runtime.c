@@ -193,8 +193,9 @@ static void runtime_warn_of_loss(const struct conf_pipeline *pipeline)
 {
 	if (pipeline->conf.dead_letter.target || pipeline->broker->plugin->traits & QB_SETTLE_EACH)
 		return;
-	log_say(LOG_WARN, pipeline->conf.name,
-		"has no dead_letter: a message that is rejected, or fails max_attempts=%lld times, is logged and passed over",
+	log_say(LOG_WARN, pipeline->conf.name, "has no dead_letter: %s is logged and passed over max_attempts=%lld",
+		pipeline->conf.max_attempts ? "a message that is rejected, or fails max_attempts times,"
+									: "a message that is rejected",
 		(long long)pipeline->conf.max_attempts);
 }
 

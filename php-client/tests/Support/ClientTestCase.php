@@ -386,6 +386,26 @@ abstract class ClientTestCase extends TestCase
         self::assertSame(4, $bye[0]);
     }
 
+    public function testCloseCountsWhatWasBegunAndNotJudgedAsFailed(): void
+    {
+        $client = $this->connect(static function (Peer $peer): array {
+            $peer->welcome();
+            $peer->write(Peer::deliver([Peer::row('a'), Peer::row('b'), Peer::row('c')]));
+
+            return $peer->settled(3);
+        });
+        $client->next()->ack();
+        $begun = $client->next(); // an exception is thrown here, and a finally closes the client
+        $client->close();
+        $settled = $this->result();
+        self::assertSame([self::ID], $settled['acks']);
+        self::assertSame(
+            [[self::ID + 1, 1, -1, 'closed without a verdict'], [self::ID + 2, 3, -1, null]],
+            $settled['others'],
+        );
+        unset($begun);
+    }
+
     public function testNextReturnsNullAfterItsTimeoutAndGoesOnAfterwards(): void
     {
         $client = $this->connect(static function (Peer $peer): array {

@@ -111,7 +111,7 @@ static void what_is_idle_is_printed_so(void **state)
 	conf_print(conf, out);
 	fclose(out);
 	assert_non_null(strstr(printed, "  max_bytes: 256MiB # not acted on in this version\n"));
-	assert_non_null(strstr(printed, "    max_attempts: 5\n"));
+	assert_non_null(strstr(printed, "    max_attempts: 0\n"));
 	free(printed);
 	conf_free(conf);
 }
