@@ -390,6 +390,18 @@ void consumer_drain(struct consumer *consumer)
 	consumer->barrier_us = clock_now_us() - begin_us;
 }
 
+/* The answer to the cancel came behind the last delivery, so who has read all since then has them all. */
+void consumer_rest(struct consumer *consumer)
+{
+	const struct qb_host *host = consumer->host;
+
+	if (!consumer->is_draining || consumer->is_drained || consumer->inbox.n)
+		return;
+	consumer->is_drained = true;
+	if (host->size > offsetof(struct qb_host, drained))
+		host->drained(host->self);
+}
+
 static enum qb_result declare(struct consumer *consumer)
 {
 	const struct options *options = consumer->options;

@@ -28,6 +28,7 @@ struct consumer {
 	int prefetch;
 	bool is_resizable;
 	bool is_draining;
+	bool is_drained; /* the host was told so */
 	uint64_t n_acked;
 	int64_t barrier_us; /* how long the queue took to answer the cancel, after all that was sent before it */
 	int64_t mean_bytes; /* of a body, moving; 0: none was seen */
@@ -59,5 +60,8 @@ void consumer_settle(struct consumer *consumer, const struct qb_settlement *sett
 
 /* Cancels. What was received goes on being delivered. */
 void consumer_drain(struct consumer *consumer);
+
+/* To be called when there is nothing more to read: tells the host, once, when a drained consumer has delivered all. */
+void consumer_rest(struct consumer *consumer);
 
 #endif

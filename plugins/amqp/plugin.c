@@ -195,6 +195,8 @@ static enum qb_result source_turn(struct source *source, const struct qb_budget 
 	}
 	publisher_turn(&source->publisher, now_us);
 	*ret_idle = !consumer_deliver(&source->consumer, budget) && !more;
+	if (!more)
+		consumer_rest(&source->consumer);
 	return QB_OK;
 }
 

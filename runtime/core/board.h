@@ -39,6 +39,7 @@ struct pipeline {
 	struct pipeline_counts counts;
 	struct pipeline_times times;
 	bool is_connected, is_blocked;
+	bool is_drained; /* the source, as it is open now, has delivered all that it will */
 };
 
 /* Workers that serve the same pipelines, by what they can take. */
@@ -93,6 +94,10 @@ int64_t pipeline_watch_failures(struct pipeline *pipeline, int64_t now_us);
 void pipeline_flush(struct pipeline *pipeline, int64_t now_us);
 void pipeline_free(struct pipeline *pipeline);
 bool pipeline_is_served(const struct pipeline *pipeline); /* may messages of it be delivered now? */
+
+/* At a stop: whether the source may still hold messages that are to be handled, and there is room for them. What
+ * waits for a retry may leave none. */
+bool pipeline_awaits_more(const struct pipeline *pipeline);
 
 /* verdict.c */
 /* The attempt failed: waits for the next one, or is buried. delay_us -1: by the backoff. Takes orphans too. */

@@ -22,6 +22,18 @@ bool pipeline_is_served(const struct pipeline *pipeline)
 	return !pipeline->dispatcher->is_stopping || pipeline_has(pipeline, QB_FINISH_BUFFERED);
 }
 
+bool pipeline_awaits_more(const struct pipeline *pipeline)
+{
+	const struct pipeline_conf *conf = pipeline->conf;
+	const struct ledger *ledger = &pipeline->ledger;
+	if (!pipeline_has(pipeline, QB_FINISH_BUFFERED) || pipeline->source_state != SOURCE_OPEN || pipeline->is_drained)
+		return false;
+	int64_t n_held = (int64_t)(pipeline->counts.received - ledger->n_released);
+	int64_t bytes_held = (int64_t)(pipeline->n_batch_bytes - ledger->bytes_released);
+	return !source_is_starved(conf->max_outstanding_messages - n_held, conf->max_outstanding_messages) &&
+		   !source_is_starved(conf->max_outstanding_bytes - bytes_held, conf->max_outstanding_bytes);
+}
+
 /* ---- towards the broker ---------------------------------------------------------------------------------------------
  */
 
@@ -249,7 +261,14 @@ static void pipeline_on_state(void *ctx, enum source_state state)
 {
 	struct pipeline *pipeline = ctx;
 	pipeline->source_state = state;
+	pipeline->is_drained = false;
 	log_say(LOG_DEBUG, pipeline->conf->name, "source is %s", source_state_name(state));
+}
+
+static void pipeline_on_drained(void *ctx)
+{
+	struct pipeline *pipeline = ctx;
+	pipeline->is_drained = true;
 }
 
 static const struct source_sink sink = {
@@ -262,6 +281,7 @@ static const struct source_sink sink = {
 	.condition = pipeline_on_condition,
 	.measure = pipeline_on_measure,
 	.state = pipeline_on_state,
+	.drained = pipeline_on_drained,
 };
 
 const struct source_sink *pipeline_sink(void)

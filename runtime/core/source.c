@@ -27,6 +27,12 @@ const char *source_state_name(enum source_state state)
 	return source_state_names[state];
 }
 
+/* One part of eight, so that a slow loop gets few large batches and not many small ones. */
+bool source_is_starved(int64_t left, int64_t budget)
+{
+	return left <= budget / 8;
+}
+
 int source_new(const struct qb_plugin *plugin, const struct qb_source_conf *conf, const struct msg_codec *codec,
 	const struct source_sink *sink, void *ctx, struct source **ret_source)
 {
@@ -211,6 +217,9 @@ static void source_tell(const struct source *source, struct news *news)
 		break;
 	case NEWS_MEASURE:
 		sink->measure(source->ctx, (enum qb_measure)news->code, news->lane, news->number);
+		break;
+	case NEWS_DRAINED:
+		sink->drained(source->ctx);
 		break;
 	case NEWS_STATE:
 		sink->state(source->ctx, (enum source_state)news->code);

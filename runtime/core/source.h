@@ -31,6 +31,7 @@ struct source_sink {
 	void (*condition)(void *ctx, enum qb_condition what, struct lane *lane, bool on, const char *reason);
 	void (*measure)(void *ctx, enum qb_measure what, struct lane *lane, int64_t value);
 	void (*state)(void *ctx, enum source_state state);
+	void (*drained)(void *ctx); /* of the source as it is open now: all that was received has been told */
 };
 
 /* plugin, conf and codec must outlive the source. Starts nothing. Returns 0 or -errno. */
@@ -53,6 +54,9 @@ void source_released(struct source *source, uint64_t n_messages, uint64_t n_byte
 
 /* After SOURCE_CLOSED; joins the thread. */
 void source_free(struct source *source);
+
+/* Whether so little of a budget is left that the source delivers nothing before something is released. */
+bool source_is_starved(int64_t left, int64_t budget);
 
 const char *source_state_name(enum source_state state);
 

@@ -21,8 +21,8 @@ static const struct pipeline_backoff source_refused_backoff = {5000000, 30000000
 /* SOURCE_POLL_MS: the longest a poll may wait; orders wake it earlier. */
 enum { SOURCE_POLL_MS = 1000, SOURCE_TEXT_MAX = 1024 };
 
-/* Shares of the budget: nothing is fetched below 1/8, and a starving thread is woken at 1/4. */
-enum { SOURCE_LOW_SHARE = 8, SOURCE_OPEN_SHARE = 4 };
+/* The share of the budget at which a starving thread is woken. */
+enum { SOURCE_OPEN_SHARE = 4 };
 
 /* ---- news -----------------------------------------------------------------------------------------------------------
  */
@@ -217,6 +217,11 @@ static void source_on_measure(void *self, enum qb_measure what, uint64_t lane, i
 	news_post(source, news);
 }
 
+static void source_on_drained(void *self)
+{
+	news_post(self, news_new(NEWS_DRAINED, NULL, 0));
+}
+
 static void source_on_log(void *self, enum qb_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -341,15 +346,14 @@ static void source_open(struct source *source)
 		source->plugin->drain(source->instance);
 }
 
-/* Nothing below the low mark, so that a slow loop gets few large batches and not many small ones. */
 static struct qb_budget source_budget(struct source *source)
 {
 	const struct qb_source_conf *conf = source->conf;
 	int64_t messages =
 		conf->max_outstanding_messages - source->taken_messages + atomic_load(&source->released_messages);
 	int64_t bytes = conf->max_outstanding_bytes - source->taken_bytes + atomic_load(&source->released_bytes);
-	bool is_low = messages <= conf->max_outstanding_messages / SOURCE_LOW_SHARE ||
-				  bytes <= conf->max_outstanding_bytes / SOURCE_LOW_SHARE;
+	bool is_low = source_is_starved(messages, conf->max_outstanding_messages) ||
+				  source_is_starved(bytes, conf->max_outstanding_bytes);
 	return is_low ? (struct qb_budget){0, 0} : (struct qb_budget){(size_t)messages, (size_t)bytes};
 }
 
@@ -395,6 +399,7 @@ void *source_thread_main(void *self)
 		.condition = source_on_condition,
 		.measure = source_on_measure,
 		.log = source_on_log,
+		.drained = source_on_drained,
 	};
 	source->seed = (uint64_t)clock_now_us() ^ (uint64_t)(uintptr_t)source;
 	while (!source->is_done) {

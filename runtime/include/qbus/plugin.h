@@ -180,6 +180,9 @@ struct qb_host {
 	void (*measure)(void *self, enum qb_measure what, uint64_t lane, int64_t value);
 	/* Any thread. Present tense, facts as key=value, never a payload or a secret. */
 	void (*log)(void *self, enum qb_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+	/* After drain: everything that was received has been delivered, nothing more will come. Said once; a stop waits for
+	 * it where the plugin has QB_FINISH_BUFFERED, other plugins need not say it. */
+	void (*drained)(void *self);
 };
 
 /* What open gets. Valid until close returns. */

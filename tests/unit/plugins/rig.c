@@ -127,6 +127,7 @@ static void host_deliver(void *self, const struct qb_message *messages, size_t n
 
 	assert_true(n >= 1);
 	assert_true(n <= rig->budget.messages);
+	assert_false(rig->is_drained);
 	for (size_t i = 0; i < n; i++) {
 		if (!lane || lane->id != messages[i].lane)
 			lane = rig_lane_find(rig, messages[i].lane);
@@ -209,6 +210,14 @@ static void __attribute__((format(printf, 3, 4))) host_log(void *self, enum qb_l
 		fprintf(stderr, "%8.3f log %d %s\n", (double)(rig_now_ms() % 1000000) / 1000, (int)level, line->text);
 }
 
+static void host_drained(void *self)
+{
+	struct rig *rig = self;
+
+	assert_false(rig->is_drained);
+	rig->is_drained = true;
+}
+
 /* ---- the life of a rig ------------------------------------------------------------------------------------------ */
 
 const struct qb_plugin *rig_load(const char *path)
@@ -240,7 +249,8 @@ struct rig *rig_new(const struct qb_plugin *plugin, const char *first_path, ...)
 		.published = host_published,
 		.condition = host_condition,
 		.measure = host_measure,
-		.log = host_log};
+		.log = host_log,
+		.drained = host_drained};
 	rig->conf = (struct qb_source_conf){.pipeline = "test",
 		.broker = "broker",
 		.max_message_bytes = 32 << 20,
@@ -282,6 +292,7 @@ size_t rig_check(struct rig *rig)
 
 enum qb_result rig_open(struct rig *rig)
 {
+	rig->is_drained = false;
 	return rig->plugin->open(&rig->host, &rig->conf, &rig->source);
 }
 

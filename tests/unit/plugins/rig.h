@@ -18,6 +18,7 @@ struct rig {
 	bool counts_only;		 /* messages are counted, not kept */
 	bool answers_closing;	 /* lane_drained follows lane_closing after the poll; true at first */
 	bool settles_all; /* QB_SETTLE_PREFIX: after each poll everything delivered is settled; closing lanes as well */
+	bool is_drained;  /* the plugin has said so since it was opened; nothing may come any more */
 	const char *memo; /* what settles_all gives with it; NULL: empty */
 	enum qb_result result; /* of the last poll */
 	struct rig_lane *lanes;
