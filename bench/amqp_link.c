@@ -22,8 +22,8 @@ int amqp_link_check(const char *what, amqp_rpc_reply_t reply)
 	if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION)
 		return fail(what, amqp_error_string2(reply.library_error));
 	/* connection.close and channel.close begin with the same two fields */
-	fprintf(stderr, "qbus-bench: %s: %.*s\n", what, (int)closed->reply_text.len,
-		(const char *)closed->reply_text.bytes);
+	fprintf(
+		stderr, "qbus-bench: %s: %.*s\n", what, (int)closed->reply_text.len, (const char *)closed->reply_text.bytes);
 	return -1;
 }
 

@@ -18,7 +18,7 @@
 
 enum { PATIENCE_MS = 30000, LOOK_MS = 100 };
 
-/* ---- /proc ------------------------------------------------------------------------------------------------------- */
+/* ---- /proc ---- */
 
 /* User and system time; 0 when the process is gone. */
 static double cpu_of(pid_t pid)
@@ -56,7 +56,7 @@ static uint64_t peak_of(pid_t pid)
 	return kilobytes * 1024;
 }
 
-/* ---- tallies ----------------------------------------------------------------------------------------------------- */
+/* ---- tallies ---- */
 
 int measure_open(struct measure *measure, const char *directory, uint64_t every)
 {
@@ -181,8 +181,8 @@ static void sum_up(const struct measure *measure, pid_t main, double cpu_s, stru
 	}
 }
 
-int measure_wait(struct measure *measure, pid_t main, int64_t started_ns, uint64_t n_messages,
-	struct measure_result *ret_result)
+int measure_wait(
+	struct measure *measure, pid_t main, int64_t started_ns, uint64_t n_messages, struct measure_result *ret_result)
 {
 	int silent_ms = 0;
 	double cpu_s = 0;

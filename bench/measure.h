@@ -16,12 +16,12 @@ struct measure_cost {
 };
 
 struct measure_result {
-	uint64_t n_messages;		 /* handled between the two moments */
-	double seconds;				 /* from the first message handled to the last */
-	double start_s;				 /* from the start of the process to the first message handled */
-	struct measure_cost main;	 /* the process that was started */
+	uint64_t n_messages;         /* handled between the two moments */
+	double seconds;              /* from the first message handled to the last */
+	double start_s;              /* from the start of the process to the first message handled */
+	struct measure_cost main;    /* the process that was started */
 	struct measure_cost workers; /* those that count for it: CPU of all, peak of the largest */
-	size_t n_workers;			 /* that handled something */
+	size_t n_workers;            /* that handled something */
 };
 
 struct measure_counter {
@@ -49,7 +49,7 @@ void measure_cancel(void);
 
 /* Waits until the process and its workers have handled so many messages. started_ns: when the process was started.
  * 0, or -1 after a sentence on stderr: it has ended, nothing was handled for half a minute, or it was cancelled. */
-int measure_wait(struct measure *measure, pid_t main, int64_t started_ns, uint64_t n_messages,
-	struct measure_result *ret_result);
+int measure_wait(
+	struct measure *measure, pid_t main, int64_t started_ns, uint64_t n_messages, struct measure_result *ret_result);
 
 #endif

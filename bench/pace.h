@@ -9,10 +9,10 @@
 #include <stdint.h>
 
 struct pace {
-	bool is_on;		  /* false: everything is allowed at once */
-	bool is_over;	  /* stdin has ended; `allowed` will not rise any more */
+	bool is_on;       /* false: everything is allowed at once */
+	bool is_over;     /* stdin has ended; `allowed` will not rise any more */
 	uint64_t allowed; /* in total */
-	uint64_t line;	  /* the number read so far of the current line */
+	uint64_t line;    /* the number read so far of the current line */
 	uint64_t n_told;  /* confirmations that stdout knows of */
 };
 

@@ -8,12 +8,11 @@
 #include <signal.h>
 #include <stdio.h>
 
-static const char usage[] =
-	"Usage: qbus-bench plain --kafka BOOTSTRAP --topic TOPIC --group GROUP [-X NAME=VALUE]...\n"
-	"       qbus-bench plain --amqp URL --queue QUEUE\n"
-	"\n"
-	"Reads without a proxy until SIGTERM and counts to the socket in " TALLY_SOCKET ".\n"
-	"`qbus-bench run --plain` starts it.\n";
+static const char usage[] = "Usage: qbus-bench plain --kafka BOOTSTRAP --topic TOPIC --group GROUP [-X NAME=VALUE]...\n"
+							"       qbus-bench plain --amqp URL --queue QUEUE\n"
+							"\n"
+							"Reads without a proxy until SIGTERM and counts to the socket in " TALLY_SOCKET ".\n"
+							"`qbus-bench run --plain` starts it.\n";
 
 enum { OPT_HELP = 256, OPT_KAFKA, OPT_TOPIC, OPT_GROUP, OPT_AMQP, OPT_QUEUE };
 

@@ -23,7 +23,7 @@ struct produce_conf {
 
 struct produce_result {
 	uint64_t n_confirmed; /* the broker has it */
-	uint64_t n_failed;	  /* the broker refused it, or nobody knows */
+	uint64_t n_failed;    /* the broker refused it, or nobody knows */
 };
 
 /* Customer number of a message; its key is "customer-NUMBER". Neighbours differ, so the load spreads over partitions.

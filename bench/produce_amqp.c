@@ -15,8 +15,8 @@ enum { CHANNEL = 1, WINDOW = 4096 };
  * are open, so the states fit a ring. */
 struct confirms {
 	bool is_known[WINDOW]; /* of number n: at n % WINDOW */
-	uint64_t lowest;	   /* lowest number that is still open */
-	uint64_t next;		   /* number of the next publication */
+	uint64_t lowest;       /* lowest number that is still open */
+	uint64_t next;         /* number of the next publication */
 };
 
 struct link {

@@ -80,7 +80,7 @@ static const struct option options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-/* ---- the command line -------------------------------------------------------------------------------------------- */
+/* ---- the command line ---- */
 
 static bool take_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_number)
 {
@@ -151,7 +151,7 @@ static bool take_option(struct run_conf *conf, int option)
 	}
 }
 
-/* ---- before and after -------------------------------------------------------------------------------------------- */
+/* ---- before and after ---- */
 
 /* Where we are, the proxy next to us, and our worker in share/: the same places in the build tree and when installed. */
 static int find_programs(struct run_conf *conf)
@@ -213,7 +213,7 @@ static void clean_up(const struct run_conf *conf, bool keep_log)
 	rmdir(conf->directory);
 }
 
-/* ---- the rounds -------------------------------------------------------------------------------------------------- */
+/* ---- the rounds ---- */
 
 static int run_side(const struct run_conf *conf, enum run_side side, size_t round, struct measure_result *ret_result)
 {
@@ -262,8 +262,14 @@ static void on_signal(int number)
 int run_command(int argc, char **argv)
 {
 	static struct run_results results;
-	struct run_conf conf = {.n_messages = 1000000, .size = ORDER_MIN_SIZE, .n_workers = 1, .n_rounds = 3,
-		.n_partitions = 12, .ordering = "none", .credit = "auto", .argc = argc,
+	struct run_conf conf = {.n_messages = 1000000,
+		.size = ORDER_MIN_SIZE,
+		.n_workers = 1,
+		.n_rounds = 3,
+		.n_partitions = 12,
+		.ordering = "none",
+		.credit = "auto",
+		.argc = argc,
 		.argv = argv};
 	char name[48];
 	int option;

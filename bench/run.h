@@ -18,17 +18,17 @@ struct run_conf {
 	const char *ordering, *credit; /* as in the configuration of the proxy */
 	uint64_t n_messages, size, n_workers, n_rounds, n_partitions;
 	bool has_plain;
-	const char *json;	/* file for the result; NULL: none */
+	const char *json;   /* file for the result; NULL: none */
 	const char *worker; /* PHP file; NULL: our own */
 	const char *proxy_options[RUN_MAX_OPTIONS], *plain_options[RUN_MAX_OPTIONS];
 	size_t n_proxy_options, n_plain_options;
-	uint64_t every;				/* messages in a tally */
-	char proxy[RUN_MAX_PATH];	/* the program */
-	char bench[RUN_MAX_PATH];	/* this program */
+	uint64_t every;           /* messages in a tally */
+	char proxy[RUN_MAX_PATH]; /* the program */
+	char bench[RUN_MAX_PATH]; /* this program */
 	char own_worker[RUN_MAX_PATH + 64];
-	char directory[64];			/* private, removed at the end */
-	char log[128], file[128];	/* in it: what the processes write; the configuration */
-	char group[64];				/* of this run; a round appends its number */
+	char directory[64];       /* private, removed at the end */
+	char log[128], file[128]; /* in it: what the processes write; the configuration */
+	char group[64];           /* of this run; a round appends its number */
 	int argc;
 	char **argv;
 };

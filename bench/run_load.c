@@ -30,7 +30,7 @@ static int produce(const struct run_conf *conf, uint64_t n_messages, uint64_t fi
 	return -1;
 }
 
-/* ---- Kafka ------------------------------------------------------------------------------------------------------- */
+/* ---- Kafka ---- */
 
 /* Waits for the outcome; a topic that is there already is fine. */
 static int topic_outcome(rd_kafka_queue_t *queue, const char *topic)
@@ -58,8 +58,7 @@ static int topic_outcome(rd_kafka_queue_t *queue, const char *topic)
 static int topic_make(rd_kafka_t *rk, const struct run_conf *conf)
 {
 	char error[256];
-	rd_kafka_NewTopic_t *topic =
-		rd_kafka_NewTopic_new(conf->topic, (int)conf->n_partitions, -1, error, sizeof(error));
+	rd_kafka_NewTopic_t *topic = rd_kafka_NewTopic_new(conf->topic, (int)conf->n_partitions, -1, error, sizeof(error));
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
 	int err = -1;
 
@@ -138,7 +137,7 @@ static int load_kafka(const struct run_conf *conf)
 	return produce(conf, run_n_needed(conf) - n, n + 1);
 }
 
-/* ---- RabbitMQ ---------------------------------------------------------------------------------------------------- */
+/* ---- RabbitMQ ---- */
 
 /* A quorum queue: on classic queues the broker is the limit and not the consumer. */
 static int queue_make(amqp_connection_state_t conn, const char *queue)

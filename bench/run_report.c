@@ -87,7 +87,7 @@ static struct summary summary_of(const struct measure_result *rounds, size_t n, 
 	return (struct summary){(values[(n - 1) / 2] + values[n / 2]) / 2, values[0], values[n - 1]};
 }
 
-/* ---- who took part ----------------------------------------------------------------------------------------------- */
+/* ---- who took part ---- */
 
 /* The first line that a command writes. */
 static const char *first_line(const char *const *argv, const char *log, char *line, size_t size)
@@ -125,7 +125,7 @@ static void write_versions(FILE *out, const struct run_conf *conf)
 		proxy_line, rd_kafka_version_str(), amqp_version(), php_line, kernel.release);
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------------------------- */
+/* ---- JSON ---- */
 
 static void write_string(FILE *out, const char *text)
 {
@@ -211,7 +211,7 @@ static int write_json(const struct run_conf *conf, const struct run_results *res
 	return out == stdout ? fflush(out) : fclose(out);
 }
 
-/* ---- the table --------------------------------------------------------------------------------------------------- */
+/* ---- the table ---- */
 
 static void print_cell(const struct measure_result *rounds, size_t n_rounds, const struct column *column)
 {

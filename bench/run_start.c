@@ -36,8 +36,8 @@ struct settings {
 };
 
 /* Adds, or replaces. section must be one of the table's. */
-static void __attribute__((format(printf, 4, 5))) set(
-	struct settings *settings, const char *section, const char *key, const char *format, ...)
+static void __attribute__((format(printf, 4, 5)))
+set(struct settings *settings, const char *section, const char *key, const char *format, ...)
 {
 	size_t i = 0;
 	va_list list;

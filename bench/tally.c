@@ -53,8 +53,7 @@ void tally_add(struct tally *tally, uint64_t n_messages)
 	tally->count += n_messages;
 	if (n_messages == 0 || (before > 0 && before / tally->every == tally->count / tally->every))
 		return;
-	int len = snprintf(
-		text, sizeof(text), "%d %" PRIu64 " %" PRId64, (int)getpid(), tally->count, tally_now_ns());
+	int len = snprintf(text, sizeof(text), "%d %" PRIu64 " %" PRId64, (int)getpid(), tally->count, tally_now_ns());
 
 	if (send(tally->fd, text, (size_t)len, 0) < 0)
 		exit(EXIT_FAILURE); /* the bench is gone */

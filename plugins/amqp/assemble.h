@@ -13,15 +13,15 @@ struct assemble {
 	int64_t max_body;
 	enum assemble_state state;
 	struct message *message; /* NULL in IDLE */
-	uint64_t last_tag;		 /* tags of a channel ascend */
+	uint64_t last_tag;       /* tags of a channel ascend */
 	bool is_redelivered;
 	uint64_t n_wanted; /* body bytes that are still to come */
-	uint64_t size;	   /* of the body */
+	uint64_t size;     /* of the body */
 };
 
 enum assemble_result {
-	ASSEMBLE_MORE,	   /* go on */
-	ASSEMBLE_READY,	   /* *ret_message is whole and the caller's */
+	ASSEMBLE_MORE,     /* go on */
+	ASSEMBLE_READY,    /* *ret_message is whole and the caller's */
 	ASSEMBLE_OVERSIZE, /* *ret_message is the caller's: it has a tag and no body, the body was skipped */
 	ASSEMBLE_PROTOCOL, /* the frames come in an order that cannot be; drop the connection */
 	ASSEMBLE_MEMORY,   /* no memory for the body; drop the connection */

@@ -37,8 +37,7 @@ static struct timeval timeval_of(int64_t us)
 	return (struct timeval){.tv_sec = us / 1000000, .tv_usec = us % 1000000};
 }
 
-/* ---- sentences
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- sentences ---- */
 
 /* What errno adds where the library has nothing better to say. A refused connection leaves only that it was begun. */
 static const char *errno_text(int status, int error)
@@ -148,8 +147,7 @@ bool connection_sent(struct connection *connection, const char *what, int status
 	return false;
 }
 
-/* ---- opening
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- opening ---- */
 
 static amqp_socket_t *socket_tls(struct connection *connection, const struct options *options)
 {
@@ -308,8 +306,7 @@ void connection_close(struct connection *connection, int64_t timeout_us)
 	connection->fd = -1;
 }
 
-/* ---- frames
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- frames ---- */
 
 int connection_read(struct connection *connection, amqp_frame_t *ret_frame)
 {

@@ -52,8 +52,7 @@ void headers_done(struct headers *headers)
 	*headers = (struct headers){.rows = NULL};
 }
 
-/* ---- from the broker
- * --------------------------------------------------------------------------------------------------- */
+/* ---- from the broker ---- */
 
 static void value_json(struct text *text, const amqp_field_value_t *value, int depth);
 
@@ -269,8 +268,7 @@ uint32_t headers_delivery_count(const amqp_basic_properties_t *properties)
 	return 0;
 }
 
-/* ---- to the broker
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- to the broker ---- */
 
 static const struct property *property_find(struct qb_bytes name)
 {

@@ -111,7 +111,7 @@ static long url_port(const char *url)
 	const char *colon = memrchr(at ? at : host, ':', (size_t)(end - (at ? at : host)));
 
 	return colon && colon + 1 < end && colon + 1 + strspn(colon + 1, "0123456789") == end ? strtol(colon + 1, NULL, 10)
-																						  : -1;
+	                                                                                      : -1;
 }
 
 static void url_complain(const char *url, qb_complain *complain, void *ctx)

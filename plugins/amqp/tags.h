@@ -19,7 +19,7 @@ struct tags_entry;
 struct tags {
 	struct tags_entry *entries; /* ascending; some are done with */
 	size_t begin, end, capacity;
-	size_t n_held;	  /* no verdict yet */
+	size_t n_held;    /* no verdict yet */
 	size_t n_settled; /* acked, and the broker not told */
 	int64_t since_us; /* when the oldest of the settled came; valid while n_settled */
 };

@@ -16,7 +16,7 @@ struct consumer;
 
 struct commits {
 	uint64_t n_sent;
-	uint64_t under_way;	   /* number of the commit that waits for its outcome, 0: none */
+	uint64_t under_way;    /* number of the commit that waits for its outcome, 0: none */
 	int64_t not_before_us; /* the broker has asked for patience */
 	int64_t n_errors;
 };

@@ -20,8 +20,7 @@
 #define VERSION_DESTROYABLE 0x02030000
 #define VERSION_COMMITS_SAFELY 0x020a0000
 
-/* ---- open -----------------------------------------------------------------------------------------------------------
- */
+/* ---- open ---- */
 
 static enum qb_result refuse(const struct qb_host *host, const char *reason)
 {
@@ -147,8 +146,7 @@ enum qb_result consumer_open(const struct qb_host *host, const struct qb_source_
 	return refuse(host, error);
 }
 
-/* ---- poll -----------------------------------------------------------------------------------------------------------
- */
+/* ---- poll ---- */
 
 static void number_drain(int fd)
 {
@@ -244,7 +242,7 @@ static size_t deliver(struct consumer *consumer, const struct qb_budget *budget)
 static int patience_ms(const struct consumer *consumer, int timeout_ms)
 {
 	bool is_impatient = consumer->rebalance.state != REBALANCE_NONE ||
-						(!consumer->commits.under_way && commit_is_pending(consumer, false));
+	                    (!consumer->commits.under_way && commit_is_pending(consumer, false));
 	int limit = is_impatient ? IMPATIENT_MS : PATIENT_MS;
 
 	return timeout_ms < 0 || timeout_ms > limit ? limit : timeout_ms;
@@ -274,8 +272,7 @@ void consumer_wake(void *source)
 	while (size < 0 && errno == EINTR);
 }
 
-/* ---- what the runtime says ------------------------------------------------------------------------------------------
- */
+/* ---- what the runtime says ---- */
 
 void consumer_settle(void *source, const struct qb_settlement *settlements, size_t n)
 {
@@ -315,8 +312,7 @@ void consumer_publish(void *source, const struct qb_outgoing *message, uint64_t 
 	publish_send(source, message, token);
 }
 
-/* ---- close ----------------------------------------------------------------------------------------------------------
- */
+/* ---- close ---- */
 
 /* A member that leaves while its JoinGroup is out stays in the group as a ghost until its session ends: so wait for the
  * join, and for the assignment that follows a revoke, unless the brokers do not answer anyway. */
@@ -325,7 +321,7 @@ static bool is_unsettled(const struct consumer *consumer, int64_t now_us)
 	bool is_joining = consumer->rebalance.awaits_assign || gate_is_joining(consumer->gate, now_us);
 
 	return consumer->rebalance.state != REBALANCE_NONE || commit_is_pending(consumer, false) ||
-		   (is_joining && consumer->faults.is_connected);
+	       (is_joining && consumer->faults.is_connected);
 }
 
 static int left_ms(int64_t end_us)
@@ -356,7 +352,7 @@ void consumer_close(void *source, int timeout_ms)
 		rd_kafka_topic_partition_list_destroy(consumer->rebalance.list);
 	rd_kafka_queue_io_event_enable(consumer->events, -1, NULL, 0);
 	is_destroyable = consumer->rebalance.was_assigned || !options_is_cooperative(consumer->conf) ||
-					 rd_kafka_version() >= VERSION_DESTROYABLE;
+	                 rd_kafka_version() >= VERSION_DESTROYABLE;
 	producer = publish_end(consumer, settled_us);
 	group = leave_start(consumer->rk, consumer->events, consumer->gate, is_destroyable);
 	if (!leave_wait(group, left_ms(end_us)) && timeout_ms)

@@ -24,8 +24,8 @@ struct consumer {
 	const struct qb_source_conf *conf;
 	rd_kafka_t *rk;
 	rd_kafka_queue_t *events; /* the main queue: everything but messages */
-	int events_fd;			  /* readable when it has something */
-	int wake_fd;			  /* readable after consumer_wake */
+	int events_fd;            /* readable when it has something */
+	int wake_fd;              /* readable after consumer_wake */
 	struct gate *gate;
 	struct embedded *embedded; /* NULL: a real cluster */
 	struct lanes lanes;

@@ -15,7 +15,7 @@ struct consumer;
 struct faults {
 	bool is_connected;
 	int64_t down_us; /* when the brokers were last known to be away */
-	char last[256];	 /* what the connection to one broker failed with */
+	char last[256];  /* what the connection to one broker failed with */
 	bool is_cancelled;
 	bool is_wedged;
 	struct {

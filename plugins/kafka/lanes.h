@@ -24,10 +24,10 @@ struct lane_commit {
 	int64_t committed; /* what the broker is known to have; -1: nothing */
 	char *memo;
 	size_t memo_len;
-	bool is_dirty;	   /* position or memo is newer than what was sent last */
+	bool is_dirty;     /* position or memo is newer than what was sent last */
 	bool is_healing;   /* dirty only to overwrite what a stranger may have committed */
 	uint64_t sent_by;  /* number of the commit under way, 0: none */
-	int64_t sent;	   /* its position */
+	int64_t sent;      /* its position */
 	int64_t *receipts; /* settlements that wait for their outcome, ascending */
 	size_t n_receipts, n_receipts_room;
 };
@@ -46,7 +46,7 @@ struct lane {
 	char *topic;
 	size_t topic_len;
 	rd_kafka_queue_t *queue;
-	int64_t next;		/* lowest offset that may still come, -1: unknown */
+	int64_t next;       /* lowest offset that may still come, -1: unknown */
 	size_t taken_bytes; /* since the fetchers were woken last */
 	size_t taken_messages;
 	struct lane_commit commit;

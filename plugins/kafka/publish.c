@@ -13,6 +13,7 @@ static int status_of(rd_kafka_resp_err_t error)
 	case RD_KAFKA_RESP_ERR_NO_ERROR:
 		return 0;
 	case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+	case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
 		return -EMSGSIZE;
 	case RD_KAFKA_RESP_ERR__QUEUE_FULL:
 		return -EAGAIN;

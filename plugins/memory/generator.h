@@ -16,9 +16,9 @@ struct generator {
 	char *bodies;
 	size_t body_bytes;
 	size_t slot_bytes; /* a body's share of `bodies` */
-	size_t n_max;	   /* messages that fit a batch */
-	size_t n;		   /* messages in the batch */
-	size_t n_bytes;	   /* their bodies together */
+	size_t n_max;      /* messages that fit a batch */
+	size_t n;          /* messages in the batch */
+	size_t n_bytes;    /* their bodies together */
 	int64_t n_keys;
 	size_t n_headers;
 };

@@ -40,8 +40,8 @@ static const struct qb_option options[] = {
 
 struct memory_lane {
 	uint64_t number; /* the host's */
-	int64_t cursor;	 /* next receipt to deliver */
-	int64_t end;	 /* first receipt that is never made */
+	int64_t cursor;  /* next receipt to deliver */
+	int64_t end;     /* first receipt that is never made */
 	bool is_shut;
 	bool is_closing;
 };
@@ -154,8 +154,7 @@ static enum qb_result memory_open(const struct qb_host *host, const struct qb_so
 	return QB_OK;
 }
 
-/* ---- delivering
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- delivering ---- */
 
 /* How many messages the rate allows now; *ret_wait_us: until the next one is due, -1: time brings none. */
 static uint64_t rate_room(struct memory *memory, int64_t now_us, int64_t *ret_wait_us)
@@ -305,8 +304,7 @@ static enum qb_result memory_poll(void *source, int timeout_ms, const struct qb_
 	return memory_serve(memory, budget, &n, &wait_us);
 }
 
-/* ---- the rest of the contract
- * ------------------------------------------------------------------------------------------ */
+/* ---- the rest of the contract ---- */
 
 static void memory_settle(void *source, const struct qb_settlement *settlements, size_t n)
 {

@@ -21,7 +21,7 @@ struct store {
 	struct store_lane *lanes;
 	int n_lanes;
 	uint64_t n_delivered; /* since the process started, repeats included: the clock of the script */
-	size_t script_step;	  /* steps of the script that have happened */
+	size_t script_step;   /* steps of the script that have happened */
 	uint64_t n_published; /* confirmed publications */
 	uint64_t n_refused;
 };

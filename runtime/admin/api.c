@@ -40,8 +40,7 @@ static json_t *api_seconds(int64_t us)
 	return json_real((double)us / 1e6);
 }
 
-/* ---- ready ----------------------------------------------------------------------------------------------------------
- */
+/* ---- ready ---- */
 
 static void api_add_reason(json_t *reasons, const char *reason, const struct snapshot_pipeline *pipeline)
 {
@@ -93,8 +92,7 @@ bool api_write_ready(FILE *out, const struct snapshot *snapshot)
 	return is_ready;
 }
 
-/* ---- status ---------------------------------------------------------------------------------------------------------
- */
+/* ---- status ---- */
 
 static json_t *api_lane(const struct lane *lane)
 {
@@ -191,8 +189,7 @@ void api_write_status(FILE *out, const struct snapshot *snapshot)
 				 api_count(snapshot->n_late_verdicts), "pipelines", pipelines, "workers", workers, "pools", pools));
 }
 
-/* ---- in flight ------------------------------------------------------------------------------------------------------
- */
+/* ---- in flight ---- */
 
 static json_t *api_delivery(const struct snapshot_delivery *delivery)
 {

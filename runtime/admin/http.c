@@ -70,8 +70,7 @@ static const char *http_phrase(int code)
 	return "Unknown";
 }
 
-/* ---- peers ----------------------------------------------------------------------------------------------------------
- */
+/* ---- peers ---- */
 
 static void peer_free(struct http_peer *peer)
 {
@@ -215,8 +214,7 @@ static void peer_new(struct http_door *door, int fd)
 	peer_restart_timer(peer);
 }
 
-/* ---- doors ----------------------------------------------------------------------------------------------------------
- */
+/* ---- doors ---- */
 
 /* No descriptor is left: what waits at the door would wake the loop without end. */
 static void http_rest(struct http *http)
@@ -337,8 +335,7 @@ int http_listen(struct http *http, const char *address, char ret_error[HTTP_ERRO
 	return 0;
 }
 
-/* ---- open and close -------------------------------------------------------------------------------------------------
- */
+/* ---- open and close ---- */
 
 struct http *http_new(struct event_base *base, const struct http_page *pages, size_t n_pages, void *ctx)
 {

@@ -92,8 +92,7 @@ static const struct metrics_times times_rows[] = {
 
 #define N_ROWS(table) (sizeof(table) / sizeof *(table))
 
-/* ---- pieces ---------------------------------------------------------------------------------------------------------
- */
+/* ---- pieces ---- */
 
 static void metrics_head(FILE *out, const char *name, const char *type, const char *help)
 {
@@ -131,8 +130,7 @@ static void metrics_single(FILE *out, const char *name, const char *type, const 
 	fprintf(out, "%s %.17g\n", name, value);
 }
 
-/* ---- pipelines ------------------------------------------------------------------------------------------------------
- */
+/* ---- pipelines ---- */
 
 static void metrics_row_write(FILE *out, const struct snapshot *snapshot, const struct metrics_row *row)
 {
@@ -241,8 +239,7 @@ static void metrics_times_write(FILE *out, const struct snapshot *snapshot, cons
 	}
 }
 
-/* ---- workers and the process ----------------------------------------------------------------------------------------
- */
+/* ---- workers and the process ---- */
 
 static void metrics_workers(FILE *out, const struct snapshot *snapshot)
 {

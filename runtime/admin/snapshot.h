@@ -14,8 +14,8 @@ enum { SNAPSHOT_DELIVERIES_MAX = 1000 };
 
 enum snapshot_worker_state {
 	SNAPSHOT_STARTING, /* has not said HELLO */
-	SNAPSHOT_IDLE,	   /* holds nothing */
-	SNAPSHOT_BUSY,	   /* holds something */
+	SNAPSHOT_IDLE,     /* holds nothing */
+	SNAPSHOT_BUSY,     /* holds something */
 	SNAPSHOT_LEAVING,  /* drains or ends */
 	SNAPSHOT_WORKER_STATES,
 };
@@ -26,7 +26,7 @@ struct snapshot_pipeline {
 	struct pipeline_counts counts;
 	struct pipeline_look look;
 	uint64_t n_reconnects, ack_gap; /* ack_gap: of the lane where it is largest */
-	int64_t oldest_in_flight_us;	/* how long the handler that runs longest has run; 0: none runs */
+	int64_t oldest_in_flight_us;    /* how long the handler that runs longest has run; 0: none runs */
 	bool is_paused, is_breaker_open;
 	const struct lane **lanes; /* by source and partition */
 	size_t n_lanes;
@@ -37,7 +37,7 @@ struct snapshot_worker {
 	uint32_t number; /* of the session */
 	pid_t pid;
 	const char *pool; /* NULL: not spawned by us */
-	uint32_t place;	  /* its number in the pool; 0: not spawned by us */
+	uint32_t place;   /* its number in the pool; 0: not spawned by us */
 	const char *client;
 	enum snapshot_worker_state state;
 	const char **pipelines; /* names */

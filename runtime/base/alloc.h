@@ -6,8 +6,8 @@
 
 #include <stddef.h>
 
-void *alloc_new(size_t size);				/* not initialised */
-void *alloc_zero(size_t size);				/* all bytes 0 */
+void *alloc_new(size_t size);               /* not initialised */
+void *alloc_zero(size_t size);              /* all bytes 0 */
 void *alloc_resize(void *old, size_t size); /* as realloc */
 char *alloc_string(const char *text, size_t len);
 

@@ -8,7 +8,7 @@
 
 #define CLOCK_NEVER INT64_MAX /* a moment that does not come */
 
-int64_t clock_now_us(void);	 /* monotonic, for everything that is waited for */
+int64_t clock_now_us(void);  /* monotonic, for everything that is waited for */
 int64_t clock_unix_ms(void); /* wall clock, for logs and records only */
 
 #endif

@@ -20,9 +20,9 @@ struct mailbox {
 	int fd; /* -1: none */
 };
 
-int mailbox_init(struct mailbox *mailbox, bool with_fd);	   /* 0 or -errno */
-void mailbox_done(struct mailbox *mailbox);					   /* must be empty */
+int mailbox_init(struct mailbox *mailbox, bool with_fd);       /* 0 or -errno */
+void mailbox_done(struct mailbox *mailbox);                    /* must be empty */
 bool mailbox_post(struct mailbox *mailbox, struct mail *mail); /* true: it was empty before */
-struct mail *mailbox_take(struct mailbox *mailbox);			   /* the whole chain, or NULL */
+struct mail *mailbox_take(struct mailbox *mailbox);            /* the whole chain, or NULL */
 
 #endif

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 struct slots {
-	size_t size;	 /* of one object, rounded up */
+	size_t size;     /* of one object, rounded up */
 	void *free_list; /* first word of a free object points to the next */
 	void **chunks;
 	size_t n_chunks;

@@ -57,7 +57,7 @@ static bool breaker_is_tripped(const struct breaker *breaker)
 		n_failed += breaker->n_failed[i];
 	}
 	return n_good + n_failed >= (uint64_t)breaker->conf->min_samples && n_failed > 0 &&
-		   (double)n_failed >= breaker->conf->failure_ratio * (double)(n_good + n_failed);
+	       (double)n_failed >= breaker->conf->failure_ratio * (double)(n_good + n_failed);
 }
 
 bool breaker_record(struct breaker *breaker, uint64_t n_good, uint64_t n_failed, int64_t now_us)

@@ -23,7 +23,7 @@ struct breaker {
 	const struct pipeline_breaker *conf;
 	enum breaker_state state;
 	int64_t until_us; /* OPEN: when probing begins */
-	int64_t part;	  /* number of the current part since the clock's zero */
+	int64_t part;     /* number of the current part since the clock's zero */
 	uint64_t n_good[BREAKER_PARTS], n_failed[BREAKER_PARTS];
 	uint64_t n_opened;
 };

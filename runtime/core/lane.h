@@ -30,7 +30,7 @@ struct lane_range {
 };
 
 struct lane {
-	struct list link;		/* lanes of the pipeline */
+	struct list link;       /* lanes of the pipeline */
 	struct list dirty_link; /* lanes with something to tell the broker */
 	uint64_t number;
 	uint64_t group_key; /* the same for every lane of this source and partition */
@@ -38,16 +38,16 @@ struct lane {
 	int32_t partition; /* -1: none */
 	enum lane_state state;
 	struct entry *head, *tail; /* by receipt; head is unsettled or NULL */
-	uint32_t n_entries;		   /* between head and tail */
-	uint32_t n_above;		   /* settled ones among them */
-	uint32_t n_running;		   /* reserved or parked ones: a closing lane waits for them */
-	uint32_t n_orphans;		   /* entries of a closed lane that still run */
-	int64_t position;		   /* LANE_RECEIPT_NONE: nothing settled yet */
-	int64_t told, kept;		   /* position last given to the source, and last confirmed by the broker */
-	int64_t newest;			   /* highest receipt that came; LANE_RECEIPT_NONE: none */
-	int64_t lag;			   /* messages behind the broker's end, as the plugin measured; 0: unknown */
+	uint32_t n_entries;        /* between head and tail */
+	uint32_t n_above;          /* settled ones among them */
+	uint32_t n_running;        /* reserved or parked ones: a closing lane waits for them */
+	uint32_t n_orphans;        /* entries of a closed lane that still run */
+	int64_t position;          /* LANE_RECEIPT_NONE: nothing settled yet */
+	int64_t told, kept;        /* position last given to the source, and last confirmed by the broker */
+	int64_t newest;            /* highest receipt that came; LANE_RECEIPT_NONE: none */
+	int64_t lag;               /* messages behind the broker's end, as the plugin measured; 0: unknown */
 	bool is_dirty, is_shut, is_wedged;
-	bool is_drained;		  /* closing, and the plugin was told that nothing runs any more */
+	bool is_drained;          /* closing, and the plugin was told that nothing runs any more */
 	struct lane_range *skips; /* settled by an earlier owner */
 	size_t n_skips, skip_at;
 };

@@ -34,14 +34,14 @@ struct pipeline;
 
 /* Why a message becomes a dead letter. One allocation. */
 struct grave {
-	int reason;			/* enum pipeline_reason */
+	int reason;         /* enum pipeline_reason */
 	uint32_t n_refused; /* by its target */
-	char error[];		/* what the handler or the runtime said, may be empty */
+	char error[];       /* what the handler or the runtime said, may be empty */
 };
 
 struct entry {
-	struct list link;		 /* READY: ready or suspects; PARKED: parked; BEHIND: its group's queue */
-	struct heap_node due;	 /* WAITING: in the heap of the ledger */
+	struct list link;        /* READY: ready or suspects; PARKED: parked; BEHIND: its group's queue */
+	struct heap_node due;    /* WAITING: in the heap of the ledger */
 	struct entry *lane_next; /* next higher receipt of the lane */
 	struct lane *lane;
 	struct pipeline *pipeline; /* RESERVED and ORPHAN: whose it is */
@@ -52,12 +52,12 @@ struct entry {
 	int64_t receipt;
 	uint64_t id; /* RESERVED: the delivery's id */
 	int64_t admitted_us;
-	int64_t timestamp_ms;		/* the broker's */
+	int64_t timestamp_ms;       /* the broker's */
 	int64_t first_delivered_ms; /* Unix time of its first delivery by this process; 0: none yet */
-	uint32_t n_probed;			/* failures while the circuit was not closed */
-	uint32_t attempt;			/* of the running or next delivery, from 1 */
+	uint32_t n_probed;          /* failures while the circuit was not closed */
+	uint32_t attempt;           /* of the running or next delivery, from 1 */
 	enum entry_state state;
-	bool is_suspect;	 /* may have killed a worker: delivered alone */
+	bool is_suspect;     /* may have killed a worker: delivered alone */
 	struct grave *grave; /* why it is to become a dead letter, allocated; NULL: it is not */
 };
 
@@ -65,9 +65,9 @@ struct ledger {
 	const struct pipeline_conf *conf;
 	struct slots entries;
 	struct order order;
-	struct list ready;	  /* oldest first */
+	struct list ready;    /* oldest first */
 	struct list suspects; /* READY, to be delivered one at a time */
-	struct list parked;	  /* in the order of their publishing */
+	struct list parked;   /* in the order of their publishing */
 	struct heap waiting;
 	size_t n_in[ENTRY_STATES];
 	uint64_t n_released; /* messages that left the ledger since the start, for the source's budget */
@@ -94,8 +94,8 @@ void ledger_reserve(struct ledger *ledger, struct entry *entry, uint64_t id);
 bool ledger_settle(struct ledger *ledger, struct entry *entry);
 bool ledger_wait(
 	struct ledger *ledger, struct entry *entry, int64_t due_us); /* for its next attempt, already counted */
-bool ledger_return(struct ledger *ledger, struct entry *entry);	 /* at the front again */
-bool ledger_park(struct ledger *ledger, struct entry *entry);	 /* keeps its lane and group */
+bool ledger_return(struct ledger *ledger, struct entry *entry);  /* at the front again */
+bool ledger_park(struct ledger *ledger, struct entry *entry);    /* keeps its lane and group */
 
 /* WAITING entries whose moment has come become READY, before the others or after them; returns the next moment or
  * CLOCK_NEVER. */

@@ -27,10 +27,10 @@ struct pipeline_look {
 	const struct pipeline_times *times;
 	enum source_state source_state;
 	enum breaker_state breaker_state;
-	size_t n_workers;		 /* that serve it */
+	size_t n_workers;        /* that serve it */
 	int64_t paused_until_us; /* 0: the dead-letter target does not make it wait */
-	bool is_settled_singly;	 /* a queue: the broker wants each receipt */
-	bool is_blocked;		 /* the broker takes no publications */
+	bool is_settled_singly;  /* a queue: the broker wants each receipt */
+	bool is_blocked;         /* the broker takes no publications */
 };
 
 void look_pipeline(const struct pipeline *pipeline, struct pipeline_look *ret_look);

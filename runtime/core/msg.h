@@ -16,7 +16,7 @@ struct lane;
 /* How a message becomes a row and back; handed down by the host, so that the core knows no wire format. Both are pure
  * and may run on any thread. */
 struct msg_codec {
-	size_t (*row_bound)(const struct qb_message *message);					 /* no row of it is longer */
+	size_t (*row_bound)(const struct qb_message *message);                   /* no row of it is longer */
 	size_t (*row_write)(const struct qb_message *message, uint8_t *ret_row); /* its length */
 	/* Finds the parts of a row again; they point into it. ret->headers holds at most *n_headers, which is set. Returns
 	 * 0 or -EBADMSG. Fills source, routing_key, partition, receipt, timestamp_ms, key, body, headers. */

@@ -27,7 +27,7 @@ struct worker_ops {
 	void (*deliver)(struct worker *worker, size_t index, uint64_t first_id, uint32_t attempt, int64_t remaining_us,
 		struct entry *const *entries, size_t n);
 	void (*cancel)(struct worker *worker, uint64_t id, int64_t grace_us); /* told: the deadline has passed */
-	void (*drain)(struct worker *worker, const char *reason);			  /* finish what you hold, then leave */
+	void (*drain)(struct worker *worker, const char *reason);             /* finish what you hold, then leave */
 	/* End it: a process of ours is killed, and what it held is its own until it is gone; the session of any other
 	 * worker closes after it sent ERROR with code and reason. The session calls dispatcher_worker_gone later, from the
 	 * loop, never from here. */
@@ -36,35 +36,35 @@ struct worker_ops {
 
 struct worker {
 	const struct worker_ops *ops;
-	uint32_t number;	   /* of the session, for the log */
-	const char *pool;	   /* NULL: not spawned by us */
-	uint32_t wanted;	   /* credit asked for; 0: automatic */
-	bool is_full;		   /* set by the session: its output is not being read; nothing more is delivered */
+	uint32_t number;       /* of the session, for the log */
+	const char *pool;      /* NULL: not spawned by us */
+	uint32_t wanted;       /* credit asked for; 0: automatic */
+	bool is_full;          /* set by the session: its output is not being read; nothing more is delivered */
 	uint64_t memory_bytes; /* what it reported last */
 
 	/* the dispatcher's, do not touch */
 	struct list link, crew_link;
 	struct crew *crew;
-	size_t *crew_count;	 /* the counter of the list on which crew_link is */
+	size_t *crew_count;  /* the counter of the list on which crew_link is */
 	struct entry **held; /* ring, index id & (n_slots - 1); NULL: settled */
 	uint32_t n_slots, n_held;
 	uint64_t base_id, next_id; /* oldest id held, next id given */
-	uint64_t first_id;		   /* of its first delivery */
-	uint32_t limit;			   /* the smallest credit that its pipelines set; 0: none does */
+	uint64_t first_id;         /* of its first delivery */
+	uint32_t limit;            /* the smallest credit that its pipelines set; 0: none does */
 	uint32_t credit;
 	int64_t busy_since_us; /* of the last verdicts, or of the delivery to an idle worker: what is measured from */
 	int64_t handle_us_x16; /* measured time of one message, in 1/16 us, smoothed; 0: not known */
-	uint64_t clock_id;	   /* the delivery that the clock belongs to: the oldest one */
-	int64_t started_us;	   /* when its handler could start */
-	int64_t told_us;	   /* when it was told, if it was */
+	uint64_t clock_id;     /* the delivery that the clock belongs to: the oldest one */
+	int64_t started_us;    /* when its handler could start */
+	int64_t told_us;       /* when it was told, if it was */
 	int64_t extended_us;   /* deadline that extend granted it, 0: none */
 	struct heap_node deadline;
-	uint32_t n_settled;			 /* in this frame */
+	uint32_t n_settled;          /* in this frame */
 	struct pipeline *settled_of; /* the pipeline and the broker's timestamp of the first of these */
 	int64_t settled_stamp_ms;
-	bool is_told;	 /* its oldest delivery is past its deadline, and it knows */
+	bool is_told;    /* its oldest delivery is past its deadline, and it knows */
 	bool is_overdue; /* past the grace too: it is being ended */
-	bool is_alone;	 /* holds one suspect and gets nothing else */
+	bool is_alone;   /* holds one suspect and gets nothing else */
 	bool is_leaving;
 };
 
@@ -74,10 +74,10 @@ void worker_init(struct worker *worker, const struct worker_ops *ops, uint32_t n
 void worker_done(struct worker *worker);
 
 /* The dispatcher's tools. */
-uint64_t worker_hold(struct worker *worker, struct entry *entry);	 /* returns the id */
+uint64_t worker_hold(struct worker *worker, struct entry *entry);    /* returns the id */
 struct entry *worker_find(const struct worker *worker, uint64_t id); /* NULL: not held */
-void worker_drop(struct worker *worker, uint64_t id);				 /* must be held */
-uint32_t worker_room(const struct worker *worker);					 /* how many more it may hold now */
+void worker_drop(struct worker *worker, uint64_t id);                /* must be held */
+uint32_t worker_room(const struct worker *worker);                   /* how many more it may hold now */
 /* One of its pipelines sets this credit (0: automatic). Then, and when `wanted` changes: worker_set_credit. */
 void worker_limit(struct worker *worker, uint32_t credit);
 void worker_set_credit(struct worker *worker);

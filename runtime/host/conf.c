@@ -54,8 +54,7 @@ static const struct conf_node *find_names(struct conf_draft *draft, const char *
 	return node;
 }
 
-/* ---- brokers
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- brokers ---- */
 
 /* The plugin must be known before the section can be read, for its options are the section's keys. */
 static const struct qb_plugin *find_plugin(
@@ -122,8 +121,7 @@ static void read_brokers(struct conf_draft *draft, conf_lookup *lookup, void *ct
 		read_broker(draft, i, node, lookup, ctx);
 }
 
-/* ---- pipelines
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- pipelines ---- */
 
 /* The index of the broker that this source names; n_brokers after a complaint. */
 static size_t find_broker(struct conf_draft *draft, const struct conf_node *source)
@@ -246,8 +244,7 @@ static void read_pipelines(struct conf_draft *draft)
 	}
 }
 
-/* ---- pools and the whole
- * ----------------------------------------------------------------------------------------------- */
+/* ---- pools and the whole ---- */
 
 static void read_pools(struct conf_draft *draft)
 {

@@ -21,8 +21,8 @@ enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_TEXT, CONF_LOG_JSON };
 
 struct conf_socket {
 	const char *path;
-	int64_t mode;					  /* permission bits */
-	const char *owner, *group;		  /* names that exist */
+	int64_t mode;                     /* permission bits */
+	const char *owner, *group;        /* names that exist */
 	const struct qb_pair *allow_uids; /* each in .number; none: whom the mode lets in */
 	size_t n_allow_uids;
 };
@@ -41,7 +41,7 @@ struct conf_broker {
 	const char *name;
 	const char *type;
 	const struct qb_plugin *plugin; /* never NULL in a conf without errors */
-	const struct qb_value *values;	/* parallel to the plugin's options; set are those of the broker */
+	const struct qb_value *values;  /* parallel to the plugin's options; set are those of the broker */
 };
 
 struct conf_pipeline {
@@ -55,16 +55,16 @@ struct conf_pool {
 	const char *name;
 	const struct qb_pair *command; /* argv, each in .text; at least one */
 	size_t n_command;
-	int64_t num_workers;			  /* at least 1; default: the processors that may be used */
-	int64_t max_jobs;				  /* 0: no limit */
-	int64_t recycle_after_breaks;	  /* 0: never for that reason */
-	int64_t leak_check;				  /* look every N messages; 0: off */
-	int64_t ttl_us, idle_ttl_us;	  /* 0: no limit */
+	int64_t num_workers;              /* at least 1; default: the processors that may be used */
+	int64_t max_jobs;                 /* 0: no limit */
+	int64_t recycle_after_breaks;     /* 0: never for that reason */
+	int64_t leak_check;               /* look every N messages; 0: off */
+	int64_t ttl_us, idle_ttl_us;      /* 0: no limit */
 	int64_t soft_memory, hard_memory; /* bytes of RSS; 0: no limit */
 	int64_t allocate_timeout_us, destroy_timeout_us;
 	const struct qb_pair *environment; /* name and text */
 	size_t n_environment;
-	const char *user;	   /* a user that exists */
+	const char *user;      /* a user that exists */
 	const char *directory; /* a directory that exists */
 };
 

@@ -33,8 +33,7 @@ static void check_root(struct conf_draft *draft)
 			"this mode lets every user of the machine in; \"socket.allow_uids\" would say who may");
 }
 
-/* ---- a pipeline: conf, and the section that says where its keys stand ----------------------------------------------
- */
+/* ---- a pipeline: conf, and the section that says where its keys stand ---- */
 
 typedef void pipeline_rule(
 	struct conf_draft *draft, const struct conf_pipeline *pipeline, const struct conf_section *section);
@@ -153,8 +152,7 @@ static void check_pool_name(
 			conf_guess_hint(&guess, draft->report.arena));
 }
 
-/* ---- names that nobody uses
- * ------------------------------------------------------------------------------------------ */
+/* ---- names that nobody uses ---- */
 
 static void check_unused(struct conf_draft *draft)
 {

@@ -34,8 +34,7 @@ static void check_socket(struct conf_draft *draft, const char *key, const char *
 			&draft->report, at, "\"%s\" cannot use the directory \"%s\": %s", key, directory, strerror(error));
 }
 
-/* ---- programs ------------------------------------------------------------------------------------------------------
- */
+/* ---- programs ---- */
 
 /* 0, or a negative errno. */
 static int program_test(const char *path)

@@ -7,7 +7,7 @@
 static bool option_is_of(const struct qb_option *option, enum conf_part part)
 {
 	return (option->scope == QB_BROKER && part == CONF_BROKER) || (option->scope == QB_SOURCE && part == CONF_SOURCE) ||
-		   (option->scope == QB_FETCH && part == CONF_FETCH);
+	       (option->scope == QB_FETCH && part == CONF_FETCH);
 }
 
 struct conf_table conf_plugin_table(struct conf_arena *arena, enum conf_part part, const struct qb_plugin *plugin)

@@ -142,7 +142,7 @@ static void reference_table(FILE *out, enum conf_part part, const struct conf_ta
 			continue;
 		fprintf(out, "%s%s%s\t%s\t%s\t%s\n", place, *place ? "." : "", key->path, conf_schema_kind_name(key->kind),
 			key->is_required ? "required"
-			: key->fallback	 ? key->fallback
+			: key->fallback  ? key->fallback
 							 : "",
 			key->help);
 		if (key->kind == CONF_SECRET)

@@ -12,24 +12,24 @@
 
 /* How a value is written and what field it fills. The first ones are the kinds of a plugin's options. */
 enum conf_kind {
-	CONF_STRING = QB_STRING,	 /* const char * */
-	CONF_SECRET = QB_SECRET,	 /* const char * */
-	CONF_INT = QB_INT,			 /* int64_t */
-	CONF_BOOL = QB_BOOL,		 /* bool */
+	CONF_STRING = QB_STRING,     /* const char * */
+	CONF_SECRET = QB_SECRET,     /* const char * */
+	CONF_INT = QB_INT,           /* int64_t */
+	CONF_BOOL = QB_BOOL,         /* bool */
 	CONF_DURATION = QB_DURATION, /* int64_t, microseconds */
-	CONF_SIZE = QB_SIZE,		 /* int64_t, bytes */
-	CONF_LIST = QB_LIST,		 /* const struct qb_pair *, directly followed by a size_t for their number */
-	CONF_MAP = QB_MAP,			 /* the same */
-	CONF_FILE = QB_FILE,		 /* const char * */
-	CONF_NUMBERS,				 /* as CONF_LIST, of whole numbers */
-	CONF_WORD,					 /* an enum: one of the key's words */
-	CONF_RATIO,					 /* double */
-	CONF_MODE,					 /* int64_t, written in octal */
-	CONF_ADDRESS,				 /* const char *, HOST:PORT */
-	CONF_USER,					 /* const char *, a user that exists */
-	CONF_GROUP,					 /* const char *, a group that exists */
-	CONF_DIRECTORY,				 /* const char *, a directory that exists */
-	CONF_PART,					 /* a mapping that is read by tables of its own; fills nothing */
+	CONF_SIZE = QB_SIZE,         /* int64_t, bytes */
+	CONF_LIST = QB_LIST,         /* const struct qb_pair *, directly followed by a size_t for their number */
+	CONF_MAP = QB_MAP,           /* the same */
+	CONF_FILE = QB_FILE,         /* const char * */
+	CONF_NUMBERS,                /* as CONF_LIST, of whole numbers */
+	CONF_WORD,                   /* an enum: one of the key's words */
+	CONF_RATIO,                  /* double */
+	CONF_MODE,                   /* int64_t, written in octal */
+	CONF_ADDRESS,                /* const char *, HOST:PORT */
+	CONF_USER,                   /* const char *, a user that exists */
+	CONF_GROUP,                  /* const char *, a group that exists */
+	CONF_DIRECTORY,              /* const char *, a directory that exists */
+	CONF_PART,                   /* a mapping that is read by tables of its own; fills nothing */
 	CONF_N_KINDS
 };
 
@@ -42,14 +42,14 @@ struct conf_word {
 struct conf_key {
 	const char *path; /* dotted below its section: "backoff.initial" stands in a mapping called backoff */
 	enum conf_kind kind;
-	size_t offset;		  /* of the field in the section's struct; for a plugin's option: its index */
+	size_t offset;        /* of the field in the section's struct; for a plugin's option: its index */
 	const char *fallback; /* the default as it would stand in the file; NULL: none, the field stays zero */
-	int64_t min, max;	  /* of INT, DURATION, SIZE, RATIO and NUMBERS; both 0: only what the kind itself asks */
+	int64_t min, max;     /* of INT, DURATION, SIZE, RATIO and NUMBERS; both 0: only what the kind itself asks */
 	const struct conf_word *words;
-	const char *off_word;				  /* another accepted value: DURATION -1, INT 0, strings NULL */
-	const char *alias;					  /* another accepted path, or NULL */
+	const char *off_word;                 /* another accepted value: DURATION -1, INT 0, strings NULL */
+	const char *alias;                    /* another accepted path, or NULL */
 	bool is_required, is_option, is_idle; /* is_idle: accepted, but without effect in this version */
-	const char *help;					  /* one sentence */
+	const char *help;                     /* one sentence */
 };
 
 struct conf_table {
@@ -59,12 +59,12 @@ struct conf_table {
 
 /* The parts of a file that have a table each, and the struct that it fills. */
 enum conf_part {
-	CONF_ROOT,	   /* struct conf */
+	CONF_ROOT,     /* struct conf */
 	CONF_BROKER,   /* struct conf_broker; the plugin's options stand beside */
 	CONF_PIPELINE, /* struct conf_pipeline */
 	CONF_SOURCE,   /* struct conf_pipeline; the plugin's options stand beside */
-	CONF_FETCH,	   /* nothing; only the plugin's options */
-	CONF_POOL,	   /* struct conf_pool */
+	CONF_FETCH,    /* nothing; only the plugin's options */
+	CONF_POOL,     /* struct conf_pool */
 	CONF_N_PARTS
 };
 

@@ -76,7 +76,7 @@ static void key_take(struct conf_report *report, struct conf_section *section, s
 		return;
 	if (node->kind != NODE_BROKEN)
 		is_good = key_is_file_twin(key, path) ? conf_value_read_secret_file(report, node, &value)
-											  : conf_value_read(report, key, node, &value);
+		                                      : conf_value_read(report, key, node, &value);
 	if (is_good && key->is_required && value_is_empty(key, &value)) {
 		conf_report_error(report, node->at, "\"%s\" must not be empty", key->path);
 		is_good = false;

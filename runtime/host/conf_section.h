@@ -9,13 +9,13 @@
 
 struct conf_section {
 	struct conf_table table;
-	void *target;			  /* the struct that the runtime's own keys fill; may be NULL when there are none */
+	void *target;             /* the struct that the runtime's own keys fill; may be NULL when there are none */
 	struct qb_value *options; /* what the keys that are a plugin's options fill, by their index */
-	bool is_open;			  /* keys without a row pass: their plugin is not known */
-	struct conf_at at;		  /* where a missing key is complained about */
+	bool is_open;             /* keys without a row pass: their plugin is not known */
+	struct conf_at at;        /* where a missing key is complained about */
 	/* Set by reading: */
 	const struct conf_node **nodes; /* what stands in the file for each key of the table, or NULL */
-	bool has_errors;				/* of its own or found while the text was read: its values cannot be judged */
+	bool has_errors;                /* of its own or found while the text was read: its values cannot be judged */
 };
 
 /* node NULL: the section is not in the file. A value that is wrong is complained about and replaced by its default, so

@@ -8,7 +8,7 @@
 
 struct conf_value {
 	struct qb_value plain; /* what a plugin gets; number also for MODE, WORD and what is off */
-	double ratio;		   /* of CONF_RATIO */
+	double ratio;          /* of CONF_RATIO */
 };
 
 /* false after a complaint, *ret_value being untouched then. The node is not NODE_BROKEN, the key not a CONF_PART. */

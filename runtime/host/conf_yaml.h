@@ -17,7 +17,7 @@
 
 enum conf_node_kind {
 	NODE_BROKEN, /* was complained about: to be passed over in silence */
-	NODE_NULL,	 /* nothing, ~ or null */
+	NODE_NULL,   /* nothing, ~ or null */
 	NODE_SCALAR,
 	NODE_LIST,
 	NODE_MAP,
@@ -29,8 +29,8 @@ struct conf_node {
 	const char *name; /* of a mapping's child, else NULL */
 	struct conf_at name_at;
 	const char *text; /* scalar, variables filled in; NULL otherwise */
-	const char *raw;     /* scalar as it stands in the file */
-	bool is_plain;	  /* scalar without quotes */
+	const char *raw;  /* scalar as it stands in the file */
+	bool is_plain;    /* scalar without quotes */
 	bool is_fallback; /* does not stand in the file */
 	struct conf_node *children, *next;
 	size_t n_children;

@@ -23,8 +23,7 @@ struct glance {
 	struct guard guard;
 };
 
-/* ---- pages ----------------------------------------------------------------------------------------------------------
- */
+/* ---- pages ---- */
 
 static void glance_look(const struct glance *glance, bool wants_deliveries, struct snapshot *ret_snapshot)
 {
@@ -83,8 +82,7 @@ static const struct http_page pages[] = {
 	{"/inflight", API_TYPE, true, glance_inflight},
 };
 
-/* ---- open and close -------------------------------------------------------------------------------------------------
- */
+/* ---- open and close ---- */
 
 /* The libraries of the plugins in use, each once, under names that can be labels. */
 static void glance_find_libraries(struct glance_origin *origin)

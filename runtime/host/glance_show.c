@@ -31,8 +31,7 @@ struct glance_view {
 	const struct table *tables[4];
 };
 
-/* ---- cells ----------------------------------------------------------------------------------------------------------
- */
+/* ---- cells ---- */
 
 static void bytes_write(double n, char *ret, size_t size)
 {
@@ -102,8 +101,7 @@ static const json_t *field_find(const json_t *object, const char *key)
 	return json_object_get(json_object_get(object, first), dot + 1);
 }
 
-/* ---- tables ---------------------------------------------------------------------------------------------------------
- */
+/* ---- tables ---- */
 
 typedef char cell[CELL_BYTES_MAX];
 
@@ -265,8 +263,7 @@ static const struct table pools_table = {"Pools", "pools", COLUMNS(pool_columns)
 static const struct table workers_table = {"Workers", "workers", COLUMNS(worker_columns)};
 static const struct table deliveries_table = {"In flight", "deliveries", COLUMNS(delivery_columns)};
 
-/* ---- views ----------------------------------------------------------------------------------------------------------
- */
+/* ---- views ---- */
 
 static void reason_print(FILE *out, const json_t *reason)
 {

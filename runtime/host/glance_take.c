@@ -14,13 +14,12 @@ struct taking {
 	const struct runtime *runtime;
 	struct snapshot *snapshot;
 	struct snapshot_pipeline *pipeline; /* whose lanes are visited */
-	const struct worker *worker;		/* whose deliveries are visited */
+	const struct worker *worker;        /* whose deliveries are visited */
 	size_t n_delivery_slots;
 	int64_t now_us;
 };
 
-/* ---- pipelines ------------------------------------------------------------------------------------------------------
- */
+/* ---- pipelines ---- */
 
 static void take_lane(void *ctx, const struct lane *lane)
 {
@@ -65,8 +64,7 @@ static void take_pipelines(struct taking *taking)
 		take_pipeline(taking, dispatcher_pipeline_at(dispatcher, i));
 }
 
-/* ---- workers --------------------------------------------------------------------------------------------------------
- */
+/* ---- workers ---- */
 
 static enum snapshot_worker_state state_of(const struct session_info *info)
 {
@@ -150,8 +148,7 @@ static void take_workers(struct taking *taking)
 	look_workers(taking->runtime->dispatcher, take_worker, taking);
 }
 
-/* ---- pools ----------------------------------------------------------------------------------------------------------
- */
+/* ---- pools ---- */
 
 static void take_pool_states(struct snapshot *snapshot, struct snapshot_pool *pool)
 {
@@ -188,8 +185,7 @@ static void take_pools(struct taking *taking)
 		take_pool_states(snapshot, &snapshot->pools[i]);
 }
 
-/* ---- deliveries -----------------------------------------------------------------------------------------------------
- */
+/* ---- deliveries ---- */
 
 static void take_entry(void *ctx, const struct entry *entry)
 {
@@ -235,8 +231,7 @@ static void take_deliveries(struct taking *taking)
 		snapshot->n_deliveries = SNAPSHOT_DELIVERIES_MAX;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 void glance_take(
 	const struct glance_origin *origin, bool wants_deliveries, int64_t now_us, struct snapshot *ret_snapshot)

@@ -31,8 +31,7 @@ struct loader {
 	char reason[512];
 };
 
-/* ---- where
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- where ---- */
 
 /* The program is PREFIX/bin/NAME, its plugins are in PREFIX/QBUS_PLUGIN_DIR. */
 static char *directory_of_program(void)
@@ -103,8 +102,7 @@ static int list_types(const struct loader *loader, struct dirent ***ret_entries)
 	return n;
 }
 
-/* ---- judging
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- judging ---- */
 
 /* lane_drained answers lane_closing: who never says the one needs not have the other. */
 static const char *judge_functions(const struct qb_plugin *plugin)
@@ -158,8 +156,7 @@ static const char *judge_plugin(const struct qb_plugin *plugin, const char *type
 	return flaw ? flaw : judge_options(plugin);
 }
 
-/* ---- finding
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- finding ---- */
 
 static const struct qb_plugin *refuse(struct loader *loader, const char **ret_reason)
 {

@@ -23,8 +23,7 @@
 /* RUNTIME_SESSIONS_MAX: workers at once; more are refused with a sentence. */
 enum { RUNTIME_SESSIONS_MAX = 4096 };
 
-/* ---- what sessions and pools ask
- * ------------------------------------------------------------------------------------- */
+/* ---- what sessions and pools ask ---- */
 
 static void runtime_read_clock(struct runtime *runtime)
 {
@@ -112,8 +111,7 @@ static void runtime_worker_exited(void *ctx, uint32_t number, pid_t pid, int sta
 	runtime_changed(ctx);
 }
 
-/* ---- events
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
 static void runtime_on_source(evutil_socket_t fd, short what, void *ctx)
 {
@@ -147,8 +145,7 @@ static void runtime_on_child(evutil_socket_t signal, short what, void *ctx)
 	strays_reap();
 }
 
-/* ---- building
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- building ---- */
 
 static void runtime_count_jobs(void *ctx, struct session *session)
 {
@@ -183,9 +180,9 @@ static bool runtime_build_loop(struct runtime *runtime)
 	runtime->timer = evtimer_new(runtime->base, runtime_on_timer, runtime);
 	runtime->every_second = event_new(runtime->base, -1, EV_PERSIST, runtime_on_second, runtime);
 	return runtime->timer && runtime->every_second && runtime_add_signal(runtime, SIGTERM, runtime_on_stop) &&
-		   runtime_add_signal(runtime, SIGINT, runtime_on_stop) &&
-		   runtime_add_signal(runtime, SIGHUP, runtime_on_hangup) &&
-		   runtime_add_signal(runtime, SIGCHLD, runtime_on_child);
+	       runtime_add_signal(runtime, SIGINT, runtime_on_stop) &&
+	       runtime_add_signal(runtime, SIGHUP, runtime_on_hangup) &&
+	       runtime_add_signal(runtime, SIGCHLD, runtime_on_child);
 }
 
 /* Rejecting to the broker leaves the choice to the queue; a broker without that has only us. */
@@ -325,8 +322,7 @@ static bool runtime_start(struct runtime *runtime)
 	return true;
 }
 
-/* ---- turning
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- turning ---- */
 
 static void runtime_wait(struct runtime *runtime, int64_t until_us)
 {
@@ -358,8 +354,7 @@ static void runtime_turn(struct runtime *runtime)
 	}
 }
 
-/* ---- taking down
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- taking down ---- */
 
 static void runtime_free_events(struct runtime *runtime)
 {
@@ -413,8 +408,8 @@ int runtime_serve(struct conf *conf)
 	runtime_begin_log(conf);
 	signal(SIGPIPE, SIG_IGN);
 	bool is_built = runtime_build_loop(&runtime) && runtime_build_pipelines(&runtime) &&
-					runtime_build_sessions(&runtime) && runtime_build_pools(&runtime) &&
-					glance_open(&runtime, &runtime.glance) == 0 && runtime_start(&runtime);
+	                runtime_build_sessions(&runtime) && runtime_build_pools(&runtime) &&
+	                glance_open(&runtime, &runtime.glance) == 0 && runtime_start(&runtime);
 	if (is_built) {
 		log_say(LOG_INFO, NULL, "serving version=%s socket=%s pipelines=%zu pools=%zu", version_own(),
 			conf->socket.path, conf->n_pipelines, conf->n_pools);

@@ -14,7 +14,7 @@
 
 /* The way down. SIGTERM begins it; each step waits for something, and drain_timeout bounds the first. */
 enum shutdown_step {
-	SHUTDOWN_NOT,	   /* serving */
+	SHUTDOWN_NOT,      /* serving */
 	SHUTDOWN_DRAINING, /* nothing is fetched, running handlers finish */
 	SHUTDOWN_CLOSING,  /* last settlements go out, sources close, workers leave */
 	SHUTDOWN_DONE,
@@ -40,7 +40,7 @@ struct runtime {
 	struct event *signals[4];
 	size_t n_signals;
 	struct glance *glance;
-	int64_t now_us;	 /* of this turn */
+	int64_t now_us;  /* of this turn */
 	bool is_waiting; /* now_us is of the last turn; runtime_now knows better */
 	bool wants_turn; /* something happened after the tick: turn again without waiting */
 	enum shutdown_step step;

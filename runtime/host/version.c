@@ -2,9 +2,10 @@
 /* Versions. */
 #include "host/version.h"
 
+#include "wire/proto.h"
+
 #include <event2/event.h>
 #include <jansson.h>
-#include <msgpack.h>
 #include <yaml.h>
 
 const char *version_own(void)
@@ -33,7 +34,7 @@ void version_print(FILE *out, struct loader *loader, bool json)
 	struct version_sheet sheet = {out, json};
 	fprintf(out, json ? "{\"qbus-proxy\":\"%s\"" : "qbus-proxy   %s\n", QBUS_VERSION);
 	version_line(&sheet, "libevent", event_get_version());
-	version_line(&sheet, "msgpack-c", msgpack_version());
+	version_line(&sheet, "msgpack-c", proto_library_version());
 	version_line(&sheet, "jansson", jansson_version_str());
 	version_line(&sheet, "libyaml", yaml_get_version_string());
 	loader_each(loader, version_plugin, &sheet);

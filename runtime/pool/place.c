@@ -73,7 +73,7 @@ void place_destroy(struct place *place, int timeout_ms)
 	place_enter(place, PLACE_EMPTY, CLOCK_NEVER);
 }
 
-/* ---- start ------------------------------------------------------------------------------------------------------- */
+/* ---- start ---- */
 
 static void on_exited(evutil_socket_t fd, short what, void *ctx);
 
@@ -156,7 +156,7 @@ void place_ready(struct place *place)
 	place_enter(place, PLACE_READY, left_us > 0 ? left_us : 0);
 }
 
-/* ---- end --------------------------------------------------------------------------------------------------------- */
+/* ---- end ---- */
 
 bool place_is_ending(const struct place *place)
 {
@@ -207,7 +207,7 @@ void place_has_settled(struct place *place, uint64_t n_messages)
 
 static void on_timer(evutil_socket_t fd, short what, void *ctx)
 {
-	static void (*const moves[])(struct place *place) = {
+	static void (*const moves[])(struct place * place) = {
 		[PLACE_WAITING] = place_start,
 		[PLACE_STARTING] = place_refuse,
 		[PLACE_READY] = place_expire,
@@ -273,7 +273,6 @@ static void on_exited(evutil_socket_t fd, short what, void *ctx)
 	if (process_collect(&place->process))
 		place_exited(place);
 }
-
 
 void place_cancel(struct place *place)
 {

@@ -52,10 +52,10 @@ struct place {
 	struct output out, err;
 	uint64_t start; /* number of the start, in QBUS_START */
 	int64_t started_us;
-	int64_t ttl_us;       /* of this process; 0: no limit */
-	uint64_t n_jobs;      /* after which it is renewed; 0: no limit */
-	uint32_t n_short;     /* short lives in a row */
-	bool is_refused;      /* this process was not ready in time */
+	int64_t ttl_us;   /* of this process; 0: no limit */
+	uint64_t n_jobs;  /* after which it is renewed; 0: no limit */
+	uint32_t n_short; /* short lives in a row */
+	bool is_refused;  /* this process was not ready in time */
 	char who[80];
 };
 
@@ -64,8 +64,8 @@ void place_done(struct place *place); /* has no process */
 
 bool place_has_process(const struct place *place);
 bool place_is_ending(const struct place *place); /* it has its SIGTERM */
-void place_start(struct place *place); /* now; when that fails, later */
-void place_ready(struct place *place); /* the process has said HELLO */
+void place_start(struct place *place);           /* now; when that fails, later */
+void place_ready(struct place *place);           /* the process has said HELLO */
 void place_has_settled(struct place *place, uint64_t n_messages);
 void place_end(struct place *place);    /* SIGTERM now, SIGKILL after destroy_timeout; no process: nothing happens */
 void place_cancel(struct place *place); /* a planned start does not happen */

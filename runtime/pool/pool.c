@@ -21,7 +21,7 @@
 enum {
 	SWEEP_US = 20000, /* from a worker's end to the look for what it left */
 	MIN_SWEEPS = 2,
-	MAX_SWEEPS = 50,  /* in a row: something forks faster than it dies, the next end tries again */
+	MAX_SWEEPS = 50, /* in a row: something forks faster than it dies, the next end tries again */
 	FREE_TIMEOUT_US = 1000000,
 };
 
@@ -45,7 +45,7 @@ static struct place *place_of(struct pool *pool, uint32_t number)
 	return &pool->places[number - 1];
 }
 
-/* ---- strays ------------------------------------------------------------------------------------------------------ */
+/* ---- strays ---- */
 
 /* It was started for a worker of this pool that does not live any more. */
 static bool is_left_over(void *ctx, const char *block, size_t len)
@@ -92,7 +92,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 	}
 }
 
-/* ---- news from the places ---------------------------------------------------------------------------------------- */
+/* ---- news from the places ---- */
 
 static void on_exited(struct place_common *common, struct place *place, pid_t pid, int status)
 {
@@ -114,7 +114,7 @@ static void on_retire(struct place_common *common, struct place *place, const ch
 		place_end(place);
 }
 
-/* ---- the pool ---------------------------------------------------------------------------------------------------- */
+/* ---- the pool ---- */
 
 static char *copy(const char *text)
 {
@@ -140,8 +140,8 @@ static int64_t or_else(int64_t value, int64_t fallback)
 	return value > 0 ? value : fallback;
 }
 
-static void set_environment(struct environment *environment, const struct pool_conf *conf,
-	const struct process_user *user)
+static void set_environment(
+	struct environment *environment, const struct pool_conf *conf, const struct process_user *user)
 {
 	environment_init(environment);
 	environment_inherit(environment, conf->inherited, conf->hidden);
@@ -269,7 +269,7 @@ bool pool_is_stopped(const struct pool *pool)
 	return pool->is_stopped;
 }
 
-/* ---- single workers ---------------------------------------------------------------------------------------------- */
+/* ---- single workers ---- */
 
 uint32_t pool_find(const struct pool *pool, pid_t pid)
 {
@@ -309,7 +309,7 @@ void pool_kill(struct pool *pool, uint32_t number, const char *reason)
 	place_end(place);
 }
 
-/* ---- for the status ---------------------------------------------------------------------------------------------- */
+/* ---- for the status ---- */
 
 const char *pool_name(const struct pool *pool)
 {

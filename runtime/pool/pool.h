@@ -25,16 +25,16 @@ struct pool_variable {
 
 /* All is copied by pool_new. */
 struct pool_conf {
-	const char *name;          /* for QBUS_POOL and the log */
-	const char *socket;        /* absolute path, for QBUS_SOCKET */
-	const char *const *argv;   /* ends with NULL; argv[0] is looked up in the worker's PATH */
-	uint32_t num_workers;      /* at least 1 */
-	const char *const *inherited;      /* environment to start from, as in environ; ends with NULL; NULL: empty */
-	const char *const *hidden;         /* names that are not inherited (secrets); ends with NULL; NULL: none */
+	const char *name;                        /* for QBUS_POOL and the log */
+	const char *socket;                      /* absolute path, for QBUS_SOCKET */
+	const char *const *argv;                 /* ends with NULL; argv[0] is looked up in the worker's PATH */
+	uint32_t num_workers;                    /* at least 1 */
+	const char *const *inherited;            /* environment to start from, as in environ; ends with NULL; NULL: empty */
+	const char *const *hidden;               /* names that are not inherited (secrets); ends with NULL; NULL: none */
 	const struct pool_variable *environment; /* set on top; QBUS_SOCKET, _POOL, _WORKER, _START win */
 	size_t n_environment;
-	const char *user;          /* NULL: as the proxy */
-	const char *directory;     /* NULL: as the proxy */
+	const char *user;            /* NULL: as the proxy */
+	const char *directory;       /* NULL: as the proxy */
 	int64_t allocate_timeout_us; /* from start to pool_worker_ready, else it is ended; 0: no limit */
 	int64_t destroy_timeout_us;  /* from SIGTERM to SIGKILL */
 	int64_t ttl_us;              /* 0: no limit; up to a fifth less, so that not all leave at once */
@@ -72,7 +72,7 @@ bool pool_is_stopped(const struct pool *pool); /* pool_stop was called and nothi
 uint32_t pool_find(const struct pool *pool, pid_t pid);
 /* Its process; 0: none runs now. */
 pid_t pool_worker_pid(const struct pool *pool, uint32_t number);
-void pool_worker_ready(struct pool *pool, uint32_t number); /* it has said HELLO */
+void pool_worker_ready(struct pool *pool, uint32_t number);                            /* it has said HELLO */
 void pool_worker_has_settled(struct pool *pool, uint32_t number, uint64_t n_messages); /* in all, since its start */
 /* SIGTERM to its group, SIGKILL after destroy_timeout. Another takes its place. reason: for the log. */
 void pool_kill(struct pool *pool, uint32_t number, const char *reason);

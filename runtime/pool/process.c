@@ -37,7 +37,7 @@ struct report {
 	int error;
 };
 
-/* ---- in the child ------------------------------------------------------------------------------------------------ */
+/* ---- in the child ---- */
 
 /* SIGUSR1 tells a worker that its time is over. One that has not asked for it must not die of it. */
 static int child_signals(const struct child *child)
@@ -122,7 +122,7 @@ static _Noreturn void child_run(const struct child *child, int failure)
 	_exit(written < 0 ? EXIT_NOT_STARTED + 1 : EXIT_NOT_STARTED);
 }
 
-/* ---- users ------------------------------------------------------------------------------------------------------- */
+/* ---- users ---- */
 
 int process_user_find(const char *name, struct process_user *ret_user)
 {
@@ -155,7 +155,7 @@ void process_user_done(struct process_user *user)
 	*user = (struct process_user){0};
 }
 
-/* ---- start and end ----------------------------------------------------------------------------------------------- */
+/* ---- start and end ---- */
 
 static void close_one(int *fd)
 {
@@ -231,8 +231,8 @@ int process_spawn(struct process *process, const struct process_plan *plan)
 	}
 	if (result < 0)
 		return result;
-	*process = (struct process){
-		.pid = pid, .pidfd = result, .out = pipes[0][0], .err = pipes[1][0], .failure = pipes[2][0]};
+	*process =
+		(struct process){.pid = pid, .pidfd = result, .out = pipes[0][0], .err = pipes[1][0], .failure = pipes[2][0]};
 	list_init(&process->link);
 	list_add_tail(&processes, &process->link);
 	return 0;
@@ -279,7 +279,7 @@ bool process_wait(struct process *process, int timeout_ms)
 	return process_collect(process);
 }
 
-/* ---- in words ---------------------------------------------------------------------------------------------------- */
+/* ---- in words ---- */
 
 static const char *failure_object(int step, const struct process_plan *plan)
 {
@@ -304,8 +304,8 @@ bool process_failure(const struct process *process, const struct process_plan *p
 
 	const char *object = failure_object(report.step, plan);
 
-	snprintf(text, size, "cannot %s%s%s: %s", steps[report.step].verb, *object ? " " : "", object,
-		strerror(report.error));
+	snprintf(
+		text, size, "cannot %s%s%s: %s", steps[report.step].verb, *object ? " " : "", object, strerror(report.error));
 	return true;
 }
 
@@ -324,7 +324,8 @@ const char *process_describe(int status, char *text, size_t size)
 
 struct process *process_find(pid_t pid)
 {
-	list_each (link, &processes) {
+	list_each(link, &processes)
+	{
 		struct process *process = list_item(link, struct process, link);
 
 		if (process->pid == pid)

@@ -26,9 +26,9 @@
 
 enum {
 	SPAN_US = 2000000, /* from begin to the last look */
-	HELD_US = 2000,	   /* until a thread that was not let go is tried again */
-	NEWS_US = 5000,	   /* until the loop has read what the session has */
-	MAX_IDLE = 2,	   /* looks in a row without an act */
+	HELD_US = 2000,    /* until a thread that was not let go is tried again */
+	NEWS_US = 5000,    /* until the loop has read what the session has */
+	MAX_IDLE = 2,      /* looks in a row without an act */
 	MAX_THREADS = 64,  /* of a worker, that are looked at */
 	N_LAST_TRIES = 10, /* to let a thread go, each some milliseconds */
 };
@@ -42,7 +42,7 @@ static const int64_t pauses_us[] = {
 	[UNBLOCK_ENDED] = 20000,
 };
 
-/* ---- begin and end ----------------------------------------------------------------------------------------------- */
+/* ---- begin and end ---- */
 
 void unblock_begin(struct unblock *u, pid_t pid, int session_fd, const struct unblock_stages *stages, int64_t now_us)
 {
@@ -90,7 +90,7 @@ void unblock_end(struct unblock *u)
 	u->pid = 0;
 }
 
-/* ---- acts -------------------------------------------------------------------------------------------------------- */
+/* ---- acts ---- */
 
 /* Without a handler the signal would end the process. */
 static bool has_handler(int proc, int signal)
@@ -169,7 +169,7 @@ static void act_on_thread(struct unblock *u, const struct unblock_look *look, bo
 		act_by_signal(u, round);
 }
 
-/* ---- a look ------------------------------------------------------------------------------------------------------ */
+/* ---- a look ---- */
 
 static bool waits_for_us(const struct unblock_round *round)
 {
@@ -219,7 +219,7 @@ static int look_and_act(struct unblock *u)
 	return 0;
 }
 
-/* ---- steps ------------------------------------------------------------------------------------------------------- */
+/* ---- steps ---- */
 
 static int64_t finish(struct unblock *u, enum unblock_why why)
 {
@@ -289,7 +289,7 @@ bool unblock_has_broken(const struct unblock *u)
 	return u->n_broken > 0;
 }
 
-/* ---- in words ---------------------------------------------------------------------------------------------------- */
+/* ---- in words ---- */
 
 const char *unblock_describe(const struct unblock *u, char *text, size_t size)
 {

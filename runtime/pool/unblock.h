@@ -35,10 +35,10 @@ struct unblock_trace;
 /* What the kernel, the container and the rights of both processes leave us. */
 struct unblock_stages {
 	bool read_syscall; /* we see in which call a process waits; without it nothing below is of use */
-	bool getfd;		   /* pidfd_getfd: a copy of its socket, which we shut */
-	bool ptrace;	   /* the shutdown is injected; x86-64 and arm64 only */
-	bool signal;	   /* SIGUSR1; clear it for a worker whose client has no handler of it, see unblock_begin */
-	bool child;		   /* its descendants and what they hold are seen, so that the one it waits for can be ended */
+	bool getfd;        /* pidfd_getfd: a copy of its socket, which we shut */
+	bool ptrace;       /* the shutdown is injected; x86-64 and arm64 only */
+	bool signal;       /* SIGUSR1; clear it for a worker whose client has no handler of it, see unblock_begin */
+	bool child;        /* its descendants and what they hold are seen, so that the one it waits for can be ended */
 };
 
 /* Tries each on a child of our own that waits in a read, with the rights of user (NULL: ours). For the start: takes a
@@ -53,8 +53,8 @@ enum unblock_did {
 	UNBLOCK_NOTHING,
 	UNBLOCK_SIGNALLED, /* SIGUSR1 */
 	UNBLOCK_REFUSED,   /* a resolver's attempt was made to fail */
-	UNBLOCK_SHUT,	   /* sockets */
-	UNBLOCK_ENDED,	   /* processes that it waits for, with SIGKILL */
+	UNBLOCK_SHUT,      /* sockets */
+	UNBLOCK_ENDED,     /* processes that it waits for, with SIGKILL */
 };
 
 /* One look at the worker. */
@@ -62,17 +62,17 @@ struct unblock_round {
 	const char *call; /* "poll"; "running" */
 	const char *kind; /* what it waits for: "tcp", "pipe", "session", "" ...; of several the one that was acted on */
 	enum unblock_did did;
-	uint32_t n;	 /* sockets shut, attempts refused or processes ended */
+	uint32_t n;  /* sockets shut, attempts refused or processes ended */
 	pid_t ended; /* the last of the processes ended; 0: none */
 };
 
 enum unblock_why {
-	UNBLOCK_GOING,	 /* not done yet */
-	UNBLOCK_RESULT,	 /* the result is in */
+	UNBLOCK_GOING,   /* not done yet */
+	UNBLOCK_RESULT,  /* the result is in */
 	UNBLOCK_RUNNING, /* twice in a row it ran, or waited for us */
-	UNBLOCK_HELD,	 /* twice in a row it hung in what we cannot or must not touch: only its end helps */
-	UNBLOCK_SPENT,	 /* all rounds are used up */
-	UNBLOCK_GONE,	 /* the process has ended */
+	UNBLOCK_HELD,    /* twice in a row it hung in what we cannot or must not touch: only its end helps */
+	UNBLOCK_SPENT,   /* all rounds are used up */
+	UNBLOCK_GONE,    /* the process has ended */
 };
 
 enum { UNBLOCK_MAX_ROUNDS = 5 }; /* looks that count; refusing a resolver does not */
@@ -80,15 +80,15 @@ enum { UNBLOCK_MAX_ROUNDS = 5 }; /* looks that count; refusing a resolver does n
 /* The fields are to be read only. */
 struct unblock {
 	pid_t pid;
-	int pidfd, proc;		/* -1: none; proc: /proc/PID */
-	int session;			/* ours; borrowed */
+	int pidfd, proc;        /* -1: none; proc: /proc/PID */
+	int session;            /* ours; borrowed */
 	uint64_t session_inode; /* of the worker's end; 0: not known */
 	struct unblock_stages stages;
 	int64_t until_us;
 	enum unblock_why why;
-	uint32_t n_rounds;			/* that counted */
-	uint32_t n_idle;			/* looks in a row without an act */
-	uint32_t n_broken;			/* sockets, attempts and processes so far */
+	uint32_t n_rounds;          /* that counted */
+	uint32_t n_idle;            /* looks in a row without an act */
+	uint32_t n_broken;          /* sockets, attempts and processes so far */
 	struct unblock_trace *held; /* a thread that could not be let go at once; NULL: none */
 	struct unblock_round last;
 };

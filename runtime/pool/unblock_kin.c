@@ -21,7 +21,7 @@ struct kin {
 	pid_t pids[MAX_KIN];
 };
 
-/* ---- who they are ------------------------------------------------------------------------------------------------ */
+/* ---- who they are ---- */
 
 static void add_children_of_thread(struct kin *kin, int proc, const char *thread)
 {
@@ -77,7 +77,7 @@ static void find_orphans(struct kin *kin, pid_t pid)
 		add_children(kin, kin->pids[i]);
 }
 
-/* ---- what they hold ---------------------------------------------------------------------------------------------- */
+/* ---- what they hold ---- */
 
 static int access_mode(int proc, int fd)
 {
@@ -128,10 +128,10 @@ static bool is_used(int proc, int fd, const void *ctx)
 	struct stat own;
 
 	return fd <= STDERR_FILENO ||
-		   (fstatat(proc, "exe", &own, 0) == 0 && own.st_ino == program->st_ino && own.st_dev == program->st_dev);
+	       (fstatat(proc, "exe", &own, 0) == 0 && own.st_ino == program->st_ino && own.st_dev == program->st_dev);
 }
 
-/* ---- ending them ------------------------------------------------------------------------------------------------- */
+/* ---- ending them ---- */
 
 struct holders {
 	size_t n;
@@ -154,7 +154,7 @@ static bool stop_if_holds(struct holders *holders, pid_t pid, const char *target
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	int proc = pidfd < 0 ? -1 : unblock_look_open(pid);
 	bool is_stopped = proc >= 0 && holds(proc, target, is_other_end, &mode) &&
-					  syscall(SYS_pidfd_send_signal, pidfd, SIGSTOP, NULL, 0) == 0;
+	                  syscall(SYS_pidfd_send_signal, pidfd, SIGSTOP, NULL, 0) == 0;
 
 	if (is_stopped) {
 		holders->pids[holders->n] = pid;

@@ -60,7 +60,7 @@ static bool read_memory(int proc, unsigned long address, void *data, size_t len)
 	return n == (ssize_t)len;
 }
 
-/* ---- descriptors ------------------------------------------------------------------------------------------------- */
+/* ---- descriptors ---- */
 
 bool unblock_look_fd(int proc, struct unblock_fd *fd)
 {
@@ -73,7 +73,7 @@ bool unblock_look_fd(int proc, struct unblock_fd *fd)
 	fd->mode = stat.st_mode;
 	fd->inode = stat.st_ino;
 	fd->is_pipe = S_ISFIFO(stat.st_mode) && readlinkat(proc, path, target, sizeof(target)) >= 5 &&
-				  memcmp(target, "pipe:", 5) == 0;
+	              memcmp(target, "pipe:", 5) == 0;
 	return true;
 }
 
@@ -104,7 +104,7 @@ static void add_fd(int proc, struct unblock_look *look, int fd, short events)
 	look->n_fds += unblock_look_fd(proc, added);
 }
 
-/* ---- one reader for each shape of arguments ---------------------------------------------------------------------- */
+/* ---- one reader for each shape of arguments ---- */
 
 static enum unblock_wait look_in(int proc, const struct call *call, struct unblock_look *look)
 {
@@ -231,7 +231,7 @@ static enum unblock_wait look_restart(int proc, const struct call *call, struct 
 	return look_poll(proc, call, look);
 }
 
-/* ---- the calls --------------------------------------------------------------------------------------------------- */
+/* ---- the calls ---- */
 
 /* Those that one machine has and another has not. */
 #ifndef SYS_poll
@@ -293,7 +293,7 @@ static bool parse_call(const char *line, struct call *ret_call)
 {
 	return sscanf(line, "%ld %lx %lx %lx %lx %lx %lx", &ret_call->number, &ret_call->args[0], &ret_call->args[1],
 			   &ret_call->args[2], &ret_call->args[3], &ret_call->args[4], &ret_call->args[5]) == LINE_WORDS &&
-		   ret_call->number >= 0;
+	       ret_call->number >= 0;
 }
 
 static ssize_t read_line(int proc, pid_t thread, char *line, size_t size)

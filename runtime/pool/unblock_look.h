@@ -12,11 +12,11 @@
 
 /* What kind of call it is. */
 enum unblock_wait {
-	WAIT_NONE,		  /* it runs */
-	WAIT_DATA,		  /* in a read, write or connect of one descriptor */
-	WAIT_READY,		  /* in a poll, select or epoll of some */
-	WAIT_CHILD,		  /* for one child; for any: WAIT_INTERRUPT */
-	WAIT_INTERRUPT,	  /* in what a signal ends */
+	WAIT_NONE,        /* it runs */
+	WAIT_DATA,        /* in a read, write or connect of one descriptor */
+	WAIT_READY,       /* in a poll, select or epoll of some */
+	WAIT_CHILD,       /* for one child; for any: WAIT_INTERRUPT */
+	WAIT_INTERRUPT,   /* in what a signal ends */
 	WAIT_UNREACHABLE, /* in what only the end of the process ends, or in what we do not know */
 };
 
@@ -35,8 +35,8 @@ struct unblock_look {
 	pid_t thread;
 	enum unblock_wait wait;
 	const char *call; /* its name */
-	char line[256];	  /* of /proc/PID/task/TID/syscall */
-	pid_t child;	  /* of WAIT_CHILD */
+	char line[256];   /* of /proc/PID/task/TID/syscall */
+	pid_t child;      /* of WAIT_CHILD */
 	size_t n_fds;
 	struct unblock_fd fds[UNBLOCK_MAX_FDS];
 };

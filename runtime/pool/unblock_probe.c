@@ -33,14 +33,14 @@ struct probe {
 	int pidfd, proc;
 };
 
-/* ---- the child --------------------------------------------------------------------------------------------------- */
+/* ---- the child ---- */
 
 static bool become(const struct process_user *user)
 {
 	if (!user || user->uid == geteuid())
 		return true;
 	return setgroups(user->n_groups, user->groups) == 0 && setresgid(user->gid, user->gid, user->gid) == 0 &&
-		   setresuid(user->uid, user->uid, user->uid) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0; /* as after an exec */
+	       setresuid(user->uid, user->uid, user->uid) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0; /* as after an exec */
 }
 
 static _Noreturn void child_run(const struct probe *probe, const struct process_user *user, pid_t parent)
@@ -103,7 +103,7 @@ static void probe_close(struct probe *probe)
 	close_one(probe->proc);
 }
 
-/* ---- the stages -------------------------------------------------------------------------------------------------- */
+/* ---- the stages ---- */
 
 static bool is_blocked_in(const struct probe *probe, int pair)
 {
@@ -141,7 +141,7 @@ static bool try_ptrace(const struct probe *probe)
 	struct unblock_trace *trace = NULL;
 	char none[1] = {0};
 	bool is_shut = unblock_trace_open(probe->proc, probe->pid, &trace) == 0 &&
-				   unblock_trace_call(trace, SYS_shutdown, args, none, sizeof(none)) == 0;
+	               unblock_trace_call(trace, SYS_shutdown, args, none, sizeof(none)) == 0;
 	bool is_free = true;
 
 	for (int i = 0; trace && i < N_LETTING && !(is_free = unblock_trace_close(trace)); i++)
@@ -160,7 +160,7 @@ void unblock_probe(const struct process_user *user, struct unblock_stages *ret_s
 		if (stages.read_syscall && !stages.getfd) /* then it is still there, and has to be brought on otherwise */
 			shutdown(probe.pairs[FIRST][1], SHUT_RDWR);
 		stages.ptrace = stages.read_syscall && (stages.getfd || has_reported(&probe)) &&
-						is_blocked_in(&probe, SECOND) && try_ptrace(&probe);
+		                is_blocked_in(&probe, SECOND) && try_ptrace(&probe);
 		stages.signal = kill(probe.pid, 0) == 0;
 		stages.child = unblock_kin_is_visible(probe.pid, probe.proc);
 	}

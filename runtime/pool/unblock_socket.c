@@ -68,7 +68,7 @@ static long reach_call(const struct reach *reach, struct room *room, long number
 	return result < 0 ? -errno : result;
 }
 
-/* ---- questions to a socket --------------------------------------------------------------------------------------- */
+/* ---- questions to a socket ---- */
 
 static bool ask_option(const struct reach *reach, int number, int option, struct room *room, size_t size)
 {
@@ -108,7 +108,7 @@ static bool ask_ready(const struct reach *reach, const struct target *target)
 	return reach_call(reach, &room, SYS_ppoll, args) != 0;
 }
 
-/* ---- judgement --------------------------------------------------------------------------------------------------- */
+/* ---- judgement ---- */
 
 static enum verdict say(struct target *target, enum verdict verdict, const char *kind)
 {
@@ -140,8 +140,8 @@ static bool is_own_pair(const struct reach *reach, const struct target *target)
 	if (peer != 0)
 		return unblock_look_owns(reach->u->proc, peer);
 	return ask_name(reach, target->number, SYS_getsockname, &room) <= sizeof(sa_family_t) &&
-		   ask_name(reach, target->number, SYS_getpeername, &room) <= sizeof(sa_family_t) &&
-		   ask_option(reach, target->number, SO_PEERCRED, &room, sizeof(room.peer)) && room.peer.pid == reach->u->pid;
+	       ask_name(reach, target->number, SYS_getpeername, &room) <= sizeof(sa_family_t) &&
+	       ask_option(reach, target->number, SO_PEERCRED, &room, sizeof(room.peer)) && room.peer.pid == reach->u->pid;
 }
 
 static bool is_resolver(const struct reach *reach, const struct target *target)
@@ -198,7 +198,7 @@ static enum verdict judge(const struct reach *reach, struct target *target)
 	return verdict;
 }
 
-/* ---- reaching ---------------------------------------------------------------------------------------------------- */
+/* ---- reaching ---- */
 
 /* The number may have become another file's since it was seen. */
 static int copy_of(const struct unblock *u, const struct unblock_fd *fd)
@@ -272,7 +272,7 @@ static void reach_close(struct reach *reach)
 		reach->u->held = reach->trace;
 }
 
-/* ---- acting ------------------------------------------------------------------------------------------------------ */
+/* ---- acting ---- */
 
 static bool shut(const struct reach *reach, const struct target *target)
 {

@@ -37,15 +37,15 @@ enum { RESTARTSYS = 512, RESTARTNOINTR = 513, RESTARTNOHAND = 514, RESTART_BLOCK
 struct unblock_trace {
 	int memory; /* /proc/PID/mem */
 	pid_t thread;
-	int stop;					   /* what it has stopped for; 0: it runs */
-	bool is_inside;				   /* between the borders of a call of ours */
-	bool is_changed;			   /* its registers and its mask are to be set back */
+	int stop;                      /* what it has stopped for; 0: it runs */
+	bool is_inside;                /* between the borders of a call of ours */
+	bool is_changed;               /* its registers and its mask are to be set back */
 	struct user_regs_struct call;  /* to be changed and run: points at the instruction */
 	struct user_regs_struct after; /* makes the thread go on */
 	uint64_t mask;
 };
 
-/* ---- machines ---------------------------------------------------------------------------------------------------- */
+/* ---- machines ---- */
 
 #if defined(__x86_64__)
 
@@ -166,14 +166,14 @@ static long result_of(const struct user_regs_struct *regs)
 
 #endif
 
-/* ---- any machine ------------------------------------------------------------------------------------------------- */
+/* ---- any machine ---- */
 
 static bool has_instruction(const struct unblock_trace *trace, unsigned long address)
 {
 	unsigned char found[INSTRUCTION_SIZE];
 
 	return pread(trace->memory, found, sizeof(found), (off_t)address) == (ssize_t)sizeof(found) &&
-		   memcmp(found, instruction, sizeof(found)) == 0;
+	       memcmp(found, instruction, sizeof(found)) == 0;
 }
 
 static bool get_registers(const struct unblock_trace *trace, struct user_regs_struct *regs)

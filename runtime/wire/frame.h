@@ -26,8 +26,8 @@ typedef int frame_take(void *ctx, const struct frame *frame);
 /* A zeroed reader is valid. */
 struct frame_reader {
 	uint8_t head[FRAME_HEADER_BYTES]; /* of the frame that is cut */
-	uint8_t *payload;				  /* NULL: its header is not whole */
-	size_t n_had;					  /* of its bytes */
+	uint8_t *payload;                 /* NULL: its header is not whole */
+	size_t n_had;                     /* of its bytes */
 };
 
 void frame_reader_done(struct frame_reader *reader);

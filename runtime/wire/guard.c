@@ -125,7 +125,7 @@ static bool guard_is_ours(const struct guard *guard)
 {
 	struct stat stat;
 	return guard->ino && lstat(guard->address.sun_path, &stat) == 0 && stat.st_dev == guard->dev &&
-		   stat.st_ino == guard->ino;
+	       stat.st_ino == guard->ino;
 }
 
 static void guard_close_fd(int *fd)

@@ -26,7 +26,7 @@ struct listener {
 	int reserve_fd; /* given up for a moment when there is no other descriptor, to refuse politely */
 };
 
-/* ---- who may ----------------------------------------------------------------------------------------------------- */
+/* ---- who may ---- */
 
 static bool listener_allows(const struct listener *listener, const struct session_peer *peer)
 {
@@ -105,7 +105,7 @@ static void listener_on_acceptable(evutil_socket_t fd, short what, void *ctx)
 	}
 }
 
-/* ---- open and close ---------------------------------------------------------------------------------------------- */
+/* ---- open and close ---- */
 
 static void *listener_copy(const void *items, size_t size)
 {

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static const char *proto_open(const struct frame *frame, struct value *ret_value)
 {
@@ -257,7 +257,7 @@ const char *proto_read_read(const struct frame *frame, uint64_t *ret_id, uint64_
 	return NULL;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 void proto_out_done(struct proto_out *out)
 {
@@ -379,4 +379,9 @@ void proto_error_write(struct proto_out *out, const char *code, const char *mess
 	pack_string_pair(&packer, "code", code);
 	pack_string_pair(&packer, "message", message);
 	proto_frame_end(out, at, PROTO_ERROR);
+}
+
+const char *proto_library_version(void)
+{
+	return msgpack_version();
 }

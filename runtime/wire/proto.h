@@ -38,7 +38,7 @@ enum proto_word {
 	PROTO_CHUNK,
 };
 
-/* ---- from the worker; bytes point into the frame ----------------------------------------------------------------- */
+/* ---- from the worker; bytes point into the frame ---- */
 
 struct proto_hello {
 	int64_t protocol;
@@ -54,7 +54,7 @@ enum proto_verdict_kind { PROTO_RETRY = 1, PROTO_REJECT, PROTO_RELEASE };
 struct proto_verdict {
 	uint64_t id;
 	enum proto_verdict_kind kind;
-	int64_t delay_ms;	/* -1: the pipeline's backoff */
+	int64_t delay_ms;   /* -1: the pipeline's backoff */
 	const char *reason; /* NULL: none; ended by '\0', for the length of the call */
 };
 
@@ -73,7 +73,7 @@ const char *proto_credit_read(const struct frame *frame, int64_t *ret_credit);
 /* A piece of a body: ret_n bytes, at least 1, from ret_offset. */
 const char *proto_read_read(const struct frame *frame, uint64_t *ret_id, uint64_t *ret_offset, uint64_t *ret_n);
 
-/* ---- towards the worker ------------------------------------------------------------------------------------------ */
+/* ---- towards the worker ---- */
 
 /* Whole frames are appended to it. A zeroed one is valid. */
 struct proto_out {
@@ -104,5 +104,8 @@ void proto_error_write(struct proto_out *out, const char *code, const char *mess
 
 /* How a message becomes a row of DELIVER and back. exchange and deliveries are not part of a row. */
 const struct msg_codec *proto_codec(void);
+
+/* Of msgpack-c, as it is linked: "4.0.0". */
+const char *proto_library_version(void);
 
 #endif

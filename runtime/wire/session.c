@@ -34,7 +34,7 @@ void session_mark(struct session *session)
 		list_add_tail(&session->set->turn, &session->turn_link);
 }
 
-/* ---- time -------------------------------------------------------------------------------------------------------- */
+/* ---- time ---- */
 
 static void session_timer_start(struct session *session, int64_t us)
 {
@@ -83,7 +83,7 @@ static void session_timer_update(struct session *session)
 	}
 }
 
-/* ---- the end ----------------------------------------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 static void session_ending(struct session *session, bool in_peace, const char *code, const char *reason)
 {
@@ -175,7 +175,7 @@ static void session_close(struct session *session)
 	session_free(session);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static void session_handle(struct session *session, const uint8_t *bytes, size_t len)
 {
@@ -219,7 +219,7 @@ static void session_on_writable(evutil_socket_t fd, short what, void *ctx)
 	session_mark(session);
 }
 
-/* ---- the turn ---------------------------------------------------------------------------------------------------- */
+/* ---- the turn ---- */
 
 /* The worker reads no more, but the verdicts that it sent before still count. */
 static void session_lost(struct session *session, int error)
@@ -251,7 +251,7 @@ void session_set_flush(struct session_set *set)
 		session_flush(list_item(link, struct session, turn_link));
 }
 
-/* ---- set and session --------------------------------------------------------------------------------------------- */
+/* ---- set and session ---- */
 
 struct session_set *session_set_new(
 	struct event_base *base, struct dispatcher *dispatcher, const struct session_host *host, void *ctx)

@@ -30,15 +30,15 @@ struct session_peer {
 
 /* What sessions ask of the host. It must outlive the set. */
 struct session_host {
-	const char *server;			  /* name and version, told in WELCOME */
+	const char *server;           /* name and version, told in WELCOME */
 	int64_t handshake_timeout_us; /* for HELLO, and for the rest of a frame that was begun; 0: 10 s */
 	int64_t farewell_timeout_us;  /* for sending ERROR to a worker that does not read; 0: 1 s */
-	int64_t (*now)(void *ctx);	  /* the time of this turn */
+	int64_t (*now)(void *ctx);    /* the time of this turn */
 	const char *(*pool_of)(
-		void *ctx, pid_t pid);	/* the pool that spawned this process, NULL: none; outlives the session */
+		void *ctx, pid_t pid);  /* the pool that spawned this process, NULL: none; outlives the session */
 	void (*changed)(void *ctx); /* dispatcher_tick (and a flush after it) is wanted before the loop waits again */
 	void (*cancelled)(
-		void *ctx, const struct session *session);			  /* CANCEL goes out; from dispatcher_tick; may be NULL */
+		void *ctx, const struct session *session); /* CANCEL goes out; from dispatcher_tick; may be NULL */
 	/* A worker of a pool is past deadline and grace: end its process. False: there is none, the session is ended instead.
 	 * From dispatcher_tick; may be NULL. */
 	bool (*overdue)(void *ctx, const struct session *session, const char *reason);
@@ -50,13 +50,13 @@ struct session_info {
 	uint32_t number;
 	enum session_state state;
 	struct session_peer peer;
-	const char *client;		/* what HELLO said, "" before */
-	const char *pool;		/* NULL: not spawned by us */
-	const char *end_code;	/* of the ERROR that ended it; NULL: none */
+	const char *client;     /* what HELLO said, "" before */
+	const char *pool;       /* NULL: not spawned by us */
+	const char *end_code;   /* of the ERROR that ended it; NULL: none */
 	const char *end_reason; /* "" while it lives */
 	size_t n_held;
 	size_t n_output_bytes; /* not yet taken by the worker */
-	uint64_t n_settled;	   /* since it began */
+	uint64_t n_settled;    /* since it began */
 	uint64_t memory_bytes;
 	int64_t opened_us;
 };

@@ -17,8 +17,8 @@ enum {
 	SESSION_OUTPUT_LOW = 256 * 1024,   /* it is again */
 	SESSION_ANSWERS_MAX = 1024 * 1024, /* other frames, but CHUNK, that a worker may leave unread */
 	SESSION_CHUNKS_MAX = 1024 * 1024,  /* bytes of bodies that a worker may ask for and leave unread */
-	SESSION_LATE_PIECE = 256,		   /* ids in one LATE */
-	SESSION_LATE_MAX = 4096,		   /* late verdicts in one SETTLE; above it, nonsense */
+	SESSION_LATE_PIECE = 256,          /* ids in one LATE */
+	SESSION_LATE_MAX = 4096,           /* late verdicts in one SETTLE; above it, nonsense */
 };
 
 struct session_set {
@@ -48,13 +48,13 @@ struct session {
 	struct event *readable, *writable, *timer;
 	struct frame_reader reader;
 	struct evbuffer *output;
-	size_t n_answer_bytes;		  /* of frames other than DELIVER and CHUNK since the output was empty */
-	size_t n_chunk_bytes;		  /* of bodies in the output */
-	bool can_stream;			  /* bodies above the threshold stay here until the worker asks for them */
-	bool is_blocked;			  /* the socket took no more; `writable` is waited for */
-	bool is_timed;				  /* the timer runs */
-	bool is_known;				  /* to the dispatcher */
-	bool is_in_peace;			  /* ENDING: it left by itself, holding nothing that it should have settled */
+	size_t n_answer_bytes;        /* of frames other than DELIVER and CHUNK since the output was empty */
+	size_t n_chunk_bytes;         /* of bodies in the output */
+	bool can_stream;              /* bodies above the threshold stay here until the worker asks for them */
+	bool is_blocked;              /* the socket took no more; `writable` is waited for */
+	bool is_timed;                /* the timer runs */
+	bool is_known;                /* to the dispatcher */
+	bool is_in_peace;             /* ENDING: it left by itself, holding nothing that it should have settled */
 	bool has_settled, has_frames; /* in this piece of input */
 	char who[24], client[64], end_code[24], end_reason[256];
 };

@@ -18,7 +18,7 @@ static int64_t session_now(const struct session *session)
 	return session->set->host->now(session->set->ctx);
 }
 
-/* ---- HELLO ------------------------------------------------------------------------------------------------------- */
+/* ---- HELLO ---- */
 
 /* The longest payload of a DELIVER with one message alone. Key and headers are never streamed. */
 static int64_t hello_max_message(const struct session *session, const struct pipeline_conf *conf)
@@ -103,7 +103,7 @@ static const char *say_hello(struct session *session, const struct frame *frame)
 	return NULL;
 }
 
-/* ---- SETTLE ------------------------------------------------------------------------------------------------------ */
+/* ---- SETTLE ---- */
 
 static void late_send(struct session *session)
 {
@@ -152,8 +152,8 @@ static void settle_verdict(void *ctx, const struct proto_verdict *verdict)
 	size_t n_late = 0;
 	int64_t delay_us = verdict->delay_ms < INT64_MAX / 1000 ? verdict->delay_ms * 1000 : INT64_MAX;
 	if (verdict->kind == PROTO_RETRY)
-		n_late = dispatcher_retry(worker, verdict->id, verdict->delay_ms < 0 ? -1 : delay_us,
-			verdict->reason, session_now(session));
+		n_late = dispatcher_retry(
+			worker, verdict->id, verdict->delay_ms < 0 ? -1 : delay_us, verdict->reason, session_now(session));
 	else if (verdict->kind == PROTO_REJECT)
 		n_late = dispatcher_reject(worker, verdict->id, verdict->reason);
 	else
@@ -174,7 +174,7 @@ static const char *say_settle(struct session *session, const struct frame *frame
 	return wrong;
 }
 
-/* ---- the small words --------------------------------------------------------------------------------------------- */
+/* ---- the small words ---- */
 
 static const char *say_extend(struct session *session, const struct frame *frame)
 {

@@ -27,6 +27,6 @@ int value_int(struct value *value, int64_t *ret_number);
 int value_bytes(struct value *value, struct qb_bytes *ret_bytes); /* they point into the payload; never NULL */
 int value_array(struct value *value, uint32_t *ret_n);
 int value_map(struct value *value, uint32_t *ret_n); /* pairs */
-int value_skip(struct value *value);				 /* a whole value */
+int value_skip(struct value *value);                 /* a whole value */
 
 #endif

@@ -103,6 +103,25 @@ def test_sigterm_works_off_what_is_held_and_hands_nothing_back(rabbit, fresh, le
     assert not (report.lost or report.duplicates), report
 
 
+@both_kinds
+def test_sigterm_hands_nothing_back_of_what_had_no_room_yet(rabbit, fresh, ledger, serve, tmp_path, kind):
+    """One message at a time: a whole prefetch waits its turn in the proxy when the stop comes."""
+    messages = 1000
+    fill(rabbit, fresh, kind, messages)
+    limits = {"max_outstanding_messages": 1}
+    proxy = serve(amqp_config(tmp_path, rabbit, fresh, ledger, handler=["delay_us=2000"], pipelines={"orders": limits}))
+    wait_handled(ledger, 100)
+    assert proxy.stop() == EXIT_CLEAN
+    wait_until(lambda: rabbit.consumers(fresh) == 0, 20, "the consumer left")
+    left = messages - ledger.unique()
+    wait_until(lambda: rabbit.ready(fresh) == left, 10, "acked exactly what was handled")
+    assert left > 0
+    with rabbit.connect() as connection:
+        channel = connection.channel()
+        got = [channel.basic_get(fresh)[0] for _ in range(left)]
+        assert not any(method.redelivered for method in got)
+
+
 def test_a_handler_that_throws_gets_the_order_again(rabbit, fresh, ledger, serve, tmp_path):
     ids = fill(rabbit, fresh, "quorum", 5000)
     proxy = serve(amqp_config(tmp_path, rabbit, fresh, ledger, handler=["fail_every=100"],

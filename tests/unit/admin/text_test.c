@@ -21,12 +21,12 @@ static void what_is_no_utf_8_becomes_question_marks(void **state)
 {
 	static const char *const bad[][2] = {
 		{"\xff", "?"}, {"\x80z", "?z"}, /* a follower without a leader */
-		{"\xc3", "?"},					/* the end is missing */
-		{"\xe2\x82", "??"},				/* two thirds of a euro */
-		{"\xc0\xaf", "??"},				/* longer than it need be */
-		{"\xe0\x80\xaf", "???"},		/* the same */
-		{"\xed\xa0\x80", "???"},		/* half a surrogate pair */
-		{"\xf4\x90\x80\x80", "????"},	/* above the last code point */
+		{"\xc3", "?"},                  /* the end is missing */
+		{"\xe2\x82", "??"},             /* two thirds of a euro */
+		{"\xc0\xaf", "??"},             /* longer than it need be */
+		{"\xe0\x80\xaf", "???"},        /* the same */
+		{"\xed\xa0\x80", "???"},        /* half a surrogate pair */
+		{"\xf4\x90\x80\x80", "????"},   /* above the last code point */
 	};
 	char clean[64];
 	(void)state;

@@ -83,11 +83,11 @@ static void control_bytes_and_bad_utf8_are_escaped(void **state)
 	} rows[] = {
 		{"a\nb\tc\x1b[31m\x7f", "a\\x0ab\\x09c\\x1b[31m\\x7f"},
 		{"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"},
-		{"\xc2\x9b", "\\xc2\\x9b"},					  /* a control character of two bytes */
-		{"\xc0\xaf", "\\xc0\\xaf"},					  /* overlong */
-		{"\xed\xa0\x80", "\\xed\\xa0\\x80"},		  /* surrogate */
+		{"\xc2\x9b", "\\xc2\\x9b"},                   /* a control character of two bytes */
+		{"\xc0\xaf", "\\xc0\\xaf"},                   /* overlong */
+		{"\xed\xa0\x80", "\\xed\\xa0\\x80"},          /* surrogate */
 		{"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"}, /* above U+10FFFF */
-		{"\xe2\x82", "\\xe2\\x82"},					  /* cut */
+		{"\xe2\x82", "\\xe2\\x82"},                   /* cut */
 		{"\xff", "\\xff"},
 		{"\x80", "\\x80"},
 	};

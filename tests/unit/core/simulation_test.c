@@ -20,11 +20,11 @@
 enum { PARTITIONS = 3, WORKERS = 3, OFFSETS = 4096, KEYS = 5, CHECK_EVERY = 16 };
 
 struct broker_partition {
-	int64_t end;	   /* offsets below exist, unless they are holes */
+	int64_t end;       /* offsets below exist, unless they are holes */
 	int64_t committed; /* highest settled receipt, -1: none */
 	char memo[LANE_MEMO_BYTES + 1];
 	bool is_hole[OFFSETS];
-	bool is_done[OFFSETS];	  /* a handler acked it, or its dead letter was confirmed */
+	bool is_done[OFFSETS];    /* a handler acked it, or its dead letter was confirmed */
 	bool is_covered[OFFSETS]; /* settled for the broker too: by position or memo */
 	uint64_t key[OFFSETS];
 	struct lane *lane;
@@ -228,7 +228,7 @@ static void sim_check_order(struct sim *sim, enum pipeline_ordering ordering)
 			if (!partition)
 				continue;
 			size_t group = ordering == ORDERING_KEY ? (size_t)partition->key[sim->workers[w].receipts[i]]
-													: KEYS + 1 + (size_t)(partition - sim->partitions);
+			                                        : KEYS + 1 + (size_t)(partition - sim->partitions);
 			assert_int_equal(++in_hand[group], 1);
 		}
 	}

@@ -17,8 +17,7 @@
 
 #include <cmocka.h>
 
-/* ---- the plugin: delivers numbers as fast as the budget lets it
- * ------------------------------------------------------ */
+/* ---- the plugin: delivers numbers as fast as the budget lets it ---- */
 
 static struct {
 	const struct qb_host *host;
@@ -132,8 +131,7 @@ static size_t row_write(const struct qb_message *message, uint8_t *ret_row)
 
 static const struct msg_codec codec = {row_bound, row_write, NULL};
 
-/* ---- the loop's side
- * -------------------------------------------------------------------------------------------------- */
+/* ---- the loop's side ---- */
 
 struct loop {
 	struct source *source;

@@ -75,7 +75,7 @@ static bool tree_has(const struct conf_node *node, const char *path, const char 
 	size_t len = strcspn(path, ".");
 	if (!*path)
 		return !*fallback || (node->kind == NODE_SCALAR && strcmp(node->text, fallback) == 0) ||
-			   node->kind > NODE_SCALAR;
+		       node->kind > NODE_SCALAR;
 	for (const struct conf_node *child = node->children; child; child = child->next) {
 		bool is_wanted = child->name && strncmp(child->name, path, len) == 0 && !child->name[len];
 		if ((is_wanted || strncmp(path, "NAME", len) == 0) &&

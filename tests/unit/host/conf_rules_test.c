@@ -116,8 +116,7 @@ static void what_is_idle_is_printed_so(void **state)
 	conf_free(conf);
 }
 
-/* ---- the machine: files in a directory of the test's own -----------------------------------------------------------
- */
+/* ---- the machine: files in a directory of the test's own ---- */
 
 static void file_write(const char *path, const char *text, mode_t mode)
 {

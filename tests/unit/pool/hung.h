@@ -17,12 +17,12 @@
 
 struct hung {
 	pid_t pid;
-	int go;		 /* ours: writing a byte lets it go on */
+	int go;      /* ours: writing a byte lets it go on */
 	int session; /* ours: what it says comes here, as a result would */
-	int server;	 /* listens on 127.0.0.1 and never accepts */
+	int server;  /* listens on 127.0.0.1 and never accepts */
 	uint16_t port;
 	int64_t took_us; /* from begin to what it said */
-	char said[256];	 /* its line */
+	char said[256];  /* its line */
 	struct unblock unblock;
 };
 

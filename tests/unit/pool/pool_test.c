@@ -288,8 +288,8 @@ static void grandchildren_die_with_the_worker(void **state)
 static void so_do_those_that_tried_to_get_away(void **state)
 {
 	struct rig *rig = *state;
-	struct pool_conf conf = conf_of(
-		"setsid sh -c 'setsid sleep 1000 & echo inner=$!; echo outer=$$; wait' & exec sleep 1000");
+	struct pool_conf conf =
+		conf_of("setsid sh -c 'setsid sleep 1000 & echo inner=$!; echo outer=$$; wait' & exec sleep 1000");
 	struct pool *pool = start(rig, &conf);
 
 	rig_until_said(rig, "inner=", 1);

@@ -3,11 +3,11 @@
 #ifndef QBUS_TESTS_POOL_RIG_H
 #define QBUS_TESTS_POOL_RIG_H
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <sys/types.h>
 
 #include <cmocka.h>

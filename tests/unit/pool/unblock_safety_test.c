@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- what is left alone ------------------------------------------------------------------------------------------ */
+/* ---- what is left alone ---- */
 
 /* Nothing is done to it in two looks, and it is still in that call. */
 static void leave_alone(struct hung *hung, const char *call, const char *kind, enum unblock_why why, bool is_traced)
@@ -276,7 +276,7 @@ static void without_a_handler_there_is_no_signal(void **state)
 	hung_kill(&hung);
 }
 
-/* ---- races ------------------------------------------------------------------------------------------------------- */
+/* ---- races ---- */
 
 static long in_recv_twice(const struct hung_child *child)
 {

@@ -30,7 +30,7 @@
 
 enum { FREED_US = 300000 };
 
-/* ---- sockets ----------------------------------------------------------------------------------------------------- */
+/* ---- sockets ---- */
 
 static long in_read(const struct hung_child *child)
 {
@@ -201,7 +201,7 @@ static void a_call_on_a_silent_peer_is_freed_by_injection(void **state)
 	free_all(true);
 }
 
-/* ---- a resolver -------------------------------------------------------------------------------------------------- */
+/* ---- a resolver ---- */
 
 static long in_question(const struct hung_child *child)
 {
@@ -231,7 +231,7 @@ static void a_question_to_a_silent_resolver_is_refused(void **state)
 	}
 }
 
-/* ---- PHP --------------------------------------------------------------------------------------------------------- */
+/* ---- PHP ---- */
 
 static const struct {
 	const char *extension, *code, *call, *first, *second;
@@ -301,7 +301,7 @@ static void php_is_freed_and_goes_on(void **state)
 	}
 }
 
-/* ---- the probe --------------------------------------------------------------------------------------------------- */
+/* ---- the probe ---- */
 
 static void the_probe_leaves_nothing_behind(void **state)
 {

@@ -46,7 +46,7 @@ static bool bytes_are(struct qb_bytes bytes, const char *text)
 	return bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
 }
 
-/* ---- HELLO, EXTEND, BYE, CREDIT ---------------------------------------------------------------------------------- */
+/* ---- HELLO, EXTEND, BYE, CREDIT ---- */
 
 static void the_hello_of_the_specification_is_read(void **state)
 {
@@ -183,7 +183,7 @@ static void the_small_words_are_read(void **state)
 	assert_non_null(proto_bye_read(&frame, &reason));
 }
 
-/* ---- SETTLE ------------------------------------------------------------------------------------------------------ */
+/* ---- SETTLE ---- */
 
 enum { RUNS_MAX = 40, VERDICTS_MAX = 20 };
 
@@ -372,7 +372,7 @@ static void a_long_reason_is_cut(void **state)
 	}
 }
 
-/* ---- towards the worker ------------------------------------------------------------------------------------------ */
+/* ---- towards the worker ---- */
 
 /* The payload of the one frame in out, as the library prints it. */
 static const char *printed(const struct proto_out *out, enum proto_word word)

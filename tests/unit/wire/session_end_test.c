@@ -59,7 +59,7 @@ static void ends_with(const char *code, const char *sentence)
 	assert_int_equal(session_set_count(stand.set), 0);
 }
 
-/* ---- the end ----------------------------------------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 static void what_a_dead_worker_held_goes_to_another(void **state)
 {
@@ -182,7 +182,7 @@ static void an_overdue_handler_is_told_and_then_ended(void **state)
 	assert_int_equal(stand_counts(&stand).in_flight, 0);
 }
 
-/* ---- output ------------------------------------------------------------------------------------------------------ */
+/* ---- output ---- */
 
 static size_t output_bytes;
 

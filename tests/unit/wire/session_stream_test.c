@@ -111,7 +111,7 @@ static void turns_until_nothing_is_held(void)
 	assert_int_equal(stand_counts(&stand).buffered_bytes, 0);
 }
 
-/* ---- tests ------------------------------------------------------------------------------------------------------- */
+/* ---- tests ---- */
 
 static void a_body_above_the_threshold_comes_when_it_is_asked_for(void **state)
 {

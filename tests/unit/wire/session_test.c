@@ -53,7 +53,7 @@ static void ends_with(const char *code, const char *sentence)
 	assert_int_equal(session_set_count(stand.set), 0);
 }
 
-/* ---- handshake --------------------------------------------------------------------------------------------------- */
+/* ---- handshake ---- */
 
 static void hello_is_answered_with_welcome(void **state)
 {
@@ -142,7 +142,7 @@ static void words_for_later_versions_are_refused(void **state)
 	ends_with("unsupported", "PUBLISH");
 }
 
-/* ---- messages ---------------------------------------------------------------------------------------------------- */
+/* ---- messages ---- */
 
 static void messages_are_delivered_and_acked_in_order(void **state)
 {

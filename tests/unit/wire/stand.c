@@ -31,7 +31,7 @@ uint8_t stand_body_byte(size_t at)
 	return (uint8_t)(at * 7 + (at >> 8) * 3);
 }
 
-/* ---- the plugin -------------------------------------------------------------------------------------------------- */
+/* ---- the plugin ---- */
 
 struct made {
 	const struct qb_host *host;
@@ -140,7 +140,7 @@ static const struct qb_plugin plugin = {
 	.wake = made_wake,
 };
 
-/* ---- the host ---------------------------------------------------------------------------------------------------- */
+/* ---- the host ---- */
 
 static int64_t stand_now(void *ctx)
 {
@@ -262,7 +262,7 @@ void stand_close(struct stand *stand)
 	event_base_free(stand->base);
 }
 
-/* ---- the client -------------------------------------------------------------------------------------------------- */
+/* ---- the client ---- */
 
 void client_open(struct stand *stand, struct client *client)
 {

@@ -29,9 +29,9 @@ struct stand {
 
 /* What the plugin makes, and what it was told. Set before stand_open. */
 extern size_t stand_n_messages, stand_body_bytes;
-extern atomic_long stand_settled;	  /* highest receipt that may be committed; -1: none */
+extern atomic_long stand_settled;     /* highest receipt that may be committed; -1: none */
 extern atomic_bool stand_lane_closes; /* the lane of "orders" closes without warning */
-uint8_t stand_body_byte(size_t at);	  /* what stands there in every body */
+uint8_t stand_body_byte(size_t at);   /* what stands there in every body */
 
 void stand_open(struct stand *stand);
 void stand_close(struct stand *stand); /* also proves that nothing is left behind */
