@@ -23,9 +23,9 @@ struct pipeline_breaker {
 };
 
 struct pipeline_dead_letter {
-	const char *target;		 /* Kafka topic or AMQP exchange; NULL: none */
+	const char *target;      /* Kafka topic or AMQP exchange; NULL: none */
 	const char *routing_key; /* AMQP */
-	bool reject;			 /* AMQP: basic.reject, the queue's own dead-letter exchange takes it */
+	bool reject;             /* AMQP: basic.reject, the queue's own dead-letter exchange takes it */
 };
 
 struct pipeline_conf {
@@ -46,8 +46,8 @@ struct pipeline_conf {
 	int64_t handler_grace_us;
 	int64_t max_extension_us;
 	int64_t max_attempts; /* 0: no limit */
-	int64_t max_age_us;	  /* 0: no limit */
-	int64_t credit;		  /* 0: auto */
+	int64_t max_age_us;   /* 0: no limit */
+	int64_t credit;       /* 0: auto */
 	struct pipeline_backoff backoff;
 	struct pipeline_breaker breaker;
 	struct pipeline_dead_letter dead_letter;

@@ -11,7 +11,7 @@
 
 struct pair {
 	struct broker *broker; /* NULL: there is none */
-	struct rig *rig;	   /* the test's; freed after it where it is set */
+	struct rig *rig;       /* the test's; freed after it where it is set */
 };
 
 int pair_setup(void **state);

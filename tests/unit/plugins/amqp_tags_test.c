@@ -13,9 +13,9 @@
 enum fate { ABSENT, UNACKED, DONE };
 
 struct model {
-	unsigned char fate[N_TAGS + 1];	  /* as the broker sees it */
+	unsigned char fate[N_TAGS + 1];   /* as the broker sees it */
 	unsigned char judged[N_TAGS + 1]; /* the runtime gave its verdict */
-	uint64_t lowest;				  /* nothing below is unacked */
+	uint64_t lowest;                  /* nothing below is unacked */
 	size_t n_frames;
 };
 

@@ -11,8 +11,8 @@ struct rig_lane {
 	int32_t partition;
 	int64_t next;
 	char *memo;
-	int64_t last;	 /* newest receipt delivered, -1: none */
-	int64_t asked;	 /* newest receipt that settles_all has settled, -1: none */
+	int64_t last;    /* newest receipt delivered, -1: none */
+	int64_t asked;   /* newest receipt that settles_all has settled, -1: none */
 	int64_t settled; /* newest receipt that the broker has kept, -1: none */
 	size_t n_messages;
 	bool is_closing;
@@ -59,7 +59,7 @@ struct rig_measure {
 
 struct rig_text {
 	int option; /* of a complaint; -1 in the log */
-	int level;	/* enum qb_level of a log line; a complaint: QB_ERROR or QB_WARN */
+	int level;  /* enum qb_level of a log line; a complaint: QB_ERROR or QB_WARN */
 	char *text;
 };
 
