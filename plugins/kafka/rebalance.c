@@ -58,8 +58,68 @@ static void unassign(struct consumer *consumer, const rd_kafka_topic_partition_l
 								 : error_of(rd_kafka_assign(consumer->rk, NULL)));
 }
 
-/* ---- assign ---------------------------------------------------------------------------------------------------------
- */
+/* ---- assign ---- */
+
+static rd_kafka_resp_err_t committed_read(struct consumer *consumer, rd_kafka_topic_partition_list_t *list)
+{
+	rd_kafka_resp_err_t error = rd_kafka_committed(consumer->rk, list, COMMITTED_MS);
+
+	for (int i = 0; !error && i < list->cnt; i++)
+		error = list->elems[i].err;
+	return error;
+}
+
+/* Every partition below the highest one of each topic that has no commit. The list is sorted. */
+static rd_kafka_topic_partition_list_t *lower_list(const rd_kafka_topic_partition_list_t *list)
+{
+	rd_kafka_topic_partition_list_t *lower = rd_kafka_topic_partition_list_new(list->cnt);
+	const char *topic = "";
+
+	for (int i = list->cnt; i-- > 0;) {
+		const rd_kafka_topic_partition_t *entry = &list->elems[i];
+
+		if (entry->offset >= 0 || !strcmp(entry->topic, topic))
+			continue;
+		topic = entry->topic;
+		if (entry->partition > 0)
+			rd_kafka_topic_partition_list_add_range(lower, topic, 0, entry->partition - 1);
+	}
+	return lower;
+}
+
+static bool has_commit_below(const rd_kafka_topic_partition_list_t *lower, const rd_kafka_topic_partition_t *entry)
+{
+	for (int i = 0; i < lower->cnt; i++)
+		if (lower->elems[i].offset >= 0 && lower->elems[i].partition < entry->partition &&
+			!strcmp(lower->elems[i].topic, entry->topic))
+			return true;
+	return false;
+}
+
+/* A partition that was added while the group reads the topic is read from its beginning: what came before anyone saw it
+ * is new as well. Partitions are added above the others, and those have commits, be it where they began. */
+static rd_kafka_resp_err_t added_find(struct consumer *consumer, rd_kafka_topic_partition_list_t *list)
+{
+	const struct qb_host *host = consumer->host;
+	rd_kafka_topic_partition_list_t *lower;
+	rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+	rd_kafka_topic_partition_list_sort(list, NULL, NULL);
+	lower = lower_list(list);
+	if (lower->cnt)
+		error = committed_read(consumer, lower);
+	for (int i = 0; !error && i < list->cnt; i++) {
+		rd_kafka_topic_partition_t *entry = &list->elems[i];
+
+		if (entry->offset >= 0 || !has_commit_below(lower, entry))
+			continue;
+		entry->offset = RD_KAFKA_OFFSET_BEGINNING;
+		host->log(host->self, QB_INFO, "partition is new and read from its beginning source=%s partition=%d", entry->topic,
+			entry->partition);
+	}
+	rd_kafka_topic_partition_list_destroy(lower);
+	return error;
+}
 
 /* A group that starts at the end must write down where that was: else a restart before the first settlement would skip
  * what came in between. */
@@ -69,7 +129,7 @@ static rd_kafka_resp_err_t ends_find(struct consumer *consumer, rd_kafka_topic_p
 	rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
 
 	for (int i = 0; i < list->cnt; i++)
-		if (list->elems[i].offset < 0)
+		if (list->elems[i].offset == RD_KAFKA_OFFSET_INVALID)
 			rd_kafka_topic_partition_list_add(ends, list->elems[i].topic, list->elems[i].partition)->offset =
 				RD_KAFKA_OFFSET_END;
 	if (ends->cnt)
@@ -88,13 +148,12 @@ static rd_kafka_resp_err_t ends_find(struct consumer *consumer, rd_kafka_topic_p
 /* Fills in where each partition begins: what is committed, else what `start` says. */
 static rd_kafka_resp_err_t starts_find(struct consumer *consumer, rd_kafka_topic_partition_list_t *list)
 {
-	rd_kafka_resp_err_t error = rd_kafka_committed(consumer->rk, list, COMMITTED_MS);
+	rd_kafka_resp_err_t error = committed_read(consumer, list);
 
-	for (int i = 0; !error && i < list->cnt; i++)
-		error = list->elems[i].err;
-	if (!error && !strcmp(options_text(consumer->conf, OPTION_START), "latest"))
-		error = ends_find(consumer, list);
-	return error;
+	if (error || strcmp(options_text(consumer->conf, OPTION_START), "latest"))
+		return error;
+	error = added_find(consumer, list);
+	return error ? error : ends_find(consumer, list);
 }
 
 static void lane_begin(struct consumer *consumer, const rd_kafka_topic_partition_t *entry)
@@ -149,8 +208,7 @@ static void assign_try(struct consumer *consumer, int64_t now_us)
 	rd_kafka_topic_partition_list_destroy(starts);
 }
 
-/* ---- revoke ---------------------------------------------------------------------------------------------------------
- */
+/* ---- revoke ---- */
 
 static void lane_end(struct consumer *consumer, struct lane *lane)
 {
@@ -220,8 +278,7 @@ void rebalance_drained(struct consumer *consumer, struct lane *lane)
 		lanes_state(&consumer->lanes, lane, LANE_DRAINED);
 }
 
-/* ---- both -----------------------------------------------------------------------------------------------------------
- */
+/* ---- both ---- */
 
 void rebalance_turn(struct consumer *consumer, int64_t now_us)
 {
