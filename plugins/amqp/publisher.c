@@ -16,6 +16,7 @@
 struct publication {
 	uint64_t token;
 	int64_t since_us;
+	size_t len; /* of the body */
 	char *exchange; /* the routing key follows its NUL */
 	const char *routing_key;
 	bool is_open;
@@ -27,8 +28,7 @@ void publisher_init(struct publisher *publisher, const struct qb_host *host, con
 	*publisher = (struct publisher){.host = host, .options = options, .connection = {.fd = -1}};
 }
 
-/* ---- the open ones
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- the open ones ---- */
 
 static uint64_t first_number(const struct publisher *publisher)
 {
@@ -62,6 +62,7 @@ static void publication_add(
 	publisher->publications[publisher->end++] = (struct publication){
 		.token = token,
 		.since_us = now_us,
+		.len = outgoing->body.len,
 		.exchange = route,
 		.routing_key = route + exchange_size,
 		.is_open = true,
@@ -129,8 +130,7 @@ static void finish_all(struct publisher *publisher, int status, const char *reas
 	publisher->last = 0;
 }
 
-/* ---- the connection
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- the connection ---- */
 
 static void blocked(struct publisher *publisher, bool on, const char *reason)
 {
@@ -176,6 +176,20 @@ static bool publisher_connect(struct publisher *publisher, int64_t now_us)
 	return false;
 }
 
+/* "message size N is larger than configured max size M": the broker closes the channel and names no publication, but
+ * what is larger than M cannot have been taken. */
+static void oversize_finish(struct publisher *publisher, uint16_t code)
+{
+	const char *reason = publisher->connection.reason, *at = strstr(reason, "max size ");
+	unsigned long long limit = at ? strtoull(at + strlen("max size "), NULL, 10) : 0;
+
+	if (code != AMQP_PRECONDITION_FAILED || !limit)
+		return;
+	for (size_t i = publisher->begin; i < publisher->end; i++)
+		if (publisher->publications[i].len > limit)
+			publication_finish(publisher, &publisher->publications[i], -EMSGSIZE, reason);
+}
+
 static void method_take(struct publisher *publisher, const amqp_method_t *method, int64_t now_us)
 {
 	union {
@@ -209,6 +223,7 @@ static void method_take(struct publisher *publisher, const amqp_method_t *method
 	case AMQP_CHANNEL_CLOSE_METHOD:
 	case AMQP_CONNECTION_CLOSE_METHOD:
 		connection_take_close(&publisher->connection, method, &code);
+		oversize_finish(publisher, code);
 		connection_lost(publisher, -EIO, now_us);
 		break;
 	default:
@@ -234,8 +249,7 @@ static void frames_read(struct publisher *publisher, int64_t now_us)
 	}
 }
 
-/* ---- the doors
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- the doors ---- */
 
 static void send(struct publisher *publisher, const struct qb_outgoing *outgoing,
 	const amqp_basic_properties_t *properties, int64_t now_us)

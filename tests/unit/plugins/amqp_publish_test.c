@@ -79,12 +79,33 @@ static void a_publication_to_a_missing_exchange_fails_and_the_next_works(void **
 	RIG_WAIT(rig, rig->n_messages == 1, PATIENCE_MS);
 }
 
+/* The largest body of RabbitMQ 3 is 128 MiB, of RabbitMQ 4 16 MiB; what is open beside the large one has not failed by
+ * itself. */
+static void a_publication_that_is_too_large_is_told_from_the_others(void **state)
+{
+	struct pair *pair = pair_begin(state, "classic");
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "10", NULL);
+	size_t len = ((size_t)128 << 20) + 1;
+	char *body = calloc(1, len);
+	struct qb_outgoing large = {.target = "", .routing_key = pair->broker->queue, .body = {body, len}};
+	struct qb_outgoing small = {.target = "", .routing_key = pair->broker->queue, .body = {"y", 1}};
+
+	assert_non_null(body);
+	rig->plugin->publish(rig->source, &large, 1);
+	rig->plugin->publish(rig->source, &small, 2);
+	RIG_WAIT(rig, rig->n_published == 2, PATIENCE_MS);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(rig->published[i].status, rig->published[i].token == 1 ? -EMSGSIZE : -EIO);
+	free(body);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PAIR_TEST(a_publication_is_confirmed_and_keeps_its_headers),
 		PAIR_TEST(a_publication_without_a_queue_fails),
 		PAIR_TEST(a_publication_to_a_missing_exchange_fails_and_the_next_works),
+		PAIR_TEST(a_publication_that_is_too_large_is_told_from_the_others),
 	};
 
 	pair_skips(sizeof(tests) / sizeof(*tests));
