@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* However a session ends, nobody waits for it and what it held comes back; while it lives its output is bounded. */
-#include "stand.h"
+#include "fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,52 +12,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static struct stand stand;
-static struct client client;
-
-static int open_stand(size_t n_messages, size_t body_bytes)
-{
-	stand_n_messages = n_messages;
-	stand_body_bytes = body_bytes;
-	stand_open(&stand);
-	client_open(&stand, &client);
-	return 0;
-}
-
-static int without_messages(void **state)
-{
-	(void)state;
-	return open_stand(0, 0);
-}
-
-static int with_messages(void **state)
-{
-	(void)state;
-	return open_stand(1000, 200);
-}
-
-static int with_big_messages(void **state)
-{
-	(void)state;
-	return open_stand(60, 300000);
-}
-
-static int close_stand(void **state)
-{
-	(void)state;
-	if (client.fd >= 0)
-		client_close(&client);
-	stand_close(&stand);
-	return 0;
-}
-
-static void ends_with(const char *code, const char *sentence)
-{
-	client_hears_end(&stand, &client, code, sentence);
-	stand_until_closed(&stand, 1);
-	assert_int_equal(session_set_count(stand.set), 0);
-}
 
 /* ---- the end ---- */
 
@@ -245,7 +199,7 @@ static void frames_keep_below_max_frame(void **state)
 	client_close(&client);
 	stand_until_closed(&stand, 1);
 	stand_close(&stand);
-	open_stand(200, 20000);
+	fixture_open(200, 20000);
 	client_attach(&stand, &client, "orders", 200);
 	size_t n = 0;
 	while (n < 200) {
@@ -254,8 +208,6 @@ static void frames_keep_below_max_frame(void **state)
 		n += delivered_of(&heard).n_rows;
 	}
 }
-
-#define WITH(messages, test) cmocka_unit_test_setup_teardown(test, messages, close_stand)
 
 int main(void)
 {

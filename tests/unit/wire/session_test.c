@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A session keeps the protocol, whatever the worker does. */
-#include "stand.h"
+#include "fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,46 +12,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static struct stand stand;
-static struct client client;
-
-static int open_stand(size_t n_messages, size_t body_bytes)
-{
-	stand_n_messages = n_messages;
-	stand_body_bytes = body_bytes;
-	stand_open(&stand);
-	client_open(&stand, &client);
-	return 0;
-}
-
-static int without_messages(void **state)
-{
-	(void)state;
-	return open_stand(0, 0);
-}
-
-static int with_messages(void **state)
-{
-	(void)state;
-	return open_stand(1000, 200);
-}
-
-static int close_stand(void **state)
-{
-	(void)state;
-	if (client.fd >= 0)
-		client_close(&client);
-	stand_close(&stand);
-	return 0;
-}
-
-static void ends_with(const char *code, const char *sentence)
-{
-	client_hears_end(&stand, &client, code, sentence);
-	stand_until_closed(&stand, 1);
-	assert_int_equal(session_set_count(stand.set), 0);
-}
 
 /* ---- handshake ---- */
 
@@ -278,8 +238,6 @@ static void a_retry_comes_again_as_the_next_attempt(void **state)
 	}
 	assert_int_equal(stand_counts(&stand).retried, 1);
 }
-
-#define WITH(messages, test) cmocka_unit_test_setup_teardown(test, messages, close_stand)
 
 int main(void)
 {
