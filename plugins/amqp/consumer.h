@@ -34,8 +34,8 @@ struct consumer {
 	int64_t mean_bytes; /* of a body, moving; 0: none was seen */
 	int64_t resize_at_us;
 	int64_t retry_at_us; /* when to consume again, while there is no consumer */
-	int64_t retry_us;	 /* the pause after the next failure */
-	int64_t told_bytes;	 /* newest QB_QUEUE_BYTES */
+	int64_t retry_us;    /* the pause after the next failure */
+	int64_t told_bytes;  /* newest QB_QUEUE_BYTES */
 };
 
 /* Connects, declares the queue if it is to be declared, consumes, opens the lane. On failure consumer_close need not be

@@ -16,7 +16,7 @@
 struct publication {
 	uint64_t token;
 	int64_t since_us;
-	size_t len; /* of the body */
+	size_t len;     /* of the body */
 	char *exchange; /* the routing key follows its NUL */
 	const char *routing_key;
 	bool is_open;

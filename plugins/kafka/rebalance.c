@@ -114,8 +114,8 @@ static rd_kafka_resp_err_t added_find(struct consumer *consumer, rd_kafka_topic_
 		if (entry->offset >= 0 || !has_commit_below(lower, entry))
 			continue;
 		entry->offset = RD_KAFKA_OFFSET_BEGINNING;
-		host->log(host->self, QB_INFO, "partition is new and read from its beginning source=%s partition=%d", entry->topic,
-			entry->partition);
+		host->log(host->self, QB_INFO, "partition is new and read from its beginning source=%s partition=%d",
+			entry->topic, entry->partition);
 	}
 	rd_kafka_topic_partition_list_destroy(lower);
 	return error;

@@ -19,7 +19,7 @@ struct lane;
 enum rebalance_state {
 	REBALANCE_NONE,
 	REBALANCE_ASSIGNING,  /* the committed offsets could not be read yet */
-	REBALANCE_DRAINING,	  /* the runtime finishes what runs */
+	REBALANCE_DRAINING,   /* the runtime finishes what runs */
 	REBALANCE_COMMITTING, /* the last commit is under way */
 };
 
@@ -28,9 +28,9 @@ struct rebalance {
 	rd_kafka_topic_partition_list_t *list; /* what comes or goes; NULL in REBALANCE_NONE */
 	int64_t deadline_us;
 	int64_t n;
-	bool was_assigned;	/* an assignment has come since the start */
+	bool was_assigned;  /* an assignment has come since the start */
 	bool awaits_assign; /* something was given up, so an assignment will follow */
-	bool is_leaving;	/* new assignments are answered with nothing */
+	bool is_leaving;    /* new assignments are answered with nothing */
 };
 
 /* A REBALANCE event. */

@@ -66,9 +66,9 @@ static const struct fixed fixed_consumer[] = {
 };
 
 static const struct fixed fixed_producer[] = {
-	{"enable.idempotence", "true"},
-	{"message.timeout.ms", "30000"},
-	{"batch.num.messages", "1"}, /* a batch that is too large for the topic fails whole, and the wrong letters with it */
+	{"enable.idempotence", "true"}, {"message.timeout.ms", "30000"},
+	{"batch.num.messages",
+		"1"}, /* a batch that is too large for the topic fails whole, and the wrong letters with it */
 };
 
 static const struct owned {

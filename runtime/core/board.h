@@ -31,9 +31,9 @@ struct pipeline {
 	int64_t commit_due_us; /* 0: nothing to commit */
 	struct breaker breaker;
 	uint64_t n_good_seen, n_failed_seen; /* what the breaker was told of counts.acked and n_failed */
-	uint64_t n_judged;					 /* messages that handlers rejected: the handlers are well */
-	uint64_t n_failed;					 /* attempts that failed */
-	int64_t paused_until_us;			 /* the dead-letter target refused; 0: not paused */
+	uint64_t n_judged;                   /* messages that handlers rejected: the handlers are well */
+	uint64_t n_failed;                   /* attempts that failed */
+	int64_t paused_until_us;             /* the dead-letter target refused; 0: not paused */
 	uint64_t published_token;
 	size_t n_batch_bytes; /* came in batches since the start */
 	struct pipeline_counts counts;
@@ -48,9 +48,9 @@ struct crew {
 	struct dispatcher *dispatcher;
 	struct pipeline **pipelines;
 	size_t n_pipelines;
-	struct list idle;		/* hold nothing */
-	struct list partial;	/* hold something and have room */
-	struct list full;		/* have no room */
+	struct list idle;       /* hold nothing */
+	struct list partial;    /* hold something and have room */
+	struct list full;       /* have no room */
 	struct worker *resting; /* gets nothing new until it is idle and a suspect can have it; NULL: none */
 	size_t n_idle, n_partial, n_full;
 };
@@ -61,9 +61,9 @@ struct dispatcher {
 	struct list crews;
 	struct list workers;
 	struct heap deadlines; /* of workers that hold something */
-	uint64_t seed;		   /* of the jitter */
-	int64_t now_us;		   /* of this turn */
-	int64_t unix_ms;	   /* the wall clock of this turn; 0: not known */
+	uint64_t seed;         /* of the jitter */
+	int64_t now_us;        /* of this turn */
+	int64_t unix_ms;       /* the wall clock of this turn; 0: not known */
 	bool is_stopping, is_closing;
 };
 

@@ -31,7 +31,7 @@ bool pipeline_awaits_more(const struct pipeline *pipeline)
 	int64_t n_held = (int64_t)(pipeline->counts.received - ledger->n_released);
 	int64_t bytes_held = (int64_t)(pipeline->n_batch_bytes - ledger->bytes_released);
 	return !source_is_starved(conf->max_outstanding_messages - n_held, conf->max_outstanding_messages) &&
-		   !source_is_starved(conf->max_outstanding_bytes - bytes_held, conf->max_outstanding_bytes);
+	       !source_is_starved(conf->max_outstanding_bytes - bytes_held, conf->max_outstanding_bytes);
 }
 
 /* ---- towards the broker ---------------------------------------------------------------------------------------------

@@ -353,7 +353,7 @@ static struct qb_budget source_budget(struct source *source)
 		conf->max_outstanding_messages - source->taken_messages + atomic_load(&source->released_messages);
 	int64_t bytes = conf->max_outstanding_bytes - source->taken_bytes + atomic_load(&source->released_bytes);
 	bool is_low = source_is_starved(messages, conf->max_outstanding_messages) ||
-				  source_is_starved(bytes, conf->max_outstanding_bytes);
+	              source_is_starved(bytes, conf->max_outstanding_bytes);
 	return is_low ? (struct qb_budget){0, 0} : (struct qb_budget){(size_t)messages, (size_t)bytes};
 }
 

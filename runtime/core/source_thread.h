@@ -31,7 +31,7 @@ struct news {
 	struct lane *lane;
 	struct msg_batch *batch;
 	int64_t number; /* receipt, token, value */
-	int code;		/* status, condition, measure, state */
+	int code;       /* status, condition, measure, state */
 	bool on;
 	size_t text_len;
 	char text[]; /* reason or memo */

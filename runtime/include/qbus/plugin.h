@@ -40,14 +40,14 @@ struct qb_header {
 
 struct qb_message {
 	uint64_t lane;
-	int64_t receipt;			 /* Kafka: offset. AMQP: delivery tag. */
-	int64_t timestamp_ms;		 /* of the message, Unix time; -1: unknown */
-	int32_t partition;			 /* -1: the broker has no partitions */
-	uint32_t deliveries;		 /* earlier deliveries that the broker tells of; a hint, 0 when it tells nothing */
-	struct qb_bytes source;		 /* topic or queue */
-	struct qb_bytes exchange;	 /* AMQP only */
+	int64_t receipt;             /* Kafka: offset. AMQP: delivery tag. */
+	int64_t timestamp_ms;        /* of the message, Unix time; -1: unknown */
+	int32_t partition;           /* -1: the broker has no partitions */
+	uint32_t deliveries;         /* earlier deliveries that the broker tells of; a hint, 0 when it tells nothing */
+	struct qb_bytes source;      /* topic or queue */
+	struct qb_bytes exchange;    /* AMQP only */
 	struct qb_bytes routing_key; /* AMQP only */
-	struct qb_bytes key;		 /* Kafka only */
+	struct qb_bytes key;         /* Kafka only */
 	struct qb_bytes body;
 	const struct qb_header *headers;
 	size_t n_headers;
@@ -62,10 +62,10 @@ enum qb_kind {
 	QB_INT,
 	QB_BOOL,
 	QB_DURATION, /* number in microseconds */
-	QB_SIZE,	 /* number in bytes */
-	QB_LIST,	 /* strings; a single scalar counts as a list of one */
-	QB_MAP,		 /* free keys, scalar values */
-	QB_FILE,	 /* path of a file that must be readable when the configuration is checked */
+	QB_SIZE,     /* number in bytes */
+	QB_LIST,     /* strings; a single scalar counts as a list of one */
+	QB_MAP,      /* free keys, scalar values */
+	QB_FILE,     /* path of a file that must be readable when the configuration is checked */
 };
 
 enum qb_scope {
@@ -92,14 +92,14 @@ struct qb_pair {
 	const char *name; /* NULL in a list */
 	const char *text;
 	enum qb_kind kind; /* what the plain scalar looks like: QB_INT, QB_BOOL, else QB_STRING; quoted: QB_STRING */
-	int64_t number;	   /* INT and BOOL */
+	int64_t number;    /* INT and BOOL */
 };
 
 /* The value of the option with the same index. Strings live as long as the source. */
 struct qb_value {
-	bool is_set;	  /* stands in the file; false: the fallback, or nothing */
+	bool is_set;      /* stands in the file; false: the fallback, or nothing */
 	const char *text; /* STRING, SECRET, FILE; NULL: no value */
-	int64_t number;	  /* INT, BOOL, DURATION, SIZE */
+	int64_t number;   /* INT, BOOL, DURATION, SIZE */
 	const struct qb_pair *items;
 	size_t n_items; /* LIST, MAP */
 };
@@ -124,7 +124,7 @@ struct qb_settlement {
 };
 
 struct qb_outgoing {
-	const char *target;		 /* Kafka: topic. AMQP: exchange. */
+	const char *target;      /* Kafka: topic. AMQP: exchange. */
 	const char *routing_key; /* AMQP; NULL: empty */
 	struct qb_bytes key;
 	struct qb_bytes body;
@@ -136,22 +136,22 @@ enum qb_level { QB_ERROR, QB_WARN, QB_INFO, QB_DEBUG };
 
 enum qb_condition {
 	QB_CONNECTED, /* on: the broker answers. Off needs a reason. */
-	QB_BLOCKED,	  /* on: the broker does not take publications */
+	QB_BLOCKED,   /* on: the broker does not take publications */
 	QB_CANCELLED, /* on: the broker ended the consumer (queue deleted, topic gone) */
-	QB_WEDGED,	  /* on: a lane cannot be read; only an operator skips it */
+	QB_WEDGED,    /* on: a lane cannot be read; only an operator skips it */
 };
 
 enum qb_measure {
-	QB_LAG,			  /* messages behind the end of the lane */
-	QB_QUEUE_BYTES,	  /* held by the client library */
+	QB_LAG,           /* messages behind the end of the lane */
+	QB_QUEUE_BYTES,   /* held by the client library */
 	QB_COMMIT_ERRORS, /* count since the start */
-	QB_REBALANCES,	  /* count since the start */
+	QB_REBALANCES,    /* count since the start */
 };
 
 struct qb_lane_info {
 	struct qb_bytes source;
-	int32_t partition;	  /* -1: none */
-	int64_t next;		  /* first receipt that can come, -1: unknown; what is below counts as settled */
+	int32_t partition;    /* -1: none */
+	int64_t next;         /* first receipt that can come, -1: unknown; what is below counts as settled */
 	struct qb_bytes memo; /* what the last settlement left, or what a stranger left; may be empty */
 };
 
@@ -187,10 +187,10 @@ struct qb_host {
 
 /* What open gets. Valid until close returns. */
 struct qb_source_conf {
-	const char *pipeline;		   /* name, for client ids and logs */
-	const char *broker;			   /* name of the broker entry */
+	const char *pipeline;          /* name, for client ids and logs */
+	const char *broker;            /* name of the broker entry */
 	const struct qb_value *values; /* parallel to the plugin's options */
-	int64_t max_message_bytes;	   /* bodies above this are not read into memory where that can be avoided */
+	int64_t max_message_bytes;     /* bodies above this are not read into memory where that can be avoided */
 	int64_t max_outstanding_messages;
 	int64_t max_outstanding_bytes;
 	int64_t revoke_timeout_us;
@@ -207,8 +207,8 @@ struct qb_budget {
  */
 
 enum qb_trait {
-	QB_SETTLE_PREFIX = 1,	/* the broker keeps one position a lane (Kafka) */
-	QB_SETTLE_EACH = 2,		/* the broker wants every receipt (AMQP) */
+	QB_SETTLE_PREFIX = 1,   /* the broker keeps one position a lane (Kafka) */
+	QB_SETTLE_EACH = 2,     /* the broker wants every receipt (AMQP) */
 	QB_FINISH_BUFFERED = 4, /* at a stop what is buffered is handled, not handed back (returns cost attempts) */
 };
 

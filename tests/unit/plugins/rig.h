@@ -13,10 +13,10 @@ struct rig {
 	struct qb_host host;
 	struct qb_source_conf conf;
 	struct qb_value *values;
-	void *source;			 /* NULL: not open */
+	void *source;            /* NULL: not open */
 	struct qb_budget budget; /* of each poll; 1000 messages, 8 MiB at first */
-	bool counts_only;		 /* messages are counted, not kept */
-	bool answers_closing;	 /* lane_drained follows lane_closing after the poll; true at first */
+	bool counts_only;        /* messages are counted, not kept */
+	bool answers_closing;    /* lane_drained follows lane_closing after the poll; true at first */
 	bool settles_all; /* QB_SETTLE_PREFIX: after each poll everything delivered is settled; closing lanes as well */
 	bool is_drained;  /* the plugin has said so since it was opened; nothing may come any more */
 	const char *memo; /* what settles_all gives with it; NULL: empty */
