@@ -273,7 +273,7 @@ size_t dispatcher_retry(struct worker *worker, uint64_t id, int64_t delay_us, co
 {
 	/* The client's clock may be the first to see it. */
 	bool was_told = (worker->is_told && id == worker->base_id) ||
-					(reason && strncmp(reason, DISPATCH_DEADLINE, sizeof DISPATCH_DEADLINE - 1) == 0);
+	                (reason && strncmp(reason, DISPATCH_DEADLINE, sizeof DISPATCH_DEADLINE - 1) == 0);
 	struct entry *entry = dispatcher_take(worker, id);
 	if (!entry)
 		return 1;
