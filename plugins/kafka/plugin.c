@@ -78,9 +78,8 @@ static const struct qb_option table[N_OPTIONS] = {
 		.kind = QB_STRING,
 		.scope = QB_SOURCE,
 		.fallback = "earliest",
-		.help =
-			"Where to begin in a partition for which the group has no offset: earliest, latest, or error (alarm); with "
-			"latest a partition that is added while the group reads the topic is read from its beginning."},
+		.help = "Where to begin in a partition for which the group has no offset: earliest, latest, or error (alarm). "
+				"With latest what a partition held before the group saw it is passed over, also in one that is added."},
 	[OPTION_GROUP_INSTANCE_ID] = {.path = "group_instance_id",
 		.kind = QB_STRING,
 		.scope = QB_SOURCE,

@@ -69,58 +69,6 @@ static rd_kafka_resp_err_t committed_read(struct consumer *consumer, rd_kafka_to
 	return error;
 }
 
-/* Every partition below the highest one of each topic that has no commit. The list is sorted. */
-static rd_kafka_topic_partition_list_t *lower_list(const rd_kafka_topic_partition_list_t *list)
-{
-	rd_kafka_topic_partition_list_t *lower = rd_kafka_topic_partition_list_new(list->cnt);
-	const char *topic = "";
-
-	for (int i = list->cnt; i-- > 0;) {
-		const rd_kafka_topic_partition_t *entry = &list->elems[i];
-
-		if (entry->offset >= 0 || !strcmp(entry->topic, topic))
-			continue;
-		topic = entry->topic;
-		if (entry->partition > 0)
-			rd_kafka_topic_partition_list_add_range(lower, topic, 0, entry->partition - 1);
-	}
-	return lower;
-}
-
-static bool has_commit_below(const rd_kafka_topic_partition_list_t *lower, const rd_kafka_topic_partition_t *entry)
-{
-	for (int i = 0; i < lower->cnt; i++)
-		if (lower->elems[i].offset >= 0 && lower->elems[i].partition < entry->partition &&
-			!strcmp(lower->elems[i].topic, entry->topic))
-			return true;
-	return false;
-}
-
-/* A partition that was added while the group reads the topic is read from its beginning: what came before anyone saw it
- * is new as well. Partitions are added above the others, and those have commits, be it where they began. */
-static rd_kafka_resp_err_t added_find(struct consumer *consumer, rd_kafka_topic_partition_list_t *list)
-{
-	const struct qb_host *host = consumer->host;
-	rd_kafka_topic_partition_list_t *lower;
-	rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
-
-	rd_kafka_topic_partition_list_sort(list, NULL, NULL);
-	lower = lower_list(list);
-	if (lower->cnt)
-		error = committed_read(consumer, lower);
-	for (int i = 0; !error && i < list->cnt; i++) {
-		rd_kafka_topic_partition_t *entry = &list->elems[i];
-
-		if (entry->offset >= 0 || !has_commit_below(lower, entry))
-			continue;
-		entry->offset = RD_KAFKA_OFFSET_BEGINNING;
-		host->log(host->self, QB_INFO, "partition is new and read from its beginning source=%s partition=%d",
-			entry->topic, entry->partition);
-	}
-	rd_kafka_topic_partition_list_destroy(lower);
-	return error;
-}
-
 /* A group that starts at the end must write down where that was: else a restart before the first settlement would skip
  * what came in between. */
 static rd_kafka_resp_err_t ends_find(struct consumer *consumer, rd_kafka_topic_partition_list_t *list)
@@ -152,8 +100,7 @@ static rd_kafka_resp_err_t starts_find(struct consumer *consumer, rd_kafka_topic
 
 	if (error || strcmp(options_text(consumer->conf, OPTION_START), "latest"))
 		return error;
-	error = added_find(consumer, list);
-	return error ? error : ends_find(consumer, list);
+	return ends_find(consumer, list);
 }
 
 static void lane_begin(struct consumer *consumer, const rd_kafka_topic_partition_t *entry)

@@ -130,7 +130,9 @@ void match_all(struct dispatcher *dispatcher)
 		moved = false;
 		for (size_t i = 0, first = dispatcher->turn; i < n; i++) {
 			struct pipeline *pipeline = dispatcher->pipelines[(first + i) % n];
-			if (!pipeline_is_served(pipeline) || !(match_suspect(pipeline) | match_run(pipeline)))
+			bool has_moved = pipeline_is_served(pipeline) && match_suspect(pipeline);
+			has_moved = (pipeline_is_served(pipeline) && match_run(pipeline)) || has_moved;
+			if (!has_moved)
 				continue;
 			dispatcher->turn = (first + i + 1) % n; /* who was served comes last next time */
 			moved = true;

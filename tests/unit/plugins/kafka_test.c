@@ -342,29 +342,6 @@ static void a_group_that_starts_at_the_end_remembers_where_that_was(void **state
 	rig_free(rig);
 }
 
-/* Partitions are added above those that the group has commits for. */
-static void a_group_that_starts_at_the_end_reads_an_added_partition_from_its_beginning(void **state)
-{
-	struct rig *rig = member_open("added", 2, NULL, NULL);
-	struct rig_lane *known = &rig->lanes[rig->lanes[0].partition == 0 ? 0 : 1];
-	size_t n_known;
-
-	(void)state;
-	produce("added", 0, 40);
-	RIG_WAIT(rig, rig->n_messages == 40, MOMENT_MS);
-	n_known = known->n_messages;
-	assert_in_range(n_known, 1, 39);
-	rig_settle(rig, known->id, known->last, QB_ACK, NULL);
-	rig_close(rig, 8000);
-	rig_free(rig);
-
-	rig = member_open("added", 2, "start", "latest");
-	RIG_WAIT(rig, rig->n_messages == 40 - n_known, MOMENT_MS);
-	for (size_t i = 0; i < rig->n_messages; i++)
-		assert_int_equal(rig->messages[i].partition, 1);
-	rig_free(rig);
-}
-
 static void a_letter_that_is_too_big_is_refused_with_a_reason(void **state)
 {
 	struct rig *rig = member_new("big", 1, NULL, NULL);
@@ -481,7 +458,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_offset_out_of_range_wedges_its_lane_and_is_not_reset),
 		cmocka_unit_test(a_group_without_offsets_wedges_where_start_is_error),
 		cmocka_unit_test(a_group_that_starts_at_the_end_remembers_where_that_was),
-		cmocka_unit_test(a_group_that_starts_at_the_end_reads_an_added_partition_from_its_beginning),
 		cmocka_unit_test(a_letter_that_is_too_big_is_refused_with_a_reason),
 		cmocka_unit_test(brokers_that_are_away_are_a_condition_and_close_stays_bounded),
 		cmocka_unit_test(a_wake_ends_the_wait),
