@@ -5,6 +5,7 @@
 #include "host/conf.h"
 #include "host/conf_plugin.h"
 #include "host/conf_write.h"
+#include "host/units.h"
 
 /* What is printed of one table: the keys that have a value. */
 struct printing {
@@ -113,6 +114,20 @@ static void print_broker(FILE *out, struct conf_arena *arena, const struct conf_
 	print_part(&printing, arena, CONF_BROKER, broker->plugin, broker->name, 1);
 }
 
+/* What we hold ourselves is exact; what a client library fetches ahead depends on partitions and compression. */
+static void print_ceiling(const struct conf *conf, FILE *out)
+{
+	char text[UNITS_TEXT_MAX];
+	int64_t total = 0;
+	for (size_t i = 0; i < conf->n_pipelines; i++)
+		total += conf->pipelines[i].conf.max_outstanding_bytes;
+	fprintf(out,
+		"# Memory: messages of all pipelines take at most %s here (the sum of max_outstanding_bytes, and one message beyond).\n"
+		"# The client libraries come on top: for each assigned Kafka partition fetch.queue_bytes and one fetch, decompressed;\n"
+		"# for each RabbitMQ queue prefetch times the size of a message.\n",
+		units_print_size(total, text));
+}
+
 void conf_print(const struct conf *conf, FILE *out)
 {
 	struct conf_arena *arena = conf_arena_new();
@@ -130,6 +145,7 @@ void conf_print(const struct conf *conf, FILE *out)
 		struct printing pool = {.out = out, .target = &conf->pools[i]};
 		print_part(&pool, arena, CONF_POOL, NULL, conf->pools[i].name, 1);
 	}
+	print_ceiling(conf, out);
 	conf_arena_free(arena);
 }
 
