@@ -3,9 +3,9 @@
 #include "produce.h"
 
 #include "command.h"
+#include "number.h"
 #include "order.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -52,21 +52,6 @@ static const struct option options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-static bool parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_number)
-{
-	char *end;
-
-	errno = 0;
-	uint64_t number = strtoull(text, &end, 10);
-
-	if (errno || end == text || *end || *text == '-' || number < min || number > max) {
-		fprintf(stderr, "qbus-bench: '%s' is not a number from %" PRIu64 " to %" PRIu64 "\n", text, min, max);
-		return false;
-	}
-	*ret_number = number;
-	return true;
-}
-
 static bool parse_option(struct produce_conf *conf, int option)
 {
 	uint64_t size;
@@ -85,13 +70,13 @@ static bool parse_option(struct produce_conf *conf, int option)
 		conf->queue = optarg;
 		return true;
 	case OPT_MESSAGES:
-		return parse_number(optarg, 1, INT64_MAX, &conf->n_messages);
+		return number_read(optarg, 1, INT64_MAX, &conf->n_messages);
 	case OPT_KEYS:
-		return parse_number(optarg, 1, INT64_MAX, &conf->n_keys);
+		return number_read(optarg, 1, INT64_MAX, &conf->n_keys);
 	case OPT_FIRST:
-		return parse_number(optarg, 0, INT64_MAX, &conf->first);
+		return number_read(optarg, 0, INT64_MAX, &conf->first);
 	case OPT_SIZE:
-		if (!parse_number(optarg, ORDER_MIN_SIZE, ORDER_MAX_SIZE, &size))
+		if (!number_read(optarg, ORDER_MIN_SIZE, ORDER_MAX_SIZE, &size))
 			return false;
 		conf->size = size;
 		return true;

@@ -3,10 +3,10 @@
 #include "run.h"
 
 #include "command.h"
+#include "number.h"
 #include "order.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -82,21 +82,6 @@ static const struct option options[] = {
 
 /* ---- the command line ---- */
 
-static bool take_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret_number)
-{
-	char *end;
-
-	errno = 0;
-	uint64_t number = strtoull(text, &end, 10);
-
-	if (errno || end == text || *end || *text == '-' || number < min || number > max) {
-		fprintf(stderr, "qbus-bench: '%s' is not a number from %" PRIu64 " to %" PRIu64 "\n", text, min, max);
-		return false;
-	}
-	*ret_number = number;
-	return true;
-}
-
 static bool take_text(struct run_conf *conf, int option)
 {
 	const char **const places[] = {&conf->bootstrap, &conf->topic, &conf->url, &conf->queue, &conf->ordering,
@@ -119,7 +104,7 @@ static bool take_count(struct run_conf *conf, int option)
 	};
 	size_t i = (size_t)(option - OPT_MESSAGES);
 
-	return take_number(optarg, counts[i].min, counts[i].max, counts[i].place);
+	return number_read(optarg, counts[i].min, counts[i].max, counts[i].place);
 }
 
 static bool take_pair(const char **list, size_t *n)
