@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: MIT
 """RabbitMQ itself is stopped, or killed with -9, and started again under a proxy that handles."""
-import time
-
 from process import wait_until
 from scene import Case, Outcome, now_us
 from stream import RabbitStream
@@ -24,13 +22,11 @@ class AmqpRestart(Case):
                                    max_us=40_000)  # slower than a queue is filled
         self.serve(self.amqp_configuration(self.rabbit, self.queue))
         self.open = set()
-        self.n_ends = self.n_struck = 0
 
     def round(self, number):
         self.stream.fill(self.scaled(800, 500))
         self.wait_work()
-        self.wait_done(1)
-        time.sleep(self.chance.uniform(0, 0.4))
+        self.wait_moment()
         facts = {"how": "none" if self.is_twin else self.chance.choice(("stop", "kill"))}
         if not self.is_twin:
             self.strike(facts)
@@ -47,7 +43,7 @@ class AmqpRestart(Case):
                                 if line.time_us > at - UNKEPT_US[facts["how"]]}
         facts["backlog"] = self.oracle.backlog()
         self.rabbit.start()
-        self.n_ends += 1
+        self.n_faults += 1
         self.n_struck += facts["struck"] > 0 and facts["backlog"] > 0
 
     def judge(self):
@@ -61,12 +57,10 @@ class AmqpRestart(Case):
         wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 20, "the consumer left")
         left = self.rabbit.ready(self.queue)
         faults += [f"{left} messages are left in the queue"] if left else []
-        if self.n_struck < self.n_ends * 0.6:
-            faults.append(f"only {self.n_struck} of {self.n_ends} ends of the broker met a running handler")
-        return faults
+        return faults + self.judge_struck(0.6, "ends of the broker met")
 
     def summary(self):
-        return {"ends": self.n_ends, "struck": self.n_struck}
+        return {"ends": self.n_faults, "struck": self.n_struck}
 
     def finish(self):
         super().finish()

@@ -20,7 +20,6 @@ class AmqpRolling(Case):
                                    max_us=40_000, slow=(0.005, 300_000))  # slower than a queue is filled
         self.stream.fill(self.load())
         self.serve(self.amqp_configuration(self.rabbit, self.queue))
-        self.n_stops = self.n_struck = 0
 
     def load(self):
         return self.scaled(800, 500)
@@ -28,7 +27,7 @@ class AmqpRolling(Case):
     def round(self, number):
         self.stream.fill(self.load())
         self.wait_work()
-        time.sleep(self.chance.uniform(0, 0.6))
+        self.wait_moment()
         facts, faults = {}, []
         if not self.is_twin:
             faults += self.restart(facts)
@@ -42,7 +41,7 @@ class AmqpRolling(Case):
         begin = time.monotonic()
         code = proxy.stop()
         facts["stop_ms"] = round((time.monotonic() - begin) * 1000)
-        self.n_stops += 1
+        self.n_faults += 1
         self.n_struck += facts["running"] > 0
         faults = [f"exit code {code}"] if code != EXIT_CLEAN else []
         wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 20, "the consumer left")
@@ -62,13 +61,11 @@ class AmqpRolling(Case):
         return faults + found[:3]
 
     def summary(self):
-        return {"stops": self.n_stops, "struck": self.n_struck}
+        return {"stops": self.n_faults, "struck": self.n_struck}
 
     def judge_end(self):
         faults = self.judge()
-        if self.n_struck < self.n_stops * 0.9:
-            faults.append(f"only {self.n_struck} of {self.n_stops} stops met a running handler")
-        return faults
+        return faults + self.judge_struck(0.9, "stops met")
 
     def finish(self):
         super().finish()

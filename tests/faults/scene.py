@@ -87,6 +87,7 @@ class Case:
         self.n_repeats = 0      # those of earlier rounds
         self.late = []          # repeats that belong to the next round
         self.struck_us = None   # when the last kill came
+        self.n_faults = self.n_struck = 0   # how many there were, and how many of them met a running handler
 
     def scaled(self, count, least=1):
         return max(least, int(count * self.scene.scale))
@@ -96,6 +97,12 @@ class Case:
 
     def round(self, number):
         raise NotImplementedError
+
+    def judge_struck(self, share, what):
+        """Most of the faults must have met a running handler; one may miss by chance, all of them may not."""
+        if self.n_struck >= max(1, self.n_faults * share - 1) or not self.n_faults:
+            return []
+        return [f"only {self.n_struck} of {self.n_faults} {what} a running handler"]
 
     def judge_end(self):
         """Sentences about what only this case promises, after everything was handled and stopped."""
@@ -137,6 +144,10 @@ class Case:
         def works():
             return not self.oracle.backlog() or set(self.proxies[name].workers()) & self.oracle.read().running.keys()
         wait_until(works, timeout, f"the workers of {name} work")
+
+    def wait_moment(self):
+        """Waits for a moment at random, counted in work and not in time: a quick machine is struck at work too."""
+        self.wait_done(max(1, int(self.oracle.read().backlog() * self.chance.uniform(0, 0.6))))
 
     def wait_all(self, timeout=120):
         wait_until(lambda: not self.oracle.backlog(), timeout,
