@@ -279,6 +279,26 @@ final class Client implements Session
         return isset($this->cancelled[$id]);
     }
 
+    /** @internal sends the verdicts that wait for company */
+    public function sendVerdicts(): void
+    {
+        $this->mustBeOpen();
+        $this->flush(\hrtime(true));
+    }
+
+    /**
+     * What keeps growing in this process, found by looking $looks times; replaces what was said before.
+     *
+     * @internal
+     *
+     * @param list<array{string, int, int, int}> $rows path, looks, in how many of them it grew, bytes
+     */
+    public function sendLeaks(int $looks, array $rows): void
+    {
+        $this->mustBeOpen();
+        $this->send(Word::LEAK, [$looks, $rows]);
+    }
+
     /** @internal */
     public function dropped(int $id): void
     {

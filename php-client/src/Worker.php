@@ -5,6 +5,8 @@ declare(strict_types=1);
 
 namespace Qbus;
 
+use Qbus\Leak\Check;
+
 /**
  * Serves pipelines with handlers, one message after the other, until the proxy drains or a signal says stop.
  *
@@ -49,7 +51,7 @@ final class Worker
             $client = Client::connect(\array_keys($this->handlers), $this->socket, $this->credit, guarded: false);
             $restore = $this->catchSignals($client);
             try {
-                $this->serve($client);
+                $this->serve($client, Check::fromEnvironment($client));
                 $client->close();
             } finally {
                 $restore();
@@ -63,7 +65,7 @@ final class Worker
         return 0;
     }
 
-    private function serve(Client $client): void
+    private function serve(Client $client, ?Check $leaks): void
     {
         while (($message = $client->next()) !== null) {
             try {
@@ -76,6 +78,7 @@ final class Worker
             }
             // Let go of the body before the next one comes.
             $message = null;
+            $leaks?->settled();
         }
     }
 

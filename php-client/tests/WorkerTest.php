@@ -145,6 +145,27 @@ final class WorkerTest extends TestCase
         \pcntl_signal(\SIGTERM, \SIG_DFL);
     }
 
+    public function testItLooksForLeaksWhenTheEnvironmentSaysSoAfterTheVerdictsAreOut(): void
+    {
+        $worker = $this->work(static function (Peer $peer): array {
+            $peer->welcome();
+            $peer->write(Peer::deliver(\array_fill(0, 4, Peer::row('ok'))));
+            for ($said = []; \count($leaks = \array_keys(\array_column($said, 0), 9)) < 2; ) {
+                $said[] = $peer->read();
+            }
+            $peer->send(70, []);
+
+            return [$said, $leaks];
+        }, ['QBUS_LEAK_CHECK' => '2']);
+        [$said, $leaks] = $this->proxy->result();
+        self::assertSame([0, '', ''], $worker->end());
+        self::assertSame([1, 2], [$said[$leaks[0]][1][0], $said[$leaks[1]][1][0]]);
+        foreach ([2, 4] as $i => $n) {
+            $before = \array_filter(\array_slice($said, 0, $leaks[$i]), static fn ($frame) => $frame[0] === 2);
+            self::assertSame($n, \array_sum(\array_map(static fn ($frame) => $frame[1][0][1], $before)));
+        }
+    }
+
     public function testNoFileIsMadeWhateverTheSizeOfTheMessages(): void
     {
         if (!\is_executable('/usr/bin/strace')) {

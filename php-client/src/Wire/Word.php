@@ -16,7 +16,11 @@ final class Word
     public const SETTLE = 2;
     public const EXTEND = 3;
     public const BYE = 4;
+    public const LIMIT = 7;
+    public const UNLIMIT = 8;
+    public const LEAK = 9;
     public const READ = 10;
+    public const SYNC = 11;
 
     public const WELCOME = 65;
     public const DELIVER = 66;
@@ -26,4 +30,5 @@ final class Word
     public const DRAIN = 70;
     public const ERROR = 71;
     public const CHUNK = 72;
+    public const SYNCED = 73;
 }
