@@ -63,6 +63,7 @@ struct source {
 	struct consumer consumer;
 	struct publisher publisher;
 	int wake_fd;
+	bool has_more; /* the last turn left something to read */
 };
 
 static const char *plugin_library(void)
@@ -194,6 +195,7 @@ static enum qb_result source_turn(struct source *source, const struct qb_budget 
 		return result;
 	}
 	publisher_turn(&source->publisher, now_us);
+	source->has_more = more;
 	*ret_idle = !consumer_deliver(&source->consumer, budget) && !more;
 	if (!more)
 		consumer_rest(&source->consumer);
@@ -267,6 +269,14 @@ static void plugin_wake(void *self)
 		return; /* the counter is full: a wake-up is pending anyway */
 }
 
+/* The end of a connection lies behind everything that came before it. */
+static bool plugin_is_current(void *self)
+{
+	const struct source *source = self;
+
+	return !source->has_more;
+}
+
 extern const struct qb_plugin qbus_plugin;
 __attribute__((visibility("default"))) const struct qb_plugin qbus_plugin = {
 	.abi = QB_ABI,
@@ -284,4 +294,5 @@ __attribute__((visibility("default"))) const struct qb_plugin qbus_plugin = {
 	.publish = plugin_publish,
 	.close = plugin_close,
 	.wake = plugin_wake,
+	.is_current = plugin_is_current,
 };

@@ -272,6 +272,14 @@ void consumer_wake(void *source)
 	while (size < 0 && errno == EINTR);
 }
 
+/* Without lanes there is nothing to lose; a session that has not ended by the broker's clock has lost none. */
+bool consumer_is_current(void *source)
+{
+	const struct consumer *consumer = source;
+
+	return !consumer->lanes.n || gate_is_member(consumer->gate, settings_session_ms(consumer->conf) * 1000);
+}
+
 /* ---- what the runtime says ---- */
 
 void consumer_settle(void *source, const struct qb_settlement *settlements, size_t n)

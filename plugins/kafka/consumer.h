@@ -47,6 +47,7 @@ void consumer_lane_drained(void *source, uint64_t lane);
 void consumer_publish(void *source, const struct qb_outgoing *message, uint64_t token);
 void consumer_close(void *source, int timeout_ms);
 void consumer_wake(void *source);
+bool consumer_is_current(void *source);
 
 /* Waits until something happens, up to timeout_ms. */
 void consumer_wait(struct consumer *consumer, int timeout_ms);

@@ -24,20 +24,32 @@ enum {
  * the library's main thread; a commit that comes behind the answer would be sent behind the JoinGroup. */
 #define HOLD_US 30000
 
+/* From a heartbeat's answer to the event that the library makes of a bad one; on a busy machine. */
+#define ANSWER_US 100000
+
 struct gate {
 	bool guards_commits;
 	atomic_bool is_joining;
 	_Atomic int64_t joined_us; /* when the JoinGroup was answered; 0: it was not */
 	_Atomic int64_t answered_us;
 	_Atomic int64_t held_until_us;
+	/* On a clock that goes on while the machine sleeps, as the broker's does. */
+	_Atomic int64_t asked_us;  /* when the last heartbeat left */
+	_Atomic int64_t member_us; /* when the last one that was answered had left; 0: none */
+	_Atomic int64_t told_us;   /* when it was answered */
 };
 
-int64_t gate_now_us(void)
+static int64_t clock_read_us(clockid_t id)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(id, &now);
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t gate_now_us(void)
+{
+	return clock_read_us(CLOCK_MONOTONIC);
 }
 
 struct gate *gate_new(bool guards_commits)
@@ -60,6 +72,12 @@ void gate_hold(struct gate *gate)
 	atomic_store(&gate->held_until_us, gate_now_us() + HOLD_US);
 }
 
+/* The broker counts a session from these. */
+static bool is_sign_of_life(int16_t api)
+{
+	return api == API_HEARTBEAT || api == API_SYNC_GROUP;
+}
+
 static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id, int16_t api,
 	int16_t version, int32_t id, size_t size, void *opaque)
 {
@@ -72,6 +90,8 @@ static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *broker
 	} else if (api == API_SYNC_GROUP) {
 		atomic_store(&gate->is_joining, false);
 	}
+	if (is_sign_of_life(api))
+		atomic_store(&gate->asked_us, clock_read_us(CLOCK_BOOTTIME));
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -92,6 +112,10 @@ static rd_kafka_resp_err_t on_answer(rd_kafka_t *rk, int fd, const char *broker,
 		atomic_store(&gate->joined_us, gate_now_us());
 	else if (api == API_HEARTBEAT)
 		gate_hold(gate);
+	if (!err && is_sign_of_life(api)) {
+		atomic_store(&gate->member_us, atomic_load(&gate->asked_us));
+		atomic_store(&gate->told_us, clock_read_us(CLOCK_BOOTTIME));
+	}
 	if (!err && !is_greeting(api))
 		atomic_store(&gate->answered_us, gate_now_us());
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -127,6 +151,13 @@ bool gate_is_open(const struct gate *gate, int64_t now_us)
 void gate_lift(struct gate *gate)
 {
 	atomic_store(&gate->is_joining, false);
+}
+
+bool gate_is_member(const struct gate *gate, int64_t session_us)
+{
+	int64_t now_us = clock_read_us(CLOCK_BOOTTIME);
+
+	return now_us < atomic_load(&gate->member_us) + session_us && now_us >= atomic_load(&gate->told_us) + ANSWER_US;
 }
 
 int64_t gate_answered_us(const struct gate *gate)

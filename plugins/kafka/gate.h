@@ -31,6 +31,11 @@ bool gate_is_open(const struct gate *gate, int64_t now_us);
 /* An assign or revoke event came: whatever was joining has joined. */
 void gate_lift(struct gate *gate);
 
+/* Does the group still count on this member? A heartbeat, or the end of a join, that left less than session_us ago has
+ * been answered, and there was time to serve what the answer says. Before it says so again after a standstill, a
+ * generation that has passed has been noticed. */
+bool gate_is_member(const struct gate *gate, int64_t session_us);
+
 /* When the last answer without error arrived; 0: none yet. Monotonic. */
 int64_t gate_answered_us(const struct gate *gate);
 

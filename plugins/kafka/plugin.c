@@ -180,4 +180,5 @@ __attribute__((visibility("default"))) const struct qb_plugin qbus_plugin = {
 	.publish = consumer_publish,
 	.close = consumer_close,
 	.wake = consumer_wake,
+	.is_current = consumer_is_current,
 };

@@ -1,14 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* The two clocks. */
+/* The clocks. */
 #include "base/clock.h"
 
 #include <time.h>
 
-int64_t clock_now_us(void)
+static int64_t clock_read_us(clockid_t id)
 {
 	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(id, &now);
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t clock_now_us(void)
+{
+	return clock_read_us(CLOCK_MONOTONIC);
+}
+
+int64_t clock_boot_us(void)
+{
+	return clock_read_us(CLOCK_BOOTTIME);
 }
 
 int64_t clock_unix_ms(void)

@@ -34,6 +34,8 @@ struct pipeline {
 	uint64_t n_judged;                   /* messages that handlers rejected: the handlers are well */
 	uint64_t n_failed;                   /* attempts that failed */
 	int64_t paused_until_us;             /* the dead-letter target refused; 0: not paused */
+	int64_t thaw_until_us;               /* the source has not confirmed its lanes yet; 0: it need not */
+	uint64_t question;                   /* newest that the source was asked */
 	uint64_t published_token;
 	size_t n_batch_bytes; /* came in batches since the start */
 	struct pipeline_counts counts;
@@ -93,6 +95,10 @@ void pipeline_commit(struct pipeline *pipeline); /* every dirty lane, now */
 int64_t pipeline_watch_failures(struct pipeline *pipeline, int64_t now_us);
 void pipeline_flush(struct pipeline *pipeline, int64_t now_us);
 void pipeline_free(struct pipeline *pipeline);
+/* The process stood still: nothing is delivered before the source has confirmed its lanes. */
+void pipeline_thaw(struct pipeline *pipeline, int64_t now_us);
+/* Ends the pauses that are over; returns when the next one is, or CLOCK_NEVER. */
+int64_t pipeline_unpause(struct pipeline *pipeline, int64_t now_us);
 bool pipeline_is_served(const struct pipeline *pipeline); /* may messages of it be delivered now? */
 
 /* At a stop: whether the source may still hold messages that are to be handled, and there is room for them. What

@@ -348,12 +348,9 @@ int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us)
 		dispatcher_overdue(dispatcher, list_item(node, struct worker, deadline));
 	for (size_t i = 0; i < dispatcher->n_pipelines; i++) {
 		struct pipeline *pipeline = dispatcher->pipelines[i];
-		if (pipeline->paused_until_us && pipeline->paused_until_us <= now_us)
-			pipeline->paused_until_us = 0;
+		next_us = earlier(next_us, pipeline_unpause(pipeline, now_us));
 		next_us = earlier(next_us, pipeline_watch_failures(pipeline, now_us));
 		next_us = earlier(next_us, ledger_wake(&pipeline->ledger, now_us, pipeline->breaker.state == BREAKER_CLOSED));
-		if (pipeline->paused_until_us)
-			next_us = earlier(next_us, pipeline->paused_until_us);
 	}
 	match_all(dispatcher);
 	for (size_t i = 0; i < dispatcher->n_pipelines; i++) {
@@ -364,6 +361,15 @@ int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us)
 	}
 	struct heap_node *node = heap_peek(&dispatcher->deadlines);
 	return node ? earlier(next_us, node->at_us) : next_us;
+}
+
+void dispatcher_thaw(struct dispatcher *dispatcher, int64_t stood_us, int64_t now_us)
+{
+	log_say(LOG_WARN, NULL,
+		"stood still, delivers again when sources have confirmed what is still theirs milliseconds=%lld",
+		(long long)(stood_us / 1000));
+	for (size_t i = 0; i < dispatcher->n_pipelines; i++)
+		pipeline_thaw(dispatcher->pipelines[i], now_us);
 }
 
 void dispatcher_stop(struct dispatcher *dispatcher)

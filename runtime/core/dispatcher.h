@@ -80,6 +80,11 @@ int64_t dispatcher_extend(
 /* What comes until the next tick comes now. unix_ms: the wall clock, for records only; 0, as at first: not known. */
 void dispatcher_set_clock(struct dispatcher *dispatcher, int64_t now_us, int64_t unix_ms);
 
+/* The process stood still so long (stopped, frozen, suspended): brokers may have given its lanes to others. To be called
+ * before anything else of the turn that notices; nothing is delivered until each source has confirmed what is its own,
+ * or 5 s have passed. */
+void dispatcher_thaw(struct dispatcher *dispatcher, int64_t stood_us, int64_t now_us);
+
 /* Does everything that is due, matches, and hands collected settlements to the sources. Call it after each turn of the
  * loop; returns the next moment at which something is due, or CLOCK_NEVER. */
 int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us);

@@ -10,6 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The longest that a thawed pipeline waits for its source. A broker that does not answer gives nothing to others either.
+ */
+enum { PIPELINE_THAW_US = 5000000 };
+
 static bool pipeline_has(const struct pipeline *pipeline, enum qb_trait trait)
 {
 	return pipeline->plugin->traits & trait;
@@ -17,7 +21,7 @@ static bool pipeline_has(const struct pipeline *pipeline, enum qb_trait trait)
 
 bool pipeline_is_served(const struct pipeline *pipeline)
 {
-	if (pipeline->paused_until_us)
+	if (pipeline->paused_until_us || pipeline->thaw_until_us)
 		return false;
 	return !pipeline->dispatcher->is_stopping || pipeline_has(pipeline, QB_FINISH_BUFFERED);
 }
@@ -32,6 +36,30 @@ bool pipeline_awaits_more(const struct pipeline *pipeline)
 	int64_t bytes_held = (int64_t)(pipeline->n_batch_bytes - ledger->bytes_released);
 	return !source_is_starved(conf->max_outstanding_messages - n_held, conf->max_outstanding_messages) &&
 	       !source_is_starved(conf->max_outstanding_bytes - bytes_held, conf->max_outstanding_bytes);
+}
+
+void pipeline_thaw(struct pipeline *pipeline, int64_t now_us)
+{
+	pipeline->thaw_until_us = now_us + PIPELINE_THAW_US;
+	source_confirm(pipeline->source, ++pipeline->question);
+}
+
+/* Ends the pause when its moment has come; returns that moment, or CLOCK_NEVER. */
+static int64_t pipeline_end_pause(int64_t *until_us, int64_t now_us)
+{
+	if (*until_us <= now_us)
+		*until_us = 0;
+	return *until_us ? *until_us : CLOCK_NEVER;
+}
+
+int64_t pipeline_unpause(struct pipeline *pipeline, int64_t now_us)
+{
+	bool was_thawing = pipeline->thaw_until_us;
+	int64_t paused_us = pipeline_end_pause(&pipeline->paused_until_us, now_us);
+	int64_t thaw_us = pipeline_end_pause(&pipeline->thaw_until_us, now_us);
+	if (was_thawing && !pipeline->thaw_until_us)
+		log_say(LOG_WARN, pipeline->conf->name, "goes on without knowing whether its lanes are still its own");
+	return paused_us < thaw_us ? paused_us : thaw_us;
 }
 
 /* ---- towards the broker ---------------------------------------------------------------------------------------------
@@ -271,6 +299,15 @@ static void pipeline_on_drained(void *ctx)
 	pipeline->is_drained = true;
 }
 
+static void pipeline_on_confirmed(void *ctx, uint64_t question)
+{
+	struct pipeline *pipeline = ctx;
+	if (question != pipeline->question || !pipeline->thaw_until_us)
+		return;
+	pipeline->thaw_until_us = 0;
+	log_say(LOG_INFO, pipeline->conf->name, "goes on, its lanes are confirmed");
+}
+
 static const struct source_sink sink = {
 	.lane_open = pipeline_on_lane_open,
 	.lane_closing = pipeline_on_lane_closing,
@@ -282,6 +319,7 @@ static const struct source_sink sink = {
 	.measure = pipeline_on_measure,
 	.state = pipeline_on_state,
 	.drained = pipeline_on_drained,
+	.confirmed = pipeline_on_confirmed,
 };
 
 const struct source_sink *pipeline_sink(void)

@@ -168,6 +168,13 @@ void source_drain(struct source *source)
 	source_post(source, source_order_new(ORDER_DRAIN, 0));
 }
 
+void source_confirm(struct source *source, uint64_t question)
+{
+	struct source_order *order = source_order_new(ORDER_CONFIRM, 0);
+	order->number = question;
+	source_post(source, order);
+}
+
 void source_close(struct source *source, int64_t timeout_us)
 {
 	struct source_order *order = source_order_new(ORDER_CLOSE, 0);
@@ -220,6 +227,9 @@ static void source_tell(const struct source *source, struct news *news)
 		break;
 	case NEWS_DRAINED:
 		sink->drained(source->ctx);
+		break;
+	case NEWS_CONFIRMED:
+		sink->confirmed(source->ctx, (uint64_t)news->number);
 		break;
 	case NEWS_STATE:
 		sink->state(source->ctx, (enum source_state)news->code);

@@ -32,6 +32,7 @@ struct source_sink {
 	void (*measure)(void *ctx, enum qb_measure what, struct lane *lane, int64_t value);
 	void (*state)(void *ctx, enum source_state state);
 	void (*drained)(void *ctx); /* of the source as it is open now: all that was received has been told */
+	void (*confirmed)(void *ctx, uint64_t question); /* the answer to source_confirm */
 };
 
 /* plugin, conf and codec must outlive the source. Starts nothing. Returns 0 or -errno. */
@@ -47,6 +48,9 @@ void source_flow(struct source *source, uint64_t lane, bool open);
 void source_lane_drained(struct source *source, uint64_t lane);
 void source_publish(struct source *source, const struct qb_outgoing *message, uint64_t token); /* copied */
 void source_drain(struct source *source);
+/* Which lanes are still ours? They that are not are closed before the answer (source_sink.confirmed); a later question
+ * takes the place of an earlier one. Nothing is fetched before. */
+void source_confirm(struct source *source, uint64_t question);
 void source_close(struct source *source, int64_t timeout_us); /* the state SOURCE_CLOSED follows */
 
 /* Messages and bytes released by the loop since the start; wakes the thread when it starves. */

@@ -18,8 +18,9 @@
 static const struct pipeline_backoff source_lost_backoff = {200000, 10000000, 2, 0.5};
 static const struct pipeline_backoff source_refused_backoff = {5000000, 30000000, 2, 0.2};
 
-/* SOURCE_POLL_MS: the longest a poll may wait; orders wake it earlier. */
-enum { SOURCE_POLL_MS = 1000, SOURCE_TEXT_MAX = 1024 };
+/* SOURCE_POLL_MS: the longest a poll may wait; orders wake it earlier. SOURCE_CONFIRM_MS: the same while the plugin is
+ * asked whether it is current. */
+enum { SOURCE_POLL_MS = 1000, SOURCE_CONFIRM_MS = 20, SOURCE_TEXT_MAX = 1024 };
 
 /* The share of the budget at which a starving thread is woken. */
 enum { SOURCE_OPEN_SHARE = 4 };
@@ -244,6 +245,14 @@ static void source_set_open(struct source *source, bool is_open)
 	pthread_mutex_unlock(&source->wake_lock);
 }
 
+static void source_answer(struct source *source)
+{
+	struct news *news = news_new(NEWS_CONFIRMED, NULL, 0);
+	news->number = (int64_t)source->question;
+	source->question = 0;
+	news_post(source, news);
+}
+
 static void source_do_settle(struct source *source, const struct source_order *order)
 {
 	struct qb_settlement *settlements = order->settlements;
@@ -282,6 +291,12 @@ static void source_do(struct source *source, struct source_order *order)
 		if (source->instance)
 			plugin->drain(source->instance);
 		break;
+	case ORDER_CONFIRM:
+		source->question = order->number;
+		source->has_looked = false;
+		if (!source->instance) /* and so no lane */
+			source_answer(source);
+		break;
 	case ORDER_CLOSE:
 		source->is_done = true;
 		if (source->instance) {
@@ -315,6 +330,8 @@ static void source_lose(struct source *source)
 	source->instance = NULL;
 	while (source->n_lanes)
 		source_on_lane_close(source, source->lanes[source->n_lanes - 1].number);
+	if (source->question)
+		source_answer(source);
 }
 
 static void source_back_off(struct source *source, enum qb_result result)
@@ -367,7 +384,21 @@ static void source_starve(struct source *source)
 	atomic_store(&source->wake_messages, source->taken_messages - used_messages);
 }
 
-static void source_poll(struct source *source)
+/* After a standstill: serves the connection, fetches nothing, until the plugin knows which lanes are still ours. */
+static enum qb_result source_poll_confirming(struct source *source)
+{
+	const struct qb_plugin *plugin = source->plugin;
+	/* Asked before the poll, which then tells what the plugin knew. */
+	bool is_current = source->has_looked && (!plugin->is_current || plugin->is_current(source->instance));
+	int timeout_ms = source->has_looked && !is_current ? SOURCE_CONFIRM_MS : 0;
+	enum qb_result result = plugin->poll(source->instance, timeout_ms, &(struct qb_budget){0, 0});
+	source->has_looked = true;
+	if (is_current && result == QB_OK)
+		source_answer(source);
+	return result;
+}
+
+static enum qb_result source_poll_working(struct source *source)
 {
 	bool is_shut = source->is_draining && !(source->plugin->traits & QB_FINISH_BUFFERED);
 	struct qb_budget budget = {0, 0};
@@ -377,7 +408,12 @@ static void source_poll(struct source *source)
 		source_starve(source); /* announced first, looked again after: a release in between is seen by one of the two */
 		budget = source_budget(source);
 	}
-	enum qb_result result = source->plugin->poll(source->instance, SOURCE_POLL_MS, &budget);
+	return source->plugin->poll(source->instance, SOURCE_POLL_MS, &budget);
+}
+
+static void source_poll(struct source *source)
+{
+	enum qb_result result = source->question ? source_poll_confirming(source) : source_poll_working(source);
 	if (result == QB_OK)
 		return;
 	source_lose(source);

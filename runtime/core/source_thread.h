@@ -20,6 +20,7 @@ enum news_kind {
 	NEWS_CONDITION,
 	NEWS_MEASURE,
 	NEWS_DRAINED,
+	NEWS_CONFIRMED,
 	NEWS_STATE,
 	NEWS_KINDS,
 };
@@ -30,7 +31,7 @@ struct news {
 	enum news_kind kind;
 	struct lane *lane;
 	struct msg_batch *batch;
-	int64_t number; /* receipt, token, value */
+	int64_t number; /* receipt, token, value, question */
 	int code;       /* status, condition, measure, state */
 	bool on;
 	size_t text_len;
@@ -43,6 +44,7 @@ enum order_kind {
 	ORDER_LANE_DRAINED,
 	ORDER_PUBLISH,
 	ORDER_DRAIN,
+	ORDER_CONFIRM,
 	ORDER_CLOSE,
 	ORDER_KINDS,
 };
@@ -51,7 +53,7 @@ enum order_kind {
 struct source_order {
 	struct mail mail;
 	enum order_kind kind;
-	uint64_t number; /* lane or token */
+	uint64_t number; /* lane, token or question */
 	bool on;
 	int64_t timeout_us;
 	size_t n;
@@ -90,6 +92,8 @@ struct source {
 	int64_t taken_messages, taken_bytes;
 	uint64_t seed;
 	uint32_t n_failures;
+	uint64_t question; /* to be answered when the lanes are known to be ours; 0: none */
+	bool has_looked;   /* polled since the question came */
 	bool is_draining, is_done;
 };
 

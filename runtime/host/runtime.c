@@ -23,6 +23,9 @@
 /* RUNTIME_SESSIONS_MAX: workers at once; more are refused with a sentence. */
 enum { RUNTIME_SESSIONS_MAX = 4096 };
 
+/* RUNTIME_STANDSTILL_US: the loop turns once a second at least; a longer gap means that the process did not run. */
+enum { RUNTIME_STANDSTILL_US = 2000000 };
+
 /* ---- what sessions and pools ask ---- */
 
 static void runtime_read_clock(struct runtime *runtime)
@@ -30,6 +33,10 @@ static void runtime_read_clock(struct runtime *runtime)
 	runtime->is_waiting = false;
 	runtime->now_us = clock_now_us();
 	dispatcher_set_clock(runtime->dispatcher, runtime->now_us, clock_unix_ms());
+	int64_t boot_us = clock_boot_us(), stood_us = boot_us - runtime->boot_us;
+	runtime->boot_us = boot_us;
+	if (stood_us > RUNTIME_STANDSTILL_US)
+		dispatcher_thaw(runtime->dispatcher, stood_us, runtime->now_us);
 }
 
 /* What woke the loop happens now, not when it went to sleep. */
@@ -342,6 +349,7 @@ static void runtime_wait(struct runtime *runtime, int64_t until_us)
 static void runtime_turn(struct runtime *runtime)
 {
 	int64_t until_us = runtime->now_us;
+	runtime->boot_us = clock_boot_us();
 	while (runtime->step != SHUTDOWN_DONE) {
 		runtime->is_waiting = true;
 		runtime_wait(runtime, until_us);

@@ -41,6 +41,7 @@ struct runtime {
 	size_t n_signals;
 	struct glance *glance;
 	int64_t now_us;  /* of this turn */
+	int64_t boot_us; /* when the clock was read last; jumps when the process stood still */
 	bool is_waiting; /* now_us is of the last turn; runtime_now knows better */
 	bool wants_turn; /* something happened after the tick: turn again without waiting */
 	enum shutdown_step step;

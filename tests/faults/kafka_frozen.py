@@ -61,7 +61,7 @@ class KafkaFrozen(Case):
         self.wait_done(200)
         stale = self.find_stale(workers, thawed)
         faults = self.judge(set(void) | stale) + self.judge_void(void, workers, self.proxies[other].workers(), mark)
-        if len(stale) > WORKERS * CREDIT:
+        if len(stale) > CREDIT:
             faults.append(f"{len(stale)} messages of lost lanes were handed out after the thaw")
         self.n_void += len(void)
         if not void:
@@ -70,8 +70,8 @@ class KafkaFrozen(Case):
                         "stale": len(stale), "lost_lanes": len(lost), "done": len(self.oracle.done)}, faults)
 
     def find_stale(self, workers, thawed):
-        """Ids that the thawed proxy handed out again before it learned that their lanes are lost: no more than its
-        workers have room for."""
+        """Ids that the thawed proxy handed out again before it learned that their lanes are lost: no more than one worker
+        has room for, in a turn that the stop cut in two."""
         return {line.id for line in self.oracle.read().repeats
                 if line.pid in workers and thawed <= line.time_us < thawed + STALE_US}
 

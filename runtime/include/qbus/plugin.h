@@ -249,6 +249,9 @@ struct qb_plugin {
 	void (*close)(void *source, int timeout_ms);
 	/* Any thread, any time between open and close: makes a waiting poll return. */
 	void (*wake)(void *source);
+	/* Asked between polls after the process stood still: is it known by now which of the open lanes are still ours?
+	 * True: a lane that was lost meanwhile is closed by the next poll at the latest. NULL: one poll always tells. */
+	bool (*is_current)(void *source);
 };
 
 /* The one symbol of a plugin. */

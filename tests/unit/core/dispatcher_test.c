@@ -52,6 +52,44 @@ static void a_retry_keeps_its_place_in_partition_order(void **state)
 	end(fixture);
 }
 
+static void a_thawed_pipeline_delivers_nothing_before_its_source_has_confirmed(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	struct stage *stage = &fixture->stage;
+	(void)state;
+	stage_worker_join(stage, &fixture->a, 1);
+	arrive(fixture, 3);
+	dispatcher_thaw(stage->dispatcher, 3000000, stage->now_us);
+	dispatcher_thaw(stage->dispatcher, 3000000, stage->now_us);
+	stage_ack(stage, &fixture->a, stage_take(&fixture->a, 0));
+	stage_turn(stage, 1000000);
+	assert_int_equal(fixture->a.n_ids, 0);
+	assert_int_equal(fixture->lane->position, 0);   /* what the worker said in the meantime counts */
+	pipeline_sink()->confirmed(stage->pipeline, 1); /* an answer to the first question only */
+	stage_turn(stage, 1);
+	assert_int_equal(fixture->a.n_ids, 0);
+	pipeline_sink()->confirmed(stage->pipeline, 2);
+	stage_turn(stage, 1);
+	assert_int_equal(fixture->a.n_ids, 1);
+	end(fixture);
+}
+
+static void a_thawed_pipeline_does_not_wait_for_ever(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	struct stage *stage = &fixture->stage;
+	(void)state;
+	dispatcher_thaw(stage->dispatcher, 3000000, stage->now_us);
+	stage_worker_join(stage, &fixture->a, 1);
+	arrive(fixture, 1);
+	assert_int_equal(fixture->a.n_ids, 0);
+	int64_t due_us = dispatcher_tick(stage->dispatcher, stage->now_us);
+	assert_in_range(due_us, stage->now_us + 1, stage->now_us + 5000000);
+	stage_turn(stage, due_us - stage->now_us);
+	assert_int_equal(fixture->a.n_ids, 1);
+	end(fixture);
+}
+
 static void a_verdict_for_a_lost_lane_goes_nowhere(void **state)
 {
 	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
@@ -238,6 +276,8 @@ int main(void)
 		cmocka_unit_test(a_worker_never_holds_more_than_its_credit),
 		cmocka_unit_test(workers_share_what_is_ready),
 		cmocka_unit_test(a_retry_keeps_its_place_in_partition_order),
+		cmocka_unit_test(a_thawed_pipeline_delivers_nothing_before_its_source_has_confirmed),
+		cmocka_unit_test(a_thawed_pipeline_does_not_wait_for_ever),
 		cmocka_unit_test(a_verdict_for_a_lost_lane_goes_nowhere),
 		cmocka_unit_test(a_closing_lane_waits_for_its_handlers_and_then_says_so),
 		cmocka_unit_test(commits_go_out_at_the_interval_and_again_after_a_failure),

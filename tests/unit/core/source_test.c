@@ -26,7 +26,8 @@ static struct {
 	int64_t next;
 	_Atomic int64_t settled;
 	_Atomic int n_opens, n_drains, n_drained;
-	_Atomic bool be_lost, refuse;
+	_Atomic bool be_lost, refuse, is_stale, lose_lane;
+	_Atomic int n_polls;
 } fake;
 
 static const char *fake_library(void)
@@ -52,6 +53,9 @@ static enum qb_result fake_poll(void *source, int timeout_ms, const struct qb_bu
 {
 	char body[64] = {0};
 	(void)source;
+	fake.n_polls++;
+	if (atomic_exchange(&fake.lose_lane, false))
+		fake.host->lane_close(fake.host->self, fake.lane);
 	if (atomic_exchange(&fake.be_lost, false))
 		return QB_LOST;
 	if (!budget->messages) {
@@ -103,6 +107,12 @@ static void fake_wake(void *source)
 	(void)ignored;
 }
 
+static bool fake_is_current(void *source)
+{
+	(void)source;
+	return !fake.is_stale;
+}
+
 static const struct qb_plugin plugin = {
 	.abi = QB_ABI,
 	.size = sizeof plugin,
@@ -116,6 +126,7 @@ static const struct qb_plugin plugin = {
 	.lane_drained = fake_lane_drained,
 	.close = fake_close,
 	.wake = fake_wake,
+	.is_current = fake_is_current,
 };
 
 static size_t row_bound(const struct qb_message *message)
@@ -139,6 +150,8 @@ struct loop {
 	size_t n_messages, n_opened, n_closed, n_kept, n_states[5];
 	int64_t newest;
 	size_t released_bytes;
+	uint64_t confirmed;
+	bool had_lane; /* when that came */
 };
 
 static void on_lane_open(void *ctx, struct lane *lane, const char *memo, size_t memo_len)
@@ -191,6 +204,13 @@ static void on_state(void *ctx, enum source_state state)
 	loop->n_states[state]++;
 }
 
+static void on_confirmed(void *ctx, uint64_t question)
+{
+	struct loop *loop = ctx;
+	loop->confirmed = question;
+	loop->had_lane = loop->lane;
+}
+
 static const struct source_sink sink = {
 	.lane_open = on_lane_open,
 	.lane_close = on_lane_close,
@@ -198,6 +218,7 @@ static const struct source_sink sink = {
 	.kept = on_kept,
 	.condition = on_condition,
 	.state = on_state,
+	.confirmed = on_confirmed,
 };
 
 static const struct qb_source_conf conf = {
@@ -279,6 +300,43 @@ static void settlements_reach_the_plugin_in_order_and_not_for_closed_lanes(void 
 	loop_close(&loop);
 }
 
+static void what_is_lost_is_told_before_the_rest_is_confirmed(void **state)
+{
+	struct loop loop;
+	(void)state;
+	loop_open(&loop);
+	atomic_store(&fake.is_stale, true);
+	assert_int_equal(source_start(loop.source), 0);
+	serve_until(&loop, loop.n_messages >= 85);
+	source_released(loop.source, loop.n_messages, loop.released_bytes);
+	source_confirm(loop.source, 1);
+	source_confirm(loop.source, 2);
+	int n_polls = fake.n_polls;
+	serve_until(&loop, fake.n_polls > n_polls + 5);
+	assert_int_equal(loop.confirmed, 0);
+	atomic_store(&fake.lose_lane, true);
+	atomic_store(&fake.is_stale, false);
+	serve_until(&loop, loop.confirmed);
+	assert_int_equal(loop.confirmed, 2);
+	assert_false(loop.had_lane);
+	loop_close(&loop);
+}
+
+static void a_source_that_is_not_open_has_nothing_to_confirm(void **state)
+{
+	struct loop loop;
+	(void)state;
+	loop_open(&loop);
+	atomic_store(&fake.is_stale, true);
+	assert_int_equal(source_start(loop.source), 0);
+	serve_until(&loop, loop.lane);
+	source_confirm(loop.source, 1);
+	atomic_store(&fake.be_lost, true);
+	serve_until(&loop, loop.confirmed == 1);
+	assert_false(loop.had_lane);
+	loop_close(&loop);
+}
+
 static void a_source_that_never_opened_closes_too(void **state)
 {
 	struct loop loop;
@@ -298,6 +356,8 @@ int main(void)
 		cmocka_unit_test(no_more_is_delivered_than_the_budget_allows),
 		cmocka_unit_test(a_lost_source_voids_its_lanes_and_opens_again),
 		cmocka_unit_test(settlements_reach_the_plugin_in_order_and_not_for_closed_lanes),
+		cmocka_unit_test(what_is_lost_is_told_before_the_rest_is_confirmed),
+		cmocka_unit_test(a_source_that_is_not_open_has_nothing_to_confirm),
 		cmocka_unit_test(a_source_that_never_opened_closes_too),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
