@@ -4,6 +4,7 @@
 
 #include "acks.h"
 #include "clock.h"
+#include "subscribe.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,42 +20,8 @@
 #define PAUSE_MIN_US 20000
 #define PAUSE_MAX_US 500000
 
-/* ---- the consumer at the broker
- * ----------------------------------------------------------------------------------------- */
-
-/* A tag that was used before wedges quorum queues, so each consumer has a new one. */
-static enum qb_result consume(struct consumer *consumer, int prefetch, uint16_t *ret_code)
-{
-	const struct options *options = consumer->options;
-	struct connection *connection = &consumer->connection;
-	enum qb_result result;
-
-	amqp_basic_qos(connection->state, CONNECTION_CHANNEL, 0, (uint16_t)prefetch, 0);
-	result = connection_judge(connection, "prefetch at", ret_code);
-	if (result != QB_OK)
-		return result;
-
-	amqp_table_entry_t *entries = calloc(options->arguments->n_items + 1, sizeof(*entries));
-
-	if (!entries)
-		abort();
-	snprintf(consumer->tag, sizeof(consumer->tag), "qbus-%u", ++consumer->n_tags);
-	amqp_basic_consume(connection->state, CONNECTION_CHANNEL, amqp_cstring_bytes(options->queue),
-		amqp_cstring_bytes(consumer->tag), 0, 0, 0, options_table(options->arguments, entries));
-	result = connection_judge(connection, "consuming from", ret_code);
-	free(entries);
-	if (result != QB_OK)
-		consumer->tag[0] = '\0';
-	else
-		consumer->prefetch = prefetch;
-	return result;
-}
-
-static enum qb_result cancel(struct consumer *consumer, const char *tag, uint16_t *ret_code)
-{
-	amqp_basic_cancel(consumer->connection.state, CONNECTION_CHANNEL, amqp_cstring_bytes(tag));
-	return connection_judge(&consumer->connection, "cancelling at", ret_code);
-}
+/* ---- how many messages at a time
+ * ---------------------------------------------------------------------------------------- */
 
 static int prefetch_wanted(const struct consumer *consumer)
 {
@@ -111,6 +78,7 @@ static void channel_lost(struct consumer *consumer, int64_t now_us)
 	inbox_clear(&consumer->inbox);
 	tags_clear(&consumer->tags);
 	consumer->tag[0] = '\0';
+	consumer->quiet.is_on = false;
 	retry_later(consumer, now_us);
 	if (consumer->lane)
 		host->lane_close(host->self, consumer->lane);
@@ -126,7 +94,7 @@ static enum qb_result consume_again(struct consumer *consumer, int64_t now_us)
 
 	if (!consumer->lane && (result = connection_open_channel(&consumer->connection)) != QB_OK)
 		return result;
-	result = consume(consumer, prefetch_wanted(consumer), &code);
+	result = subscribe_begin(consumer, prefetch_wanted(consumer), &code);
 	if (code) {
 		channel_lost(consumer, now_us);
 		return QB_OK;
@@ -147,9 +115,9 @@ static enum qb_result resize(struct consumer *consumer, int prefetch, int64_t no
 
 	memcpy(old, consumer->tag, sizeof(old));
 	consumer->resize_at_us = now_us + RESIZE_PAUSE_US;
-	result = consume(consumer, prefetch, &code);
+	result = subscribe_begin(consumer, prefetch, &code);
 	if (result == QB_OK)
-		result = cancel(consumer, old, &code);
+		result = subscribe_end(consumer, old, &code);
 	if (code) {
 		channel_lost(consumer, now_us);
 		return QB_OK;
@@ -165,7 +133,7 @@ static enum qb_result resize(struct consumer *consumer, int prefetch, int64_t no
 /* While draining no message waits for the room of an ack, so gaps are left to close. */
 static void acks_send_due(struct consumer *consumer, int64_t now_us)
 {
-	if (!tags_is_due(&consumer->tags, (size_t)consumer->prefetch, now_us))
+	if (consumer->quiet.is_on || !tags_is_due(&consumer->tags, (size_t)consumer->prefetch, now_us))
 		return;
 	if (consumer->is_draining)
 		acks_send_run(&consumer->connection, &consumer->tags);
@@ -253,6 +221,7 @@ static void cancelled(struct consumer *consumer, const amqp_basic_cancel_t *noti
 	if (notice->consumer_tag.len != len || memcmp(notice->consumer_tag.bytes, consumer->tag, len))
 		return;
 	consumer->tag[0] = '\0';
+	consumer->quiet.is_on = false;
 	retry_later(consumer, now_us);
 	snprintf(reason, sizeof(reason), "the broker ended the consumer of queue %s; the queue may be deleted",
 		consumer->options->queue);
@@ -324,19 +293,63 @@ static enum qb_result frames_read(struct consumer *consumer, int64_t now_us, boo
 /* ---- the doors
  * ---------------------------------------------------------------------------------------------------------- */
 
+static enum qb_result queue_ask(struct consumer *consumer, int64_t now_us)
+{
+	uint16_t code;
+	uint32_t n_ready;
+	enum qb_result result = subscribe_count(consumer, &n_ready, &code);
+
+	if (result == QB_OK)
+		quiet_answer(&consumer->quiet, n_ready, now_us);
+	if (!code)
+		return result;
+	channel_lost(consumer, now_us);
+	return QB_OK;
+}
+
+static void consumer_end(struct consumer *consumer)
+{
+	int64_t begin_us = clock_now_us();
+
+	if (!consumer->tag[0] || consumer->connection.is_lost)
+		return;
+	if (subscribe_end(consumer, consumer->tag, NULL) != QB_OK)
+		consumer->connection.is_lost = true;
+	consumer->tag[0] = '\0';
+	consumer->barrier_us = clock_now_us() - begin_us;
+}
+
+/* Waits until the broker owes nothing, then cancels, with a successor or without. */
+static enum qb_result quieten(struct consumer *consumer, int64_t now_us, bool *ret_more)
+{
+	size_t n_open = tags_count(&consumer->tags, consumer->before);
+
+	if (quiet_is_over(&consumer->quiet, n_open, (size_t)consumer->prefetch, now_us)) {
+		*ret_more = true; /* frames may have come with the answers */
+		if (!consumer->is_draining)
+			return resize(consumer, prefetch_wanted(consumer), now_us);
+		consumer_end(consumer);
+	} else if (quiet_wants_count(&consumer->quiet, now_us)) {
+		*ret_more = true;
+		return queue_ask(consumer, now_us);
+	}
+	return QB_OK;
+}
+
 /* Keeps a consumer of the right prefetch at the broker. */
 static enum qb_result tend(struct consumer *consumer, int64_t now_us, bool *ret_more)
 {
-	int wanted = prefetch_wanted(consumer);
-
+	if (consumer->quiet.is_on)
+		return quieten(consumer, now_us, ret_more);
 	if (consumer->is_draining)
 		return QB_OK;
 	if (!consumer->tag[0])
 		return now_us >= consumer->retry_at_us ? consume_again(consumer, now_us) : QB_OK;
-	if (!resize_is_due(consumer, wanted, now_us))
-		return QB_OK;
-	*ret_more = true; /* frames may have come with the answers */
-	return resize(consumer, wanted, now_us);
+	if (resize_is_due(consumer, prefetch_wanted(consumer), now_us)) {
+		quiet_begin(&consumer->quiet, now_us);
+		*ret_more = true;
+	}
+	return QB_OK;
 }
 
 enum qb_result consumer_turn(struct consumer *consumer, int64_t now_us, bool *ret_more)
@@ -370,6 +383,8 @@ int64_t consumer_due_us(const struct consumer *consumer)
 {
 	int64_t due_us = tags_due_us(&consumer->tags);
 
+	if (consumer->quiet.is_on)
+		return quiet_due_us(&consumer->quiet);
 	if (consumer->is_draining)
 		return INT64_MAX;
 	if (!consumer->tag[0] && consumer->retry_at_us < due_us)
@@ -377,17 +392,11 @@ int64_t consumer_due_us(const struct consumer *consumer)
 	return due_us;
 }
 
-void consumer_drain(struct consumer *consumer)
+void consumer_drain(struct consumer *consumer, int64_t now_us)
 {
-	int64_t begin_us = clock_now_us();
-
 	consumer->is_draining = true;
-	if (!consumer->tag[0] || consumer->connection.is_lost)
-		return;
-	if (cancel(consumer, consumer->tag, NULL) != QB_OK)
-		consumer->connection.is_lost = true;
-	consumer->tag[0] = '\0';
-	consumer->barrier_us = clock_now_us() - begin_us;
+	if (consumer->tag[0])
+		quiet_begin(&consumer->quiet, now_us);
 }
 
 /* The answer to the cancel came behind the last delivery, so who has read all since then has them all. */
@@ -395,24 +404,11 @@ void consumer_rest(struct consumer *consumer)
 {
 	const struct qb_host *host = consumer->host;
 
-	if (!consumer->is_draining || consumer->is_drained || consumer->inbox.n)
+	if (!consumer->is_draining || consumer->is_drained || consumer->tag[0] || consumer->inbox.n)
 		return;
 	consumer->is_drained = true;
 	if (host->size > offsetof(struct qb_host, drained))
 		host->drained(host->self);
-}
-
-static enum qb_result declare(struct consumer *consumer)
-{
-	const struct options *options = consumer->options;
-	amqp_table_entry_t *entries = calloc(options->declare_arguments->n_items + 1, sizeof(*entries));
-
-	if (!entries)
-		abort();
-	amqp_queue_declare(consumer->connection.state, CONNECTION_CHANNEL, amqp_cstring_bytes(options->queue), 0,
-		options->durable, options->exclusive, options->auto_delete, options_table(options->declare_arguments, entries));
-	free(entries);
-	return connection_judge(&consumer->connection, "declaring the queue at", NULL);
 }
 
 enum qb_result consumer_open(
@@ -427,9 +423,9 @@ enum qb_result consumer_open(
 	tags_init(&consumer->tags);
 	result = connection_open(&consumer->connection, options, "consumer", options->heartbeat_s);
 	if (result == QB_OK && options->has_declare)
-		result = declare(consumer);
+		result = subscribe_declare(consumer);
 	if (result == QB_OK)
-		result = consume(consumer, prefetch_wanted(consumer), NULL);
+		result = subscribe_begin(consumer, prefetch_wanted(consumer), NULL);
 	if (result != QB_OK) {
 		consumer_close(consumer, 0);
 		return result;
@@ -448,7 +444,7 @@ static void farewell(struct consumer *consumer, int64_t timeout_us)
 	pause_us = pause_us < PAUSE_MIN_US ? PAUSE_MIN_US : pause_us < PAUSE_MAX_US ? pause_us : PAUSE_MAX_US;
 	acks_send_all(&consumer->connection, &consumer->tags, consumer->tag[0] ? 0 : pause_us, clock_now_us() + timeout_us);
 	connection_limit(&consumer->connection, timeout_us);
-	consumer_drain(consumer);
+	consumer_end(consumer);
 }
 
 void consumer_close(struct consumer *consumer, int64_t timeout_us)

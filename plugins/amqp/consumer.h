@@ -7,12 +7,14 @@
  * The prefetch begins small, so that a proxy that dies again and again returns few messages (a quorum queue drops those
  * that were returned too often), and grows with the first acks to what was asked for, or to what fits the byte budget
  * at the sizes seen. Every change is a new consumer with a tag of its own that starts before the old one is cancelled:
- * a limit holds only for later consumers, and a queue that deletes itself must not see a moment without any. */
+ * a limit holds only for later consumers, and a queue that deletes itself must not see a moment without any. Nothing is
+ * cancelled while the broker owes deliveries (plugins/amqp/quiet.h). */
 #ifndef QBUS_AMQP_CONSUMER_H
 #define QBUS_AMQP_CONSUMER_H
 
 #include "assemble.h"
 #include "connection.h"
+#include "quiet.h"
 #include "tags.h"
 
 struct consumer {
@@ -26,11 +28,13 @@ struct consumer {
 	char tag[32];  /* of the consumer; empty: there is none */
 	unsigned n_tags;
 	int prefetch;
+	uint64_t before;    /* highest delivery tag that is not this consumer's */
+	struct quiet quiet; /* before the consumer is cancelled */
 	bool is_resizable;
 	bool is_draining;
 	bool is_drained; /* the host was told so */
 	uint64_t n_acked;
-	int64_t barrier_us; /* how long the queue took to answer the cancel, after all that was sent before it */
+	int64_t barrier_us; /* how long the queue took to answer the cancel */
 	int64_t mean_bytes; /* of a body, moving; 0: none was seen */
 	int64_t resize_at_us;
 	int64_t retry_at_us; /* when to consume again, while there is no consumer */
@@ -58,8 +62,8 @@ int64_t consumer_due_us(const struct consumer *consumer);
 
 void consumer_settle(struct consumer *consumer, const struct qb_settlement *settlements, size_t n, int64_t now_us);
 
-/* Cancels. What was received goes on being delivered. */
-void consumer_drain(struct consumer *consumer);
+/* Cancels, in a later turn: when the broker owes nothing. What was received goes on being delivered. */
+void consumer_drain(struct consumer *consumer, int64_t now_us);
 
 /* To be called when there is nothing more to read: tells the host, once, when a drained consumer has delivered all. */
 void consumer_rest(struct consumer *consumer);

@@ -229,7 +229,7 @@ static void plugin_drain(void *self)
 {
 	struct source *source = self;
 
-	consumer_drain(&source->consumer);
+	consumer_drain(&source->consumer, clock_now_us());
 }
 
 static void plugin_publish(void *self, const struct qb_outgoing *message, uint64_t token)

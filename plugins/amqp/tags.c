@@ -137,6 +137,15 @@ size_t tags_take_single(struct tags *tags, uint64_t *ret_tags, size_t n)
 	return n_taken;
 }
 
+size_t tags_count(const struct tags *tags, uint64_t after)
+{
+	size_t n = 0;
+
+	for (size_t i = tags->end; i > tags->begin && tags->entries[i - 1].tag > after; i--)
+		n += tags->entries[i - 1].state != TAG_GONE;
+	return n;
+}
+
 bool tags_is_due(const struct tags *tags, size_t prefetch, int64_t now_us)
 {
 	return tags->n_settled && (tags->n_settled >= (prefetch + 3) / 4 || now_us >= tags_due_us(tags));

@@ -46,6 +46,9 @@ bool tags_take_run(struct tags *tags, uint64_t *ret_tag);
 /* Takes up to n settled tags, the lowest first, each to be acked by itself. Returns how many. */
 size_t tags_take_single(struct tags *tags, uint64_t *ret_tags, size_t n);
 
+/* How many tags above `after` the broker has no answer to. Costs time with each of them. */
+size_t tags_count(const struct tags *tags, uint64_t after);
+
 /* Whether the settled tags should go now: they hold back a quarter of the prefetch, or waited enough. */
 bool tags_is_due(const struct tags *tags, size_t prefetch, int64_t now_us);
 

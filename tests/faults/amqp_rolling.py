@@ -5,7 +5,7 @@ import time
 
 from process import wait_until
 from proxy import EXIT_CLEAN
-from scene import Case, Outcome
+from scene import Case, Outcome, status
 from stream import RabbitStream
 
 
@@ -32,7 +32,14 @@ class AmqpRolling(Case):
         if not self.is_twin:
             faults += self.restart(facts)
         self.wait_done(1)
-        return Outcome({**facts, "done": len(self.oracle.done)}, faults + self.judge())
+        returned = self.returned()
+        faults += [f"the stop made the broker take {returned} messages back"] if returned else []
+        return Outcome({**facts, "returned": returned, "done": len(self.oracle.done)}, faults + self.judge())
+
+    def returned(self):
+        """Messages that the running proxy got and the broker says to have handed out before. The stopped one got none of
+        them: what it had received it worked off."""
+        return sum(pipeline["redelivered"] for pipeline in status(self.proxies["qbus"])["pipelines"])
 
     def restart(self, facts):
         proxy = self.proxies["qbus"]
