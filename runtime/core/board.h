@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The dispatcher's board: the structures that its files share (dispatcher.c, pipeline.c, verdict.c, crew.c). Nobody
+/* The dispatcher's board: the structures that its files share (dispatcher.c, deadline.c, pipeline.c, verdict.c, crew.c). Nobody
  * else includes this. */
 #ifndef QBUS_CORE_BOARD_H
 #define QBUS_CORE_BOARD_H
 
 #include "core/breaker.h"
+#include "core/deadline.h"
 #include "core/dispatcher.h"
 #include "core/look.h"
 
@@ -69,8 +70,13 @@ struct dispatcher {
 	bool is_stopping, is_closing;
 };
 
-/* dispatcher.c */
-void dispatcher_restart_clock(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us);
+/* deadline.c; see also core/deadline.h */
+/* Something was delivered or settled. When that changed which delivery is the oldest, its clock begins now. */
+void deadline_restart(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us);
+/* There is a verdict for this delivery: its parts have ended. */
+void deadline_settled(struct worker *worker, uint64_t id, int64_t now_us);
+void deadline_stop(struct dispatcher *dispatcher, struct worker *worker); /* nothing is due any more */
+void deadline_tick(struct dispatcher *dispatcher); /* tells, breaks and ends those whose time has come */
 
 /* match.c */
 void match_all(struct dispatcher *dispatcher);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The dispatcher: knows pipelines and workers, takes verdicts, watches deadlines.
+/* The dispatcher: knows pipelines and workers, takes verdicts.
  *
  * The way out: pipeline_on_batch -> ledger_admit -> match_all -> ledger_reserve -> ops->deliver.
  * The way back: dispatcher_ack -> pipeline_settle -> lane position -> pipeline_flush -> source_settle. */
@@ -17,6 +17,7 @@
 
 /* How the reason of a verdict begins when the handler gave up because its time was over (PROTOCOL.md). */
 #define DISPATCH_DEADLINE "deadline:"
+#define DISPATCH_BROKEN DISPATCH_DEADLINE " the handler returned after a call of its was broken"
 
 struct dispatcher *dispatcher_new(int64_t now_us)
 {
@@ -72,83 +73,6 @@ size_t dispatcher_n_pipelines(const struct dispatcher *dispatcher)
 struct pipeline *dispatcher_pipeline_at(const struct dispatcher *dispatcher, size_t index)
 {
 	return dispatcher->pipelines[index];
-}
-
-/* ---- deadlines ------------------------------------------------------------------------------------------------------
- */
-
-static const struct pipeline *worker_pipeline(const struct worker *worker)
-{
-	struct entry *oldest = worker_find(worker, worker->base_id);
-	return oldest ? oldest->pipeline : NULL;
-}
-
-/* The clock belongs to the oldest delivery and runs from the moment at which its handler could start. */
-static void dispatcher_watch(struct dispatcher *dispatcher, struct worker *worker)
-{
-	const struct pipeline *pipeline = worker_pipeline(worker);
-	if (!pipeline || worker->is_overdue) {
-		heap_remove(&dispatcher->deadlines, &worker->deadline);
-		return;
-	}
-	int64_t at_us = worker->started_us + pipeline->conf->handler_timeout_us;
-	if (worker->extended_us > at_us)
-		at_us = worker->extended_us;
-	if (worker->is_told) /* from the moment at which it was told: this process may have stood still before */
-		at_us = worker->told_us + pipeline->conf->handler_grace_us;
-	heap_put(&dispatcher->deadlines, &worker->deadline, at_us);
-}
-
-/* Something was delivered or settled. When that changed which delivery is the oldest, its clock begins now; a verdict
- * for a younger one leaves the clock alone. */
-void dispatcher_restart_clock(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us)
-{
-	worker->busy_since_us = now_us;
-	if (worker->clock_id != worker->base_id) {
-		worker->clock_id = worker->base_id;
-		worker->started_us = now_us;
-		worker->extended_us = 0;
-		worker->is_told = false;
-	}
-	dispatcher_watch(dispatcher, worker);
-}
-
-/* Told, then ended. */
-static void dispatcher_overdue(struct dispatcher *dispatcher, struct worker *worker)
-{
-	struct entry *entry = worker_find(worker, worker->base_id);
-	struct pipeline *pipeline = entry->pipeline;
-	const struct pipeline_conf *conf = pipeline->conf;
-	if (!worker->is_told) {
-		worker->is_told = true;
-		worker->told_us = dispatcher->now_us;
-		pipeline->counts.deadlines++;
-		log_say(LOG_WARN, conf->name, "handler is past its deadline worker=%u source=%s partition=%d receipt=%lld",
-			worker->number, entry->lane->source, entry->lane->partition, (long long)entry->receipt);
-		worker->ops->cancel(worker, entry->id, conf->handler_grace_us);
-		dispatcher_watch(dispatcher, worker);
-		return;
-	}
-	pipeline->counts.ended++;
-	heap_remove(&dispatcher->deadlines, &worker->deadline);
-	worker->is_leaving = worker->is_overdue = true;
-	crew_place(worker);
-	worker->ops->end(worker, "slow_worker", "the handler did not end within its deadline and grace");
-}
-
-int64_t dispatcher_extend(
-	struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t for_us, int64_t now_us)
-{
-	struct entry *entry = worker_find(worker, id);
-	if (!entry || id != worker->base_id || worker->is_overdue)
-		return 0;
-	const struct pipeline_conf *conf = entry->pipeline->conf;
-	int64_t latest_us = worker->started_us + conf->handler_timeout_us + conf->max_extension_us;
-	int64_t wanted_us = for_us < conf->max_extension_us ? now_us + for_us : latest_us;
-	worker->extended_us = wanted_us < latest_us ? wanted_us : latest_us;
-	worker->is_told = worker->is_told && worker->extended_us <= now_us;
-	dispatcher_watch(dispatcher, worker);
-	return worker->deadline.at_us > now_us ? worker->deadline.at_us - now_us : 0;
 }
 
 /* ---- workers --------------------------------------------------------------------------------------------------------
@@ -227,7 +151,7 @@ void dispatcher_worker_gone(
 {
 	if (!worker->crew)
 		return;
-	heap_remove(&dispatcher->deadlines, &worker->deadline);
+	deadline_stop(dispatcher, worker);
 	dispatcher_take_back(worker, in_peace, reason, now_us);
 	crew_leave(worker);
 	list_remove(&worker->link);
@@ -243,11 +167,18 @@ static struct entry *dispatcher_take(struct worker *worker, uint64_t id)
 	if (!entry)
 		return NULL;
 	worker_drop(worker, id);
+	deadline_settled(worker, id, worker->crew->dispatcher->now_us);
 	if (!worker->n_settled++) {
 		worker->settled_of = entry->pipeline;
 		worker->settled_stamp_ms = entry->timestamp_ms;
 	}
 	return entry;
+}
+
+static void dispatcher_keep(struct entry *entry)
+{
+	entry->pipeline->counts.acked += entry->state != ENTRY_ORPHAN;
+	pipeline_settle(entry->pipeline, entry, QB_ACK);
 }
 
 size_t dispatcher_ack(struct worker *worker, uint64_t first_id, uint64_t count)
@@ -263,20 +194,33 @@ size_t dispatcher_ack(struct worker *worker, uint64_t first_id, uint64_t count)
 			n_late++;
 			continue;
 		}
-		entry->pipeline->counts.acked += entry->state != ENTRY_ORPHAN;
-		pipeline_settle(entry->pipeline, entry, QB_ACK);
+		if (entry->is_broken)
+			verdict_failed(
+				entry->pipeline, entry, REASON_DEADLINE, DISPATCH_BROKEN, -1, entry->pipeline->dispatcher->now_us);
+		else
+			dispatcher_keep(entry);
 	}
 	return until > from ? n_late + (size_t)(count - (until - from)) : (size_t)count;
+}
+
+size_t dispatcher_ack_meant(struct worker *worker, uint64_t id)
+{
+	struct entry *entry = dispatcher_take(worker, id);
+	if (!entry)
+		return 1;
+	dispatcher_keep(entry);
+	return 0;
 }
 
 size_t dispatcher_retry(struct worker *worker, uint64_t id, int64_t delay_us, const char *reason, int64_t now_us)
 {
 	/* The client's clock may be the first to see it. */
-	bool was_told = (worker->is_told && id == worker->base_id) ||
+	bool was_told = (worker->whole.stage != DEADLINE_RUNS && id == worker->clock_id) ||
 	                (reason && strncmp(reason, DISPATCH_DEADLINE, sizeof DISPATCH_DEADLINE - 1) == 0);
 	struct entry *entry = dispatcher_take(worker, id);
 	if (!entry)
 		return 1;
+	was_told |= entry->is_broken;
 	verdict_failed(entry->pipeline, entry, was_told ? REASON_DEADLINE : REASON_EXCEPTION, reason, delay_us, now_us);
 	return 0;
 }
@@ -322,7 +266,7 @@ void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, in
 	worker_measure(worker, worker->n_settled, now_us - worker->busy_since_us);
 	worker->n_settled = 0;
 	worker->is_alone = worker->is_alone && worker->n_held;
-	dispatcher_restart_clock(dispatcher, worker, now_us);
+	deadline_restart(dispatcher, worker, now_us);
 	crew_place(worker);
 }
 
@@ -344,8 +288,7 @@ int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us)
 {
 	int64_t next_us = CLOCK_NEVER;
 	dispatcher->now_us = now_us;
-	for (struct heap_node *node; (node = heap_peek(&dispatcher->deadlines)) && node->at_us <= now_us;)
-		dispatcher_overdue(dispatcher, list_item(node, struct worker, deadline));
+	deadline_tick(dispatcher);
 	for (size_t i = 0; i < dispatcher->n_pipelines; i++) {
 		struct pipeline *pipeline = dispatcher->pipelines[i];
 		next_us = earlier(next_us, pipeline_unpause(pipeline, now_us));

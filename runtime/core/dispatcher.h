@@ -26,7 +26,10 @@ enum pipeline_reason {
 
 /* Counters since the start, and gauges of now. */
 struct pipeline_counts {
-	uint64_t received, delivered, acked, retried, rejected, dead_lettered, returned, late, skipped, deadlines, ended;
+	uint64_t received, delivered, acked, retried, rejected, dead_lettered, returned, late, skipped;
+	uint64_t deadlines, broken,
+		ended; /* deliveries whose worker was told, in which a call was broken, whose worker was ended */
+	uint64_t limits, limits_broken; /* parts of handlers that were told, in which a call was broken */
 	uint64_t commit_errors, rebalances, redelivered, memo_cut, connects, cancels;
 	uint64_t retried_by[N_REASONS], rejected_by[N_REASONS], dead_lettered_by[N_REASONS];
 	size_t buffered, in_flight, waiting, parked, orphans;
@@ -66,16 +69,13 @@ void dispatcher_worker_changed(struct worker *worker);
 
 /* Verdicts. Each returns how many of the ids were not held (late). Call dispatcher_settled once after those of a frame.
  */
-size_t dispatcher_ack(struct worker *worker, uint64_t first_id, uint64_t count);
+size_t dispatcher_ack(struct worker *worker, uint64_t first_id, uint64_t count); /* of broken ones the attempt failed */
+size_t dispatcher_ack_meant(struct worker *worker, uint64_t id);                 /* broken or not */
 size_t dispatcher_retry(struct worker *worker, uint64_t id, int64_t delay_us, const char *reason,
 	int64_t now_us); /* delay_us -1: the pipeline's backoff */
 size_t dispatcher_reject(struct worker *worker, uint64_t id, const char *reason);
 size_t dispatcher_release(struct worker *worker, uint64_t id);
 void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us);
-
-/* The deadline of this delivery shall be at least ms_us from now; returns what is left in us, 0: not granted. */
-int64_t dispatcher_extend(
-	struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t for_us, int64_t now_us);
 
 /* What comes until the next tick comes now. unix_ms: the wall clock, for records only; 0, as at first: not known. */
 void dispatcher_set_clock(struct dispatcher *dispatcher, int64_t now_us, int64_t unix_ms);

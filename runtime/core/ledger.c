@@ -175,6 +175,7 @@ void ledger_reserve(struct ledger *ledger, struct entry *entry, uint64_t id)
 {
 	entry_move(ledger, entry, ENTRY_RESERVED);
 	entry->id = id;
+	entry->is_broken = false;
 }
 
 static void ledger_passed(void *ctx, struct entry *entry)

@@ -69,7 +69,7 @@ static void match_deliver(
 	worker->ops->deliver(
 		worker, index, entries[0]->id, entries[0]->attempt, pipeline->conf->handler_timeout_us, entries, n);
 	if (was_idle)
-		dispatcher_restart_clock(dispatcher, worker, dispatcher->now_us);
+		deadline_restart(dispatcher, worker, dispatcher->now_us);
 	crew_place(worker);
 }
 

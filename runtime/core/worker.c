@@ -30,7 +30,9 @@ void worker_done(struct worker *worker)
 {
 	assert(!worker->n_held);
 	free(worker->held);
+	free(worker->parts);
 	worker->held = NULL;
+	worker->parts = NULL;
 	worker->n_slots = 0;
 }
 
@@ -73,9 +75,17 @@ void worker_drop(struct worker *worker, uint64_t id)
 		worker->base_id++;
 }
 
+bool worker_is_told(const struct worker *worker)
+{
+	bool is_told = worker->whole.stage != DEADLINE_RUNS;
+	for (uint32_t i = 0; i < worker->n_parts; i++)
+		is_told |= worker->parts[i].deadline.stage != DEADLINE_RUNS;
+	return is_told;
+}
+
 uint32_t worker_room(const struct worker *worker)
 {
-	if (worker->is_full || worker->is_leaving || worker->n_held >= worker->credit ||
+	if (worker->is_full || worker->is_leaving || worker_is_told(worker) || worker->n_held >= worker->credit ||
 		worker->next_id - worker->base_id >= WORKER_SPAN)
 		return 0;
 	return worker->credit - worker->n_held;
@@ -132,5 +142,10 @@ const char *worker_check(const struct worker *worker)
 		return "a worker does not know how many deliveries it holds";
 	if (n_held && !*worker_slot(worker, worker->base_id))
 		return "the oldest delivery of a worker is settled and was not passed";
+	for (uint32_t i = 0; i < worker->n_parts; i++)
+		if (!worker_find(worker, worker->parts[i].id))
+			return "a worker has a limit for a delivery that it does not hold";
+	if (worker->is_breaking && !worker_is_told(worker))
+		return "calls of a worker are broken that has time left";
 	return NULL;
 }

@@ -8,6 +8,7 @@
 
 #include "base/heap.h"
 #include "base/list.h"
+#include "core/deadline.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,7 +28,12 @@ struct worker_ops {
 	void (*deliver)(struct worker *worker, size_t index, uint64_t first_id, uint32_t attempt, int64_t remaining_us,
 		struct entry *const *entries, size_t n);
 	void (*cancel)(struct worker *worker, uint64_t id, int64_t grace_us); /* told: the deadline has passed */
-	void (*drain)(struct worker *worker, const char *reason);             /* finish what you hold, then leave */
+	void (*remind)(struct worker *worker); /* told: a part of the handler is past its limit; a signal, no word */
+	/* Until break_end a call that it hangs in may be made to fail (deadline_broken says that one was); begun again only
+	 * after an end. */
+	void (*break_begin)(struct worker *worker);
+	void (*break_end)(struct worker *worker);
+	void (*drain)(struct worker *worker, const char *reason); /* finish what you hold, then leave */
 	/* End it: a process of ours is killed, and what it held is its own until it is gone; the session of any other
 	 * worker closes after it sent ERROR with code and reason. The session calls dispatcher_worker_gone later, from the
 	 * loop, never from here. */
@@ -40,6 +46,7 @@ struct worker {
 	const char *pool;      /* NULL: not spawned by us */
 	uint32_t wanted;       /* credit asked for; 0: automatic */
 	bool is_full;          /* set by the session: its output is not being read; nothing more is delivered */
+	bool is_batching;      /* it handles what it holds together; set before dispatcher_worker_add */
 	uint64_t memory_bytes; /* what it reported last */
 
 	/* the dispatcher's, do not touch */
@@ -54,17 +61,20 @@ struct worker {
 	uint32_t credit;
 	int64_t busy_since_us; /* of the last verdicts, or of the delivery to an idle worker: what is measured from */
 	int64_t handle_us_x16; /* measured time of one message, in 1/16 us, smoothed; 0: not known */
-	uint64_t clock_id;     /* the delivery that the clock belongs to: the oldest one */
+	uint64_t clock_id;     /* the delivery that `whole` belongs to: the oldest one; 0: none */
 	int64_t started_us;    /* when its handler could start */
 	int64_t told_us;       /* when it was told, if it was */
-	int64_t extended_us;   /* deadline that extend granted it, 0: none */
-	struct heap_node deadline;
+	struct deadline whole; /* of the delivery */
+	struct deadline_part *parts;
+	uint32_t n_parts;
+	uint32_t n_breaks; /* clocks for whose sake something was broken, since it began */
+	struct heap_node due;
 	uint32_t n_settled;          /* in this frame */
 	struct pipeline *settled_of; /* the pipeline and the broker's timestamp of the first of these */
 	int64_t settled_stamp_ms;
-	bool is_told;    /* its oldest delivery is past its deadline, and it knows */
-	bool is_overdue; /* past the grace too: it is being ended */
-	bool is_alone;   /* holds one suspect and gets nothing else */
+	bool is_breaking; /* between break_begin and break_end */
+	bool is_overdue;  /* past the grace too: it is being ended */
+	bool is_alone;    /* holds one suspect and gets nothing else */
 	bool is_leaving;
 };
 
@@ -77,6 +87,7 @@ void worker_done(struct worker *worker);
 uint64_t worker_hold(struct worker *worker, struct entry *entry);    /* returns the id */
 struct entry *worker_find(const struct worker *worker, uint64_t id); /* NULL: not held */
 void worker_drop(struct worker *worker, uint64_t id);                /* must be held */
+bool worker_is_told(const struct worker *worker);                    /* one of its clocks is over */
 uint32_t worker_room(const struct worker *worker);                   /* how many more it may hold now */
 /* One of its pipelines sets this credit (0: automatic). Then, and when `wanted` changes: worker_set_credit. */
 void worker_limit(struct worker *worker, uint32_t credit);

@@ -74,7 +74,7 @@ static void runtime_changed(void *ctx)
 }
 
 /* Told: a signal makes sleeping calls of the handler return early; the client's own handler only sets a flag. */
-static void runtime_cancelled(void *ctx, const struct session *session)
+static void runtime_told(void *ctx, const struct session *session)
 {
 	struct session_info info;
 	uint32_t number;
@@ -235,7 +235,7 @@ static bool runtime_build_sessions(struct runtime *runtime)
 		.now = runtime_now,
 		.pool_of = runtime_pool_of,
 		.changed = runtime_changed,
-		.cancelled = runtime_cancelled,
+		.told = runtime_told,
 		.overdue = runtime_overdue,
 		.closed = runtime_session_closed,
 	};

@@ -8,6 +8,7 @@
 #include "wire/proto.h"
 
 #include "base/alloc.h"
+#include "core/deadline.h"
 #include "wire/value.h"
 
 #include <msgpack.h>
@@ -44,13 +45,27 @@ static const char *hello_credit(struct value *value, struct proto_hello *hello)
 	return NULL;
 }
 
+static int hello_flag(struct value *value, bool *ret_flag)
+{
+	int64_t number = 0;
+	int result = value_int(value, &number);
+	*ret_flag = number > 0;
+	return result;
+}
+
 static const char *hello_streams(struct value *value, struct proto_hello *hello)
 {
-	int64_t streams;
-	if (value_int(value, &streams))
-		return "HELLO: streams must be an integer";
-	hello->can_stream = streams > 0;
-	return NULL;
+	return hello_flag(value, &hello->can_stream) ? "HELLO: streams must be an integer" : NULL;
+}
+
+static const char *hello_signals(struct value *value, struct proto_hello *hello)
+{
+	return hello_flag(value, &hello->has_signals) ? "HELLO: signals must be an integer" : NULL;
+}
+
+static const char *hello_batches(struct value *value, struct proto_hello *hello)
+{
+	return hello_flag(value, &hello->has_batches) ? "HELLO: batches must be an integer" : NULL;
 }
 
 static const char *hello_pipelines(struct value *value, struct proto_hello *hello)
@@ -75,6 +90,8 @@ static const struct {
 	{"pipelines", hello_pipelines},
 	{"credit", hello_credit},
 	{"streams", hello_streams},
+	{"signals", hello_signals},
+	{"batches", hello_batches},
 };
 
 static const char *hello_pair(struct value *value, struct proto_hello *hello)
@@ -96,7 +113,7 @@ const char *proto_hello_read(const struct frame *frame, struct proto_hello *ret_
 	uint32_t n_pairs;
 	ret_hello->protocol = ret_hello->credit = 0;
 	ret_hello->client = (struct qb_bytes){"", 0};
-	ret_hello->can_stream = false;
+	ret_hello->can_stream = ret_hello->has_signals = ret_hello->has_batches = false;
 	ret_hello->n_pipelines = 0;
 	const char *wrong = proto_open(frame, &value);
 	if (!wrong && value_map(&value, &n_pairs))
@@ -155,8 +172,8 @@ static const char *settle_verdict(struct value *value, const struct proto_settle
 		return "SETTLE: a verdict must be an array of id, verdict, delay_ms, reason";
 	if (value_int(value, &id) || id < 1)
 		return "SETTLE: a verdict's id must be a positive integer";
-	if (value_int(value, &kind) || kind < PROTO_RETRY || kind > PROTO_RELEASE)
-		return "SETTLE: a verdict must be 1, 2 or 3";
+	if (value_int(value, &kind) || kind < PROTO_RETRY || kind > PROTO_ACK)
+		return "SETTLE: a verdict must be 1, 2, 3 or 4";
 	if (value_int(value, &verdict.delay_ms) || verdict.delay_ms < -1)
 		return "SETTLE: delay_ms must be an integer from -1";
 	if (settle_reason(value, reason, &verdict.reason))
@@ -191,21 +208,6 @@ const char *proto_settle_read(
 	return wrong;
 }
 
-const char *proto_extend_read(const struct frame *frame, uint64_t *ret_id, int64_t *ret_ms)
-{
-	struct value value;
-	uint32_t n;
-	int64_t id, ms;
-	const char *wrong = proto_open(frame, &value);
-	if (wrong)
-		return wrong;
-	if (value_array(&value, &n) || n < 2 || value_int(&value, &id) || id < 1 || value_int(&value, &ms) || ms < 0)
-		return "EXTEND must be an array of a positive id and a number of milliseconds";
-	*ret_id = (uint64_t)id;
-	*ret_ms = ms;
-	return NULL;
-}
-
 const char *proto_bye_read(const struct frame *frame, struct qb_bytes *ret_reason)
 {
 	struct value value;
@@ -226,35 +228,74 @@ const char *proto_bye_read(const struct frame *frame, struct qb_bytes *ret_reaso
 	return wrong;
 }
 
-const char *proto_credit_read(const struct frame *frame, int64_t *ret_credit)
+/* Integers of an array of at least so many, none below its least; else `sentence`. */
+static const char *proto_numbers_read(
+	const struct frame *frame, const int64_t *least, int64_t *ret_numbers, uint32_t n_numbers, const char *sentence)
 {
 	struct value value;
 	uint32_t n;
-	int64_t credit;
 	const char *wrong = proto_open(frame, &value);
 	if (wrong)
 		return wrong;
-	if (value_array(&value, &n) || n < 1 || value_int(&value, &credit) || credit < 0)
-		return "CREDIT must be an array of an integer from 0";
-	*ret_credit = credit;
+	if (value_array(&value, &n) || n < n_numbers)
+		return sentence;
+	for (uint32_t i = 0; i < n_numbers; i++)
+		if (value_int(&value, &ret_numbers[i]) || ret_numbers[i] < least[i])
+			return sentence;
 	return NULL;
+}
+
+const char *proto_extend_read(const struct frame *frame, uint64_t *ret_id, int64_t *ret_ms)
+{
+	int64_t numbers[2] = {0};
+	const char *wrong = proto_numbers_read(
+		frame, (int64_t[]){1, 0}, numbers, 2, "EXTEND must be an array of a positive id and a number of milliseconds");
+	*ret_id = (uint64_t)numbers[0];
+	*ret_ms = numbers[1];
+	return wrong;
+}
+
+const char *proto_credit_read(const struct frame *frame, int64_t *ret_credit)
+{
+	return proto_numbers_read(frame, (int64_t[]){0}, ret_credit, 1, "CREDIT must be an array of an integer from 0");
 }
 
 const char *proto_read_read(const struct frame *frame, uint64_t *ret_id, uint64_t *ret_offset, uint64_t *ret_n)
 {
-	struct value value;
-	uint32_t n;
-	int64_t numbers[3];
-	const char *wrong = proto_open(frame, &value);
-	if (wrong)
-		return wrong;
-	if (value_array(&value, &n) || n < 3 || value_int(&value, &numbers[0]) || value_int(&value, &numbers[1]) ||
-		value_int(&value, &numbers[2]) || numbers[0] < 1 || numbers[1] < 0 || numbers[2] < 1)
-		return "READ must be an array of a positive id, an offset from 0 and a positive number of bytes";
+	int64_t numbers[3] = {0};
+	const char *wrong = proto_numbers_read(frame, (int64_t[]){1, 0, 1}, numbers, 3,
+		"READ must be an array of a positive id, an offset from 0 and a positive number of bytes");
 	*ret_id = (uint64_t)numbers[0];
 	*ret_offset = (uint64_t)numbers[1];
 	*ret_n = (uint64_t)numbers[2];
-	return NULL;
+	return wrong;
+}
+
+const char *proto_limit_read(const struct frame *frame, uint64_t *ret_id, uint32_t *ret_level, int64_t *ret_ms)
+{
+	static const char sentence[] =
+		"LIMIT must be an array of a positive id, a level from 1 to 32 and milliseconds from 1";
+	int64_t numbers[3] = {0};
+	const char *wrong = proto_numbers_read(frame, (int64_t[]){1, 1, 1}, numbers, 3, sentence);
+	*ret_id = (uint64_t)numbers[0];
+	*ret_level = (uint32_t)numbers[1];
+	*ret_ms = numbers[2];
+	return wrong || numbers[1] <= DEADLINE_PARTS_MAX ? wrong : sentence;
+}
+
+const char *proto_unlimit_read(const struct frame *frame, uint64_t *ret_id, uint32_t *ret_level)
+{
+	static const char sentence[] = "UNLIMIT must be an array of a positive id and a level from 1 to 32";
+	int64_t numbers[2] = {0};
+	const char *wrong = proto_numbers_read(frame, (int64_t[]){1, 1}, numbers, 2, sentence);
+	*ret_id = (uint64_t)numbers[0];
+	*ret_level = (uint32_t)numbers[1];
+	return wrong || numbers[1] <= DEADLINE_PARTS_MAX ? wrong : sentence;
+}
+
+const char *proto_sync_read(const struct frame *frame, int64_t *ret_n)
+{
+	return proto_numbers_read(frame, (int64_t[]){0}, ret_n, 1, "SYNC must be an array of an integer from 0");
 }
 
 /* ---- writing ---- */
@@ -360,6 +401,15 @@ void proto_late_write(struct proto_out *out, const uint64_t *ids, size_t n)
 	for (size_t i = 0; i < n; i++)
 		msgpack_pack_uint64(&packer, ids[i]);
 	proto_frame_end(out, at, PROTO_LATE);
+}
+
+void proto_synced_write(struct proto_out *out, int64_t n)
+{
+	msgpack_packer packer;
+	size_t at = proto_frame_begin(out, &packer);
+	msgpack_pack_array(&packer, 1);
+	msgpack_pack_int64(&packer, n);
+	proto_frame_end(out, at, PROTO_SYNCED);
 }
 
 void proto_drain_write(struct proto_out *out, const char *reason)

@@ -28,6 +28,7 @@ enum proto_word {
 	PROTO_UNLIMIT,
 	PROTO_LEAK,
 	PROTO_READ,
+	PROTO_SYNC,
 	PROTO_WELCOME = 65,
 	PROTO_DELIVER,
 	PROTO_CANCEL,
@@ -36,6 +37,7 @@ enum proto_word {
 	PROTO_DRAIN,
 	PROTO_ERROR,
 	PROTO_CHUNK,
+	PROTO_SYNCED,
 };
 
 /* ---- from the worker; bytes point into the frame ---- */
@@ -44,12 +46,14 @@ struct proto_hello {
 	int64_t protocol;
 	struct qb_bytes client;
 	int64_t credit;
-	bool can_stream; /* it asks for the bodies of streamed messages */
+	bool can_stream;  /* it asks for the bodies of streamed messages */
+	bool has_signals; /* it has a handler for SIGUSR1 */
+	bool has_batches; /* it handles what it holds together */
 	struct qb_bytes pipelines[PROTO_PIPELINES_MAX];
 	size_t n_pipelines; /* at least 1 */
 };
 
-enum proto_verdict_kind { PROTO_RETRY = 1, PROTO_REJECT, PROTO_RELEASE };
+enum proto_verdict_kind { PROTO_RETRY = 1, PROTO_REJECT, PROTO_RELEASE, PROTO_ACK };
 
 struct proto_verdict {
 	uint64_t id;
@@ -70,6 +74,10 @@ const char *proto_settle_read(
 const char *proto_extend_read(const struct frame *frame, uint64_t *ret_id, int64_t *ret_ms);
 const char *proto_bye_read(const struct frame *frame, struct qb_bytes *ret_reason); /* data NULL: none */
 const char *proto_credit_read(const struct frame *frame, int64_t *ret_credit);
+/* A part of a handler: level 1 to DEADLINE_PARTS_MAX, ms at least 1. */
+const char *proto_limit_read(const struct frame *frame, uint64_t *ret_id, uint32_t *ret_level, int64_t *ret_ms);
+const char *proto_unlimit_read(const struct frame *frame, uint64_t *ret_id, uint32_t *ret_level);
+const char *proto_sync_read(const struct frame *frame, int64_t *ret_n);
 /* A piece of a body: ret_n bytes, at least 1, from ret_offset. */
 const char *proto_read_read(const struct frame *frame, uint64_t *ret_id, uint64_t *ret_offset, uint64_t *ret_n);
 
@@ -99,6 +107,7 @@ void proto_welcome_write(struct proto_out *out, const struct proto_welcome *welc
 void proto_cancel_write(struct proto_out *out, uint64_t id, int64_t grace_ms);
 void proto_extended_write(struct proto_out *out, uint64_t id, int64_t remaining_ms);
 void proto_late_write(struct proto_out *out, const uint64_t *ids, size_t n);
+void proto_synced_write(struct proto_out *out, int64_t n);
 void proto_drain_write(struct proto_out *out, const char *reason);
 void proto_error_write(struct proto_out *out, const char *code, const char *message);
 

@@ -163,6 +163,7 @@ static void session_free(struct session *session)
 	if (session->output)
 		evbuffer_free(session->output);
 	frame_reader_done(&session->reader);
+	free(session->leaks);
 	close(session->fd);
 	worker_done(&session->worker);
 	free(session);
@@ -177,6 +178,14 @@ static void session_close(struct session *session)
 
 /* ---- reading ---- */
 
+void session_settled(struct session *session)
+{
+	struct session_set *set = session->set;
+	if (session->has_settled)
+		dispatcher_settled(set->dispatcher, &session->worker, set->host->now(set->ctx));
+	session->has_settled = false;
+}
+
 static void session_handle(struct session *session, const uint8_t *bytes, size_t len)
 {
 	struct session_set *set = session->set;
@@ -184,8 +193,7 @@ static void session_handle(struct session *session, const uint8_t *bytes, size_t
 	if (frame_read(&session->reader, bytes, len, session_word, session) == -EMSGSIZE)
 		session_end(session, "protocol", "a frame announces more than 65536 bytes");
 	session_timer_update(session);
-	if (session->has_settled)
-		dispatcher_settled(set->dispatcher, &session->worker, set->host->now(set->ctx));
+	session_settled(session);
 	if (session->has_frames)
 		set->host->changed(set->ctx);
 }
@@ -322,6 +330,11 @@ int session_open(struct session_set *set, int fd, const struct session_peer *pee
 	return 0;
 }
 
+void session_broken(struct session *session)
+{
+	deadline_broken(&session->worker);
+}
+
 void session_tell(const struct session *session, struct session_info *ret_info)
 {
 	*ret_info = (struct session_info){
@@ -337,5 +350,9 @@ void session_tell(const struct session *session, struct session_info *ret_info)
 		.n_output_bytes = evbuffer_get_length(session->output),
 		.memory_bytes = session->worker.memory_bytes,
 		.opened_us = session->opened_us,
+		.fd = session->fd,
+		.has_signals = session->has_signals,
+		.n_breaks = session->worker.n_breaks,
+		.leaks = session->leaks,
 	};
 }

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 struct event_base;
+struct leaks;
 struct session;
 struct session_set;
 
@@ -37,8 +38,13 @@ struct session_host {
 	const char *(*pool_of)(
 		void *ctx, pid_t pid);  /* the pool that spawned this process, NULL: none; outlives the session */
 	void (*changed)(void *ctx); /* dispatcher_tick (and a flush after it) is wanted before the loop waits again */
-	void (*cancelled)(
-		void *ctx, const struct session *session); /* CANCEL goes out; from dispatcher_tick; may be NULL */
+	/* From dispatcher_tick, each may be NULL: its time, or that of a part of its handler, is over, so it is signalled;
+	 * calls that it hangs in are to be broken from now on, and no more (also from where a frame is read or a worker
+	 * goes; only after a begin). */
+	void (*told)(void *ctx, const struct session *session);
+	void (*break_begin)(void *ctx, struct session *session);
+	void (*break_end)(void *ctx, struct session *session);
+	void (*attached)(void *ctx, const struct session *session); /* HELLO was good; may be NULL */
 	/* A worker of a pool is past deadline and grace: end its process. False: there is none, the session is ended instead.
 	 * From dispatcher_tick; may be NULL. */
 	bool (*overdue)(void *ctx, const struct session *session, const char *reason);
@@ -59,6 +65,10 @@ struct session_info {
 	uint64_t n_settled;    /* since it began */
 	uint64_t memory_bytes;
 	int64_t opened_us;
+	int fd;                    /* our end of its socket */
+	bool has_signals;          /* it has a handler for SIGUSR1 */
+	uint32_t n_breaks;         /* how often its time was over and a call of its was broken */
+	const struct leaks *leaks; /* what it said of what grows; NULL: nothing */
 };
 
 /* dispatcher, base and host must outlive the set. */
@@ -75,6 +85,8 @@ void session_set_flush(struct session_set *set);
 int session_open(struct session_set *set, int fd, const struct session_peer *peer);
 /* Ends it: ERROR with code and message goes out, what it holds goes back. Nothing happens when it is ending already. */
 void session_end(struct session *session, const char *code, const char *message);
+/* Between break_begin and break_end, before the loop reads from it again: a call that it hung in was broken. */
+void session_broken(struct session *session);
 void session_tell(const struct session *session, struct session_info *ret_info);
 
 #endif

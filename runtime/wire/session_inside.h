@@ -5,6 +5,7 @@
 #define QBUS_WIRE_SESSION_INSIDE_H
 
 #include "wire/frame.h"
+#include "wire/leaks.h"
 #include "wire/proto.h"
 #include "wire/session.h"
 
@@ -50,6 +51,8 @@ struct session {
 	struct evbuffer *output;
 	size_t n_answer_bytes;        /* of frames other than DELIVER and CHUNK since the output was empty */
 	size_t n_chunk_bytes;         /* of bodies in the output */
+	struct leaks *leaks;          /* what it reported last; NULL: nothing */
+	bool has_signals;             /* it has a handler for SIGUSR1 */
 	bool can_stream;              /* bodies above the threshold stay here until the worker asks for them */
 	bool is_blocked;              /* the socket took no more; `writable` is waited for */
 	bool is_timed;                /* the timer runs */
@@ -67,6 +70,9 @@ void session_leave(struct session *session, bool in_peace, const char *reason);
 /* session_end and session_leave for those whom the dispatcher calls: they must not call it back. */
 void session_fail(struct session *session, const char *code, const char *message);
 void session_drop(struct session *session, bool in_peace, const char *reason);
+
+/* The verdicts read so far take effect together: at the end of a piece of input, and before any other word. */
+void session_settled(struct session *session);
 
 /* frame_take: handles one frame; other than 0 once the session is ending. */
 int session_word(void *ctx, const struct frame *frame);

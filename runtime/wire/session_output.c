@@ -187,6 +187,27 @@ void session_send(struct session *session)
 	session_mark(session);
 }
 
+static void session_remind(struct worker *worker)
+{
+	struct session *session = session_of(worker);
+	if (session->state != SESSION_ENDING && session->set->host->told)
+		session->set->host->told(session->set->ctx, session);
+}
+
+static void session_break_begin(struct worker *worker)
+{
+	struct session *session = session_of(worker);
+	if (session->state != SESSION_ENDING && session->set->host->break_begin)
+		session->set->host->break_begin(session->set->ctx, session);
+}
+
+static void session_break_end(struct worker *worker)
+{
+	struct session *session = session_of(worker);
+	if (session->set->host->break_end)
+		session->set->host->break_end(session->set->ctx, session);
+}
+
 static void session_cancel(struct worker *worker, uint64_t id, int64_t grace_us)
 {
 	struct session *session = session_of(worker);
@@ -194,8 +215,7 @@ static void session_cancel(struct worker *worker, uint64_t id, int64_t grace_us)
 		return;
 	proto_cancel_write(&session->set->out, id, grace_us / 1000);
 	session_send(session);
-	if (session->set->host->cancelled)
-		session->set->host->cancelled(session->set->ctx, session);
+	session_remind(worker);
 }
 
 static void session_drain(struct worker *worker, const char *reason)
@@ -220,7 +240,15 @@ static void session_end_worker(struct worker *worker, const char *code, const ch
 
 const struct worker_ops *session_worker_ops(void)
 {
-	static const struct worker_ops ops = {session_deliver, session_cancel, session_drain, session_end_worker};
+	static const struct worker_ops ops = {
+		.deliver = session_deliver,
+		.cancel = session_cancel,
+		.remind = session_remind,
+		.break_begin = session_break_begin,
+		.break_end = session_break_end,
+		.drain = session_drain,
+		.end = session_end_worker,
+	};
 	return &ops;
 }
 

@@ -18,6 +18,11 @@ static int64_t session_now(const struct session *session)
 	return session->set->host->now(session->set->ctx);
 }
 
+static int64_t microseconds(int64_t ms)
+{
+	return ms < INT64_MAX / 1000 ? ms * 1000 : INT64_MAX;
+}
+
 /* ---- HELLO ---- */
 
 /* The longest payload of a DELIVER with one message alone. Key and headers are never streamed. */
@@ -74,6 +79,8 @@ static void hello_attach(struct session *session, const char *const *names, size
 		log_say(LOG_INFO, session->who, "opens client=\"%s\" pid=%d uid=%u pool=%s pipelines=%zu", session->client,
 			(int)session->peer.pid, (unsigned)session->peer.uid, session->worker.pool ? session->worker.pool : "-", n);
 		hello_welcome(session, n);
+		if (session->set->host->attached)
+			session->set->host->attached(session->set->ctx, session);
 	}
 }
 
@@ -94,6 +101,8 @@ static const char *say_hello(struct session *session, const struct frame *frame)
 	snprintf(session->client, sizeof session->client, "%.*s", (int)hello.client.len, (const char *)hello.client.data);
 	session->worker.pool = session->set->host->pool_of(session->set->ctx, session->peer.pid);
 	session->worker.wanted = credit_of(hello.credit);
+	session->worker.is_batching = hello.has_batches;
+	session->has_signals = hello.has_signals;
 	session->can_stream = hello.can_stream;
 	for (size_t i = 0; i < hello.n_pipelines; i++)
 		names[i] = alloc_string(hello.pipelines[i].data, hello.pipelines[i].len);
@@ -150,12 +159,14 @@ static void settle_verdict(void *ctx, const struct proto_verdict *verdict)
 	struct session *session = ctx;
 	struct worker *worker = &session->worker;
 	size_t n_late = 0;
-	int64_t delay_us = verdict->delay_ms < INT64_MAX / 1000 ? verdict->delay_ms * 1000 : INT64_MAX;
+	int64_t delay_us = microseconds(verdict->delay_ms);
 	if (verdict->kind == PROTO_RETRY)
 		n_late = dispatcher_retry(
 			worker, verdict->id, verdict->delay_ms < 0 ? -1 : delay_us, verdict->reason, session_now(session));
 	else if (verdict->kind == PROTO_REJECT)
 		n_late = dispatcher_reject(worker, verdict->id, verdict->reason);
+	else if (verdict->kind == PROTO_ACK)
+		n_late = dispatcher_ack_meant(worker, verdict->id);
 	else
 		n_late = dispatcher_release(worker, verdict->id);
 	if (n_late)
@@ -183,11 +194,51 @@ static const char *say_extend(struct session *session, const struct frame *frame
 	const char *wrong = proto_extend_read(frame, &id, &ms);
 	if (wrong)
 		return wrong;
-	int64_t for_us = ms < INT64_MAX / 1000 ? ms * 1000 : INT64_MAX;
-	int64_t left_us = dispatcher_extend(session->set->dispatcher, &session->worker, id, for_us, session_now(session));
+	int64_t left_us =
+		deadline_extend(session->set->dispatcher, &session->worker, id, microseconds(ms), session_now(session));
 	proto_extended_write(&session->set->out, id, left_us / 1000);
 	session_send(session);
 	return NULL;
+}
+
+static const char *say_limit(struct session *session, const struct frame *frame)
+{
+	uint64_t id;
+	uint32_t level;
+	int64_t ms;
+	const char *wrong = proto_limit_read(frame, &id, &level, &ms);
+	if (!wrong)
+		deadline_limit(session->set->dispatcher, &session->worker, id, level, microseconds(ms), session_now(session));
+	return wrong;
+}
+
+static const char *say_unlimit(struct session *session, const struct frame *frame)
+{
+	uint64_t id;
+	uint32_t level;
+	const char *wrong = proto_unlimit_read(frame, &id, &level);
+	if (!wrong)
+		deadline_unlimit(session->set->dispatcher, &session->worker, id, level, session_now(session));
+	return wrong;
+}
+
+/* What was said before has taken effect: each word does so before the next is read. */
+static const char *say_sync(struct session *session, const struct frame *frame)
+{
+	int64_t n;
+	const char *wrong = proto_sync_read(frame, &n);
+	if (wrong)
+		return wrong;
+	proto_synced_write(&session->set->out, n);
+	session_send(session);
+	return NULL;
+}
+
+static const char *say_leak(struct session *session, const struct frame *frame)
+{
+	if (!session->leaks)
+		session->leaks = alloc_zero(sizeof *session->leaks);
+	return leaks_read(frame, session->leaks);
 }
 
 static const char *say_bye(struct session *session, const struct frame *frame)
@@ -236,10 +287,11 @@ static const struct {
 	[PROTO_BYE] = {"BYE", say_bye},
 	[PROTO_CREDIT] = {"CREDIT", say_credit},
 	[PROTO_PUBLISH] = {"PUBLISH", say_unsupported},
-	[PROTO_LIMIT] = {"LIMIT", say_unsupported},
-	[PROTO_UNLIMIT] = {"UNLIMIT", say_unsupported},
-	[PROTO_LEAK] = {"LEAK", say_unsupported},
+	[PROTO_LIMIT] = {"LIMIT", say_limit},
+	[PROTO_UNLIMIT] = {"UNLIMIT", say_unlimit},
+	[PROTO_LEAK] = {"LEAK", say_leak},
 	[PROTO_READ] = {"READ", say_read},
+	[PROTO_SYNC] = {"SYNC", say_sync},
 };
 
 static const char *say_unsupported(struct session *session, const struct frame *frame)
@@ -255,6 +307,8 @@ int session_word(void *ctx, const struct frame *frame)
 	struct session *session = ctx;
 	const char *wrong = NULL;
 	session->has_frames = true;
+	if (frame->word != PROTO_SETTLE)
+		session_settled(session);
 	if (session->state == SESSION_HANDSHAKE && frame->word != PROTO_HELLO)
 		wrong = "the first frame of a session is HELLO";
 	else if (frame->word < sizeof words / sizeof words[0] && words[frame->word].say)

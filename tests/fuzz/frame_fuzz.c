@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Any bytes from a worker: frames are the same wherever the stream is cut, and every word is read or refused within its
  * bounds. The first byte of the input says where it is cut. */
+#include "core/deadline.h"
 #include "wire/frame.h"
+#include "wire/leaks.h"
 #include "wire/proto.h"
 #include "wire/value.h"
 
@@ -73,8 +75,31 @@ static void read_small(const struct frame *frame, struct found *found)
 		demand(id > 0 && offset <= INT64_MAX && n > 0 && n <= INT64_MAX);
 	if (!proto_credit_read(frame, &number))
 		demand(number >= 0);
+	if (!proto_sync_read(frame, &number))
+		demand(number >= 0);
 	if (!proto_bye_read(frame, &reason) && reason.data)
 		found_add(found, reason.data, reason.len);
+}
+
+static void read_parts(const struct frame *frame)
+{
+	uint64_t id;
+	uint32_t level;
+	int64_t ms;
+	if (!proto_limit_read(frame, &id, &level, &ms))
+		demand(id > 0 && level >= 1 && level <= DEADLINE_PARTS_MAX && ms >= 1);
+	if (!proto_unlimit_read(frame, &id, &level))
+		demand(id > 0 && level >= 1 && level <= DEADLINE_PARTS_MAX);
+}
+
+static void read_leaks(const struct frame *frame, struct found *found)
+{
+	struct leaks leaks;
+	demand(leaks_read(frame, &leaks) || leaks.n <= LEAKS_MAX);
+	for (uint32_t i = 0; i < leaks.n; i++) {
+		demand(strlen(leaks.leaks[i].path) <= LEAKS_PATH_BYTES && leaks.leaks[i].n_grew <= leaks.leaks[i].n_looks);
+		found_add(found, leaks.leaks[i].path, strlen(leaks.leaks[i].path));
+	}
 }
 
 /* A row that is read can be written, and then reads the same. */
@@ -107,6 +132,8 @@ static int take(void *ctx, const struct frame *frame)
 	read_hello(frame, found);
 	read_settle(frame, found);
 	read_small(frame, found);
+	read_parts(frame);
+	read_leaks(frame, found);
 	read_row(frame);
 	return 0;
 }

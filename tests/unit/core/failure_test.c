@@ -199,14 +199,29 @@ static void extend_moves_the_deadline_up_to_its_limit(void **state)
 	uint64_t id = fixture->a.ids[0];
 	stage_turn(&fixture->stage, 29000000);
 	int64_t left_us =
-		dispatcher_extend(fixture->stage.dispatcher, &fixture->a.worker, id, 3600000000, fixture->stage.now_us);
+		deadline_extend(fixture->stage.dispatcher, &fixture->a.worker, id, 3600000000, fixture->stage.now_us);
 	assert_in_range(left_us, 10900000, 11000000);
 	assert_int_equal(
-		dispatcher_extend(fixture->stage.dispatcher, &fixture->a.worker, id + 7, 1000, fixture->stage.now_us), 0);
+		deadline_extend(fixture->stage.dispatcher, &fixture->a.worker, id + 7, 1000, fixture->stage.now_us), 0);
 	stage_turn(&fixture->stage, 10900000);
 	assert_false(fixture->a.was_cancelled);
 	stage_turn(&fixture->stage, 200000);
 	assert_true(fixture->a.was_cancelled);
+	end(fixture);
+}
+
+static void the_clock_of_a_worker_that_was_idle_begins_with_its_next_message(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	(void)state;
+	stage_worker_join(&fixture->stage, &fixture->a, 1);
+	arrive(fixture, 1);
+	stage_ack(&fixture->stage, &fixture->a, stage_take(&fixture->a, 0));
+	stage_turn(&fixture->stage, 3600000000);
+	arrive(fixture, 1);
+	stage_turn(&fixture->stage, 29000000);
+	assert_int_equal(fixture->a.n_ids, 1);
+	assert_false(fixture->a.was_cancelled);
 	end(fixture);
 }
 
@@ -314,6 +329,7 @@ int main(void)
 		cmocka_unit_test(a_verdict_for_a_younger_delivery_leaves_the_clock_of_the_oldest_alone),
 		cmocka_unit_test(a_suspect_is_not_kept_waiting_by_a_steady_stream),
 		cmocka_unit_test(extend_moves_the_deadline_up_to_its_limit),
+		cmocka_unit_test(the_clock_of_a_worker_that_was_idle_begins_with_its_next_message),
 		cmocka_unit_test(a_rejected_probe_closes_the_circuit_and_a_poison_message_cannot_hold_it_open),
 		cmocka_unit_test(a_frozen_proxy_gives_its_workers_their_grace_afterwards),
 		cmocka_unit_test(a_dead_letter_that_is_too_big_for_its_target_stops_nothing_else),

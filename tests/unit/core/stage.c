@@ -60,7 +60,35 @@ static void stage_on_end(struct worker *self, const char *code, const char *reas
 	list_item(self, struct stage_worker, worker)->was_ended = true;
 }
 
-static const struct worker_ops stage_ops = {stage_on_deliver, stage_on_cancel, stage_on_drain, stage_on_end};
+static void stage_on_remind(struct worker *self)
+{
+	list_item(self, struct stage_worker, worker)->n_reminded++;
+}
+
+static void stage_on_break_begin(struct worker *self)
+{
+	struct stage_worker *worker = list_item(self, struct stage_worker, worker);
+	assert(!worker->is_being_broken);
+	worker->is_being_broken = true;
+	worker->n_begun++;
+}
+
+static void stage_on_break_end(struct worker *self)
+{
+	struct stage_worker *worker = list_item(self, struct stage_worker, worker);
+	assert(worker->is_being_broken);
+	worker->is_being_broken = false;
+}
+
+static const struct worker_ops stage_ops = {
+	.deliver = stage_on_deliver,
+	.cancel = stage_on_cancel,
+	.remind = stage_on_remind,
+	.break_begin = stage_on_break_begin,
+	.break_end = stage_on_break_end,
+	.drain = stage_on_drain,
+	.end = stage_on_end,
+};
 
 static void stage_publish(void *source, const struct qb_outgoing *message, uint64_t token)
 {
@@ -79,6 +107,7 @@ void stage_init(struct stage *stage, uint32_t traits, enum pipeline_ordering ord
 				.max_outstanding_messages = 1000000,
 				.max_message_bytes = 1 << 20,
 				.handler_timeout_us = 30000000,
+				.handler_break_us = 100000,
 				.handler_grace_us = 5000000,
 				.max_extension_us = 600000000,
 				.max_attempts = 5,

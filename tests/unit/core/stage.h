@@ -13,8 +13,9 @@
 
 struct stage_worker {
 	struct worker worker;
-	bool is_there, was_ended, was_cancelled;
-	uint64_t ids[8192]; /* what was delivered and not yet taken by the test, in order */
+	bool is_there, was_ended, was_cancelled, is_being_broken;
+	size_t n_reminded, n_begun; /* n_begun: how often breaking its calls began */
+	uint64_t ids[8192];         /* what was delivered and not yet taken by the test, in order */
 	int64_t receipts[8192];
 	uint64_t lanes[8192]; /* lane numbers */
 	uint32_t attempts[8192];

@@ -246,7 +246,7 @@ static void model_pack(struct model *model, struct payload *payload, uint64_t me
 		msgpack_pack_array(&payload->packer, model->n_verdicts);
 	for (size_t i = 0; i < model->n_verdicts; i++) {
 		model->verdicts[i].id = random_id();
-		model->verdicts[i].kind = 1 + rand() % 3;
+		model->verdicts[i].kind = 1 + rand() % 4;
 		model->verdicts[i].delay_ms = rand() % 100000 - 1;
 		model->verdicts[i].has_reason = rand() % 2;
 		snprintf(model->verdicts[i].reason, sizeof model->verdicts[i].reason, "reason %d", rand());
@@ -307,7 +307,7 @@ static void a_wrong_settle_is_refused_with_its_sentence(void **state)
 	static const char acks[] = "SETTLE: acks must be a flat array of first ids and counts";
 	static const char run[] = "SETTLE: first id and count of a run must be positive integers";
 	static const char many[] = "SETTLE: more than 1048576 ids in one frame";
-	static const char kind[] = "SETTLE: a verdict must be 1, 2 or 3";
+	static const char kind[] = "SETTLE: a verdict must be 1, 2, 3 or 4";
 	static const struct refused rows[] = {
 		REFUSED("\x80", "SETTLE must be an array of acks, others, memory"),
 		REFUSED("\x92\x90\xc0", "SETTLE must be an array of acks, others, memory"),
@@ -328,7 +328,7 @@ static void a_wrong_settle_is_refused_with_its_sentence(void **state)
 		REFUSED("\x93\x90\x91\x93\1\1\xff\0", "SETTLE: a verdict must be an array of id, verdict, delay_ms, reason"),
 		REFUSED("\x93\x90\x91\x94\0\1\xff\xc0\0", "SETTLE: a verdict's id must be a positive integer"),
 		REFUSED("\x93\x90\x91\x94\1\0\xff\xc0\0", kind),
-		REFUSED("\x93\x90\x91\x94\1\4\xff\xc0\0", kind),
+		REFUSED("\x93\x90\x91\x94\1\5\xff\xc0\0", kind),
 		REFUSED("\x93\x90\x91\x94\1\1\xfe\xc0\0", "SETTLE: delay_ms must be an integer from -1"),
 		REFUSED("\x93\x90\x91\x94\1\1\xff\1\0", "SETTLE: a reason must be a string or nil"),
 		REFUSED("\x93\x90\xc0\xff", "SETTLE: memory must be an integer from 0"),

@@ -158,10 +158,24 @@ static void stand_changed(void *ctx)
 	((struct stand *)ctx)->has_changed = true;
 }
 
-static void stand_cancelled(void *ctx, const struct session *session)
+static void stand_told(void *ctx, const struct session *session)
 {
 	(void)session;
-	((struct stand *)ctx)->n_cancelled++;
+	((struct stand *)ctx)->n_told++;
+}
+
+static void stand_break_begin(void *ctx, struct session *session)
+{
+	struct stand *stand = ctx;
+	stand->being_broken = session;
+	stand->n_begun++;
+}
+
+static void stand_break_end(void *ctx, struct session *session)
+{
+	struct stand *stand = ctx;
+	assert_ptr_equal(stand->being_broken, session);
+	stand->being_broken = NULL;
 }
 
 static void stand_closed(void *ctx, const struct session *session)
@@ -191,7 +205,9 @@ void stand_open(struct stand *stand)
 		.now = stand_now,
 		.pool_of = stand_pool_of,
 		.changed = stand_changed,
-		.cancelled = stand_cancelled,
+		.told = stand_told,
+		.break_begin = stand_break_begin,
+		.break_end = stand_break_end,
 		.closed = stand_closed,
 	};
 	for (size_t i = 0; i < STAND_PIPELINES; i++) {
@@ -203,6 +219,7 @@ void stand_open(struct stand *stand)
 			.max_outstanding_bytes = 512 << 20,
 			.max_message_bytes = 64 << 20,
 			.handler_timeout_us = 30000000,
+			.handler_break_us = 100000,
 			.handler_grace_us = 5000000,
 			.max_extension_us = 60000000,
 			.max_attempts = 5,

@@ -22,7 +22,9 @@ struct stand {
 	struct event *news[STAND_PIPELINES];
 	int64_t turned_us; /* how far the clock was turned forward */
 	bool has_changed;
-	size_t n_closed, n_cancelled;
+	struct session *being_broken; /* between break_begin and break_end; NULL: none */
+	size_t n_begun;
+	size_t n_closed, n_told;
 	struct session_info closed; /* of the last session that closed; its strings are gone but these */
 	char closed_reason[256];
 };

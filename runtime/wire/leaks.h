@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* What a worker says of values that keep growing in it (LEAK). */
+#ifndef QBUS_WIRE_LEAKS_H
+#define QBUS_WIRE_LEAKS_H
+
+#include "wire/frame.h"
+
+#include <stdint.h>
+
+enum { LEAKS_MAX = 32, LEAKS_PATH_BYTES = 256 };
+
+struct leak {
+	char path[LEAKS_PATH_BYTES + 1]; /* as App\Cache::$items; printable but for bytes above 126 */
+	uint64_t n_looks, n_grew;        /* looked at so often, and in so many it had grown */
+	uint64_t bytes;                  /* in all, since the first of them */
+};
+
+struct leaks {
+	uint64_t n_looks; /* in this worker */
+	uint32_t n;
+	struct leak leaks[LEAKS_MAX];
+};
+
+/* Replaces what *ret_leaks says, which it also does, with less, when the frame is wrong. NULL, or the sentence that is
+ * wrong. */
+const char *leaks_read(const struct frame *frame, struct leaks *ret_leaks);
+
+#endif
