@@ -4,7 +4,9 @@
 // a step: B begins, E is about to return or to throw, A is another attempt,
 // or a message of a pipeline that is no call.
 //
-//   php handler.php LEDGER PEERS CALL...      PEERS: JSON of {"mysql": {"port": 1, "pid": 2}, "silent": {"port": 3}, ...}
+//   php handler.php LEDGER PEERS CALL...
+//
+// PEERS: JSON of {"mysql": {"port": 1, "pid": 2}, "silent": {"port": 3}, ...}
 declare(strict_types=1);
 
 require dirname(__DIR__, 2) . '/php-client/autoload.php';
@@ -19,7 +21,8 @@ $processes = static function (string $peer) use ($peers): array {
 
     return array_map(intval(...), array_filter([$pid, ...explode(' ', $children)]));
 };
-$isStopped = static fn (int $pid): bool => preg_match('/^State:\s+[TZ]/m', file_get_contents("/proc/{$pid}/status")) === 1;
+$isStopped = static fn (int $pid): bool
+    => preg_match('/^State:\s+[TZ]/m', file_get_contents("/proc/{$pid}/status")) === 1;
 $freeze = static function (string $peer) use ($processes, $isStopped): void {
     foreach ($processes($peer) as $pid) {
         posix_kill($pid, SIGSTOP);
@@ -255,8 +258,9 @@ $handle = static function (Qbus\Message $message) use ($calls, $thaw, $write): v
     try {
         $result = @$calls[$message->pipeline]($message);
         $warning = error_get_last()['message'] ?? '';
-        $write('E', $message, ['threw' => null, 'result' => is_array($result) ? $result : null, 'saw' => (is_string($result) ? $result
-            : get_debug_type($result) . ' ' . json_encode($result)) . ($warning === '' ? '' : " ({$warning})")]);
+        $saw = is_string($result) ? $result : get_debug_type($result) . ' ' . json_encode($result);
+        $write('E', $message, ['threw' => null, 'saw' => $warning === '' ? $saw : "{$saw} ({$warning})",
+            'result' => is_array($result) ? $result : null]);
     } catch (Throwable $thrown) {
         $write('E', $message, ['threw' => $thrown::class, 'saw' => $thrown->getMessage()]);
         throw $thrown;

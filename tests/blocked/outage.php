@@ -10,7 +10,8 @@ require dirname(__DIR__, 2) . '/php-client/autoload.php';
 $ledger = fopen($argv[1], 'a');
 $redis = new Redis();
 $done = static function (Qbus\Message $message) use ($ledger): void {
-    fwrite($ledger, sprintf("%s %d %d %d\n", $message->pipeline, $message->offset, getmypid(), intdiv(hrtime(true), 1000)));
+    $us = intdiv(hrtime(true), 1000);
+    fwrite($ledger, sprintf("%s %d %d %d\n", $message->pipeline, $message->offset, getmypid(), $us));
 };
 $calm = static function (Qbus\Message $message) use ($done): void {
     usleep(4000);

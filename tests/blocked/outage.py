@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Redis hangs under one of three pipelines that share eight workers: what the others lose of it, and what is repeated."""
+"""Redis hangs under one of three pipelines that share eight workers: what the others lose, and what is repeated."""
 import collections
 import os
 import signal
@@ -64,8 +64,9 @@ class Outage:
         if self.strikes:
             os.kill(self.redis.pid, signal.SIGSTOP)
         waiting = MESSAGES - len(self.done()["sick"])
-        wait_until(lambda: time.monotonic_ns() // 1000 > begin_us + WINDOW_S * 1_000_000, WINDOW_S + 5, "the window ends")
-        facts = {"rates": self.rates(begin_us, begin_us + WINDOW_S * 1_000_000), "waiting": waiting}
+        end_us = begin_us + WINDOW_S * 1_000_000
+        wait_until(lambda: time.monotonic_ns() // 1000 > end_us, WINDOW_S + 5, "the window ends")
+        facts = {"rates": self.rates(begin_us, end_us), "waiting": waiting}
         faults = self.recover(facts, workers) if self.strikes else []
         self.proxy.stop()
         return facts, faults
@@ -74,7 +75,7 @@ class Outage:
         facts["broken"] = self.count("deadline_total", "sick", "broken")
         open_at_end = self.count("breaker_open", "sick")
         os.kill(self.redis.pid, signal.SIGCONT)
-        wait_until(lambda: self.count("messages_acked_total", "sick") == MESSAGES, 120, "every message of sick is acked")
+        wait_until(lambda: self.count("messages_acked_total", "sick") == MESSAGES, 120, "all of sick is acked")
         done = self.done()["sick"]
         log = self.proxy.text()
         facts.update(opened=log.count("circuit breaker is open"), closed=log.count("circuit breaker is closed"),

@@ -78,8 +78,8 @@ class PostgreSQL(Server):
         self.binaries = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
         if os.getuid() == 0:
             shutil.chown(self.directory, POSTGRES_USER, POSTGRES_USER)
-        subprocess.run([*self.other_user(), f"{self.binaries}/initdb", "-D", self.directory, "-A", "trust", "-U", "qbus",
-                        "-N"], check=True, capture_output=True, cwd="/")
+        subprocess.run([*self.other_user(), f"{self.binaries}/initdb", "-D", self.directory, "-A", "trust", "-N",
+                        "-U", "qbus"], check=True, capture_output=True, cwd="/")
         return super().start()
 
     @staticmethod
@@ -132,7 +132,7 @@ SERVERS = {kind.name: kind for kind in (MariaDB, PostgreSQL, Redis, Memcached, R
 
 
 class Request(http.server.BaseHTTPRequestHandler):
-    """/hello is answered, /half by half of what it announces, everything else never, and neither is who says nothing."""
+    """/hello is answered, /half by half of what it announces, everything else never; nor is he who says nothing."""
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):

@@ -47,7 +47,8 @@ $get = static function (string $path) use ($curl, $port): string {
 $cpu = static function (): float {
     $used = getrusage();
 
-    return $used['ru_utime.tv_sec'] + $used['ru_stime.tv_sec'] + ($used['ru_utime.tv_usec'] + $used['ru_stime.tv_usec']) / 1e6;
+    return $used['ru_utime.tv_sec'] + $used['ru_stime.tv_sec']
+        + ($used['ru_utime.tv_usec'] + $used['ru_stime.tv_usec']) / 1e6;
 };
 
 $try = static function (Qbus\Message $message) use ($ledger, $after, $kept, $get, $cpu): void {
@@ -65,7 +66,8 @@ $try = static function (Qbus\Message $message) use ($ledger, $after, $kept, $get
     if ($message->attempt === 1) {
         [$cpuBegin, $begin] = [$cpu(), hrtime(true)];
         $seen['by'] = $receipt % 4 === 3 ? 'curl' : 'stream';
-        $seen['got'] = $seen['by'] === 'curl' ? $get("try/{$receipt}/{$deadlineUs}") : $kept->ask("try {$receipt} {$deadlineUs}");
+        $seen['got'] = $seen['by'] === 'curl' ? $get("try/{$receipt}/{$deadlineUs}")
+            : $kept->ask("try {$receipt} {$deadlineUs}");
         $seen['cpu'] = ($cpu() - $cpuBegin) / ((hrtime(true) - $begin) / 1e9);
     }
     fwrite($ledger, json_encode($seen, JSON_THROW_ON_ERROR) . "\n");

@@ -25,7 +25,7 @@ def faults_of(call, told, count):
         faults.append(f"the cause is {told['cause']}, not {call.threw or 'nothing'}")
     if told["ms"] > GOAL_MS + SLACK_MS:
         faults.append(f"{told['ms']:.0f} ms after the end of the part")
-    if count.get(("qbus_messages_acked_total", call.name)) != 1 or count.get(("qbus_messages_delivered_total", call.name)) != 1:
+    if any(count.get((f"qbus_messages_{what}_total", call.name)) != 1 for what in ("delivered", "acked")):
         faults.append("its message is not acked at the first attempt")
     return faults
 
