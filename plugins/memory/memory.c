@@ -35,7 +35,7 @@ static const struct qb_option options[] = {
 	[OPT_REFUSE] = {"refuse_publishing", QB_INT, QB_SOURCE, false, "0", 0, INT64_MAX, NULL,
 		"How many publications are refused before the first is confirmed."},
 	[OPT_SCRIPT] = {"script", QB_LIST, QB_SOURCE, false, NULL, 0, 0, NULL,
-		"Faults, each after so many deliveries: lost@N, fatal@N, close@N, revoke@N, in ascending order."},
+		"Faults, each after so many deliveries: lost@N, fatal@N, close@N, revoke@N, wedge@N, in ascending order."},
 };
 
 struct memory_lane {
@@ -44,6 +44,7 @@ struct memory_lane {
 	int64_t end;     /* first receipt that is never made */
 	bool is_shut;
 	bool is_closing;
+	bool is_wedged;
 };
 
 struct memory {
@@ -84,7 +85,7 @@ static void memory_check(const struct qb_source_conf *conf, qb_complain *complai
 		int status = script_add(&script, steps->items[i].text);
 
 		if (status == -EINVAL)
-			complain(ctx, OPT_SCRIPT, true, "a step of the script is lost@N, fatal@N, close@N or revoke@N");
+			complain(ctx, OPT_SCRIPT, true, "a step of the script is lost@N, fatal@N, close@N, revoke@N or wedge@N");
 		else if (status)
 			complain(ctx, OPT_SCRIPT, true, "the steps of the script must ascend and be 64 at most");
 	}
@@ -104,6 +105,7 @@ static void lane_begin(struct memory *memory, int partition)
 	lane->cursor = kept->next;
 	lane->is_shut = false;
 	lane->is_closing = false;
+	lane->is_wedged = false;
 	lane->number = memory->host->lane_open(memory->host->self, &info);
 }
 
@@ -191,7 +193,7 @@ static struct memory_lane *lane_next(struct memory *memory)
 		struct memory_lane *lane = &memory->lanes[memory->turn];
 
 		memory->turn = (memory->turn + 1) % memory->n_lanes;
-		if (!lane->is_shut && !lane->is_closing && lane->cursor < lane->end)
+		if (!lane->is_shut && !lane->is_closing && !lane->is_wedged && lane->cursor < lane->end)
 			return lane;
 	}
 	return NULL;
@@ -240,6 +242,10 @@ static enum qb_result fault_play(struct memory *memory, enum script_fault fault)
 			lane->is_closing = true;
 			host->lane_closing(host->self, lane->number);
 		}
+		return QB_OK;
+	case SCRIPT_WEDGE:
+		lane->is_wedged = true;
+		host->condition(host->self, QB_WEDGED, lane->number, true, "the script makes it unreadable");
 		return QB_OK;
 	case SCRIPT_NONE:
 		break;
@@ -389,6 +395,21 @@ static void memory_wake(void *source)
 		return; /* the counter is full: a wake-up is pending anyway */
 }
 
+static int memory_skip(void *source, uint64_t number, int64_t receipt)
+{
+	struct memory *memory = source;
+	struct memory_lane *lane = lane_find(memory, number);
+
+	if (!lane || !lane->is_wedged)
+		return -EBUSY;
+	if (receipt < lane->cursor || receipt >= lane->end)
+		return -ERANGE;
+	lane->cursor = receipt + 1;
+	lane->is_wedged = false;
+	memory->host->condition(memory->host->self, QB_WEDGED, number, false, NULL);
+	return 0;
+}
+
 extern const struct qb_plugin qbus_plugin;
 __attribute__((visibility("default"))) const struct qb_plugin qbus_plugin = {
 	.abi = QB_ABI,
@@ -408,4 +429,5 @@ __attribute__((visibility("default"))) const struct qb_plugin qbus_plugin = {
 	.publish = memory_publish,
 	.close = memory_close,
 	.wake = memory_wake,
+	.skip = memory_skip,
 };

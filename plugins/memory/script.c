@@ -11,6 +11,7 @@ static const char *const words[] = {
 	[SCRIPT_FATAL] = "fatal",
 	[SCRIPT_CLOSE] = "close",
 	[SCRIPT_REVOKE] = "revoke",
+	[SCRIPT_WEDGE] = "wedge",
 };
 
 static enum script_fault script_word(const char *text, size_t len)

@@ -14,6 +14,7 @@ enum script_fault {
 	SCRIPT_FATAL,  /* poll says QB_FATAL */
 	SCRIPT_CLOSE,  /* the lane whose turn it is closes without warning and opens again */
 	SCRIPT_REVOKE, /* that lane is given up in peace and opens again */
+	SCRIPT_WEDGE,  /* that lane cannot be read at its next receipt until it is skipped */
 };
 
 struct script_step {

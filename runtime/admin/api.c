@@ -79,6 +79,8 @@ static json_t *api_reasons(const struct snapshot *snapshot)
 							 api_text(pipeline->conf->name), "broker", api_text(pipeline->conf->broker)));
 		if (pipeline->is_paused)
 			api_add_reason(reasons, "pipeline paused", pipeline);
+		if (pipeline->look.is_held)
+			api_add_reason(reasons, "pipeline paused by an operator", pipeline);
 		api_add_wedged(reasons, pipeline);
 	}
 	return reasons;
@@ -123,6 +125,14 @@ static json_t *api_counters(const struct snapshot_pipeline *pipeline)
 		api_count(pipeline->n_reconnects));
 }
 
+/* NULL: nobody does. */
+static const char *api_paused_by(const struct snapshot_pipeline *pipeline)
+{
+	if (pipeline->look.is_held)
+		return "operator";
+	return pipeline->is_paused ? "dead letter" : NULL;
+}
+
 static json_t *api_pipeline(const struct snapshot_pipeline *pipeline)
 {
 	const struct pipeline_counts *counts = &pipeline->counts;
@@ -131,11 +141,11 @@ static json_t *api_pipeline(const struct snapshot_pipeline *pipeline)
 	for (size_t i = 0; i < pipeline->n_lanes; i++)
 		json_array_append_new(lanes, api_lane(pipeline->lanes[i]));
 	json_t *object =
-		json_pack("{s:o, s:s, s:o, s:o, s:s, s:b, s:b, s:s, s:b, s:I}", "name", api_text(pipeline->conf->name), "kind",
+		json_pack("{s:o, s:s, s:o, s:o, s:s, s:b, s:b, s:s, s:b, s:o, s:I}", "name", api_text(pipeline->conf->name), "kind",
 			pipeline->kind, "broker", api_text(pipeline->conf->broker), "pool", api_text(pipeline->conf->pool),
 			"source", source_state_name(pipeline->look.source_state), "connected", (int)counts->is_connected, "blocked",
 			(int)pipeline->look.is_blocked, "breaker", breaker_state_name(pipeline->look.breaker_state), "paused",
-			(int)pipeline->is_paused, "workers", (json_int_t)pipeline->look.n_workers);
+			pipeline->is_paused || pipeline->look.is_held, "paused_by", api_text(api_paused_by(pipeline)), "workers", (json_int_t)pipeline->look.n_workers);
 	json_t *gauges =
 		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "buffered", api_count(counts->buffered),
 			"buffered_bytes", api_count(counts->buffered_bytes), "in_flight", api_count(counts->in_flight), "waiting",
@@ -209,4 +219,11 @@ void api_write_inflight(FILE *out, const struct snapshot *snapshot)
 		json_array_append_new(deliveries, api_delivery(&snapshot->deliveries[i]));
 	api_write(out, json_pack("{s:I, s:I, s:o}", "in_flight", (json_int_t)snapshot->n_in_flight, "shown",
 					   (json_int_t)snapshot->n_deliveries, "deliveries", deliveries));
+}
+
+/* ---- actions ---- */
+
+void api_write_outcome(FILE *out, bool is_ok, const char *sentence)
+{
+	api_write(out, json_pack("{s:b, s:o}", "ok", (int)is_ok, "message", api_text(sentence)));
 }

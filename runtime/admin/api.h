@@ -13,6 +13,8 @@
 void api_write_status(FILE *out, const struct snapshot *snapshot);
 /* Deliveries that workers hold. */
 void api_write_inflight(FILE *out, const struct snapshot *snapshot);
+/* {"ok": bool, "message": sentence}: what came of an action. */
+void api_write_outcome(FILE *out, bool is_ok, const char *sentence);
 /* {"ready": bool, "reasons": [{"reason": ..., what it is about}]}. Returns whether it is ready. */
 bool api_write_ready(FILE *out, const struct snapshot *snapshot);
 

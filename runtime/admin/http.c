@@ -57,6 +57,7 @@ static const struct http_status statuses[] = {
 	{400, "Bad Request"},
 	{404, "Not Found"},
 	{405, "Method Not Allowed"},
+	{409, "Conflict"},
 	{413, "Content Too Large"},
 	{431, "Request Header Fields Too Large"},
 	{503, "Service Unavailable"},
@@ -89,69 +90,121 @@ static void peer_restart_timer(struct http_peer *peer)
 	evtimer_add(peer->timer, &patience);
 }
 
-static void peer_send(struct http_peer *peer, int code, const char *type, const char *body, size_t len, bool is_head)
+static void peer_send(struct http_peer *peer, int code, const char *fields, const char *body, size_t len, bool is_head)
 {
 	struct evbuffer *out = bufferevent_get_output(peer->stream);
 	peer->is_answered = true;
 	peer_restart_timer(peer);
 	evbuffer_add_printf(out,
-		"HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n"
-		"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n%s\r\n",
-		code, http_phrase(code), type, len, code == 405 ? "Allow: GET, HEAD\r\n" : "");
+		"HTTP/1.1 %d %s\r\nContent-Length: %zu\r\nConnection: close\r\n"
+		"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n%s\r\n\r\n",
+		code, http_phrase(code), len, fields);
 	if (!is_head)
 		evbuffer_add(out, body, len);
 }
 
-static void peer_refuse(struct http_peer *peer, int code)
+/* allow: the methods that the page has, for 405. */
+static void peer_refuse(struct http_peer *peer, int code, const char *allow)
 {
-	char body[64];
+	char body[64], fields[96];
 	int len = snprintf(body, sizeof body, "%d %s\n", code, http_phrase(code));
-	peer_send(peer, code, "text/plain; charset=utf-8", body, (size_t)len, false);
+	snprintf(fields, sizeof fields, "Content-Type: text/plain; charset=utf-8%s%s", allow ? "\r\nAllow: " : "",
+		allow ? allow : "");
+	peer_send(peer, code, fields, body, (size_t)len, false);
 }
 
-static void peer_show(struct http_peer *peer, const struct http_page *page, bool is_head)
+static void peer_show(struct http_peer *peer, const struct http_page *page, const char *query, bool is_head)
 {
-	char *body = NULL;
+	char *body = NULL, fields[96];
 	size_t len = 0;
 	FILE *out = open_memstream(&body, &len);
 	if (!out) {
-		peer_refuse(peer, 503);
+		peer_refuse(peer, 503, NULL);
 		return;
 	}
-	int code = page->write(peer->http->ctx, out);
+	int code = page->write(peer->http->ctx, query, out);
 	fclose(out);
-	peer_send(peer, code, page->type, body, len, is_head);
+	snprintf(fields, sizeof fields, "Content-Type: %s", page->type);
+	peer_send(peer, code, fields, body, len, is_head);
 	free(body);
 }
 
 static const struct http_page *peer_find_page(const struct http_peer *peer, const char *path)
 {
 	const struct http *http = peer->http;
-	for (size_t i = 0; i < http->n_pages; i++)
-		if (strcmp(http->pages[i].path, path) == 0 && (peer->is_private || !http->pages[i].is_private))
-			return &http->pages[i];
+	for (size_t i = 0; i < http->n_pages; i++) {
+		const struct http_page *page = &http->pages[i];
+		if (strcmp(page->path, path) == 0 && (peer->is_private || (!page->is_private && !page->is_action)))
+			return page;
+	}
 	return NULL;
 }
 
-/* head: the request line and the header fields. */
-static void peer_answer(struct http_peer *peer, const char *head, bool has_body)
+/* ---- requests ---- */
+
+struct http_request {
+	const char *method, *path, *query;
+};
+
+/* METHOD SP /PATH[?QUERY] SP HTTP/1.x CR LF, and nothing else. Cuts the line into its words. */
+static bool request_parse(char *head, struct http_request *ret_request)
 {
-	char method[16], path[256], minor[2];
-	if (sscanf(head, "%15[A-Z] %255[^ \r\n] HTTP/1.%1[01]\r\n", method, path, minor) != 3) {
-		peer_refuse(peer, 400);
+	char *end = strstr(head, "\r\n"), *path = strchr(head, ' '), *version = path ? strchr(path + 1, ' ') : NULL;
+	if (!end || !version || version > end)
+		return false;
+	*end = *path++ = *version++ = '\0';
+	if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
+		return false;
+	if (!*head || head[strspn(head, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")] || *path != '/')
+		return false;
+	for (const char *at = path; *at; at++)
+		if (*at <= ' ' || *at > '~')
+			return false;
+	char *mark = strchr(path, '?');
+	if (mark)
+		*mark++ = '\0';
+	*ret_request = (struct http_request){head, path, mark ? mark : ""};
+	return true;
+}
+
+bool http_argument(const char *query, const char *name, char *ret_value, size_t size)
+{
+	size_t len_name = strlen(name);
+	for (const char *at = query; at; at = strchr(at, '&') ? strchr(at, '&') + 1 : NULL) {
+		if (strncmp(at, name, len_name) != 0 || at[len_name] != '=')
+			continue;
+		const char *value = at + len_name + 1;
+		size_t len = strcspn(value, "&");
+		if (len >= size)
+			return false;
+		memcpy(ret_value, value, len);
+		ret_value[len] = '\0';
+		return true;
+	}
+	return false;
+}
+
+/* head: the request line and the header fields. */
+static void peer_answer(struct http_peer *peer, char *head, bool has_body)
+{
+	struct http_request request;
+	if (!request_parse(head, &request)) {
+		peer_refuse(peer, 400, NULL);
 		return;
 	}
-	bool is_head = strcmp(method, "HEAD") == 0;
-	path[strcspn(path, "?")] = '\0';
-	const struct http_page *page = peer_find_page(peer, path);
-	if (!is_head && strcmp(method, "GET") != 0)
-		peer_refuse(peer, 405);
+	const struct http_page *page = peer_find_page(peer, request.path);
+	bool is_head = strcmp(request.method, "HEAD") == 0, is_get = strcmp(request.method, "GET") == 0;
+	bool is_post = peer->is_private && strcmp(request.method, "POST") == 0;
+	if (!is_head && !is_get && !is_post)
+		peer_refuse(peer, 405, "GET, HEAD");
 	else if (has_body)
-		peer_refuse(peer, 413);
+		peer_refuse(peer, 413, NULL);
 	else if (!page)
-		peer_refuse(peer, 404);
+		peer_refuse(peer, 404, NULL);
+	else if (page->is_action != is_post)
+		peer_refuse(peer, 405, page->is_action ? "POST" : "GET, HEAD");
 	else
-		peer_show(peer, page, is_head);
+		peer_show(peer, page, request.query, is_head);
 }
 
 static void peer_on_read(struct bufferevent *stream, void *ctx)
@@ -168,7 +221,7 @@ static void peer_on_read(struct bufferevent *stream, void *ctx)
 		head[evbuffer_remove(in, head, (size_t)end.pos + 4)] = '\0';
 		peer_answer(peer, head, evbuffer_get_length(in) > 0);
 	} else if (evbuffer_get_length(in) >= HTTP_HEAD_BYTES) {
-		peer_refuse(peer, 431);
+		peer_refuse(peer, 431, NULL);
 	}
 }
 

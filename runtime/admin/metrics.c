@@ -66,6 +66,7 @@ static const struct metrics_row rows[] = {
 	{"qbus_connection_blocked", FLAG(look.is_blocked), "Whether the broker takes no publications."},
 	{"qbus_breaker_open", FLAG(is_breaker_open), "Whether failures have stopped delivery or let only probes through."},
 	{"qbus_pipeline_paused", FLAG(is_paused), "Whether delivery stands still because the dead-letter target refused."},
+	{"qbus_pipeline_held", FLAG(look.is_held), "Whether delivery stands still because an operator paused it."},
 };
 
 #define REASON(reason) (1u << (reason))

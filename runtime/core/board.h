@@ -37,6 +37,7 @@ struct pipeline {
 	int64_t paused_until_us;             /* the dead-letter target refused; 0: not paused */
 	int64_t thaw_until_us;               /* the source has not confirmed its lanes yet; 0: it need not */
 	uint64_t question;                   /* newest that the source was asked */
+	bool is_held;                        /* an operator paused it */
 	uint64_t published_token;
 	size_t n_batch_bytes; /* came in batches since the start */
 	struct pipeline_counts counts;
@@ -70,12 +71,17 @@ struct dispatcher {
 	bool is_stopping, is_closing;
 };
 
+/* dispatcher.c */
+struct pipeline *dispatcher_find(const struct dispatcher *dispatcher, const char *name); /* NULL: there is none */
+
 /* deadline.c; see also core/deadline.h */
 /* Something was delivered or settled. When that changed which delivery is the oldest, its clock begins now. */
 void deadline_restart(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us);
 /* There is a verdict for this delivery: its parts have ended. */
 void deadline_settled(struct worker *worker, uint64_t id, int64_t now_us);
 void deadline_stop(struct dispatcher *dispatcher, struct worker *worker); /* nothing is due any more */
+/* The deadline of its oldest delivery, which it holds, has passed now. */
+void deadline_pass(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us);
 void deadline_tick(struct dispatcher *dispatcher); /* tells, breaks and ends those whose time has come */
 
 /* match.c */
@@ -99,6 +105,7 @@ void pipeline_lane_changed(struct pipeline *pipeline, struct lane *lane);
 void pipeline_commit(struct pipeline *pipeline); /* every dirty lane, now */
 /* Tells the breaker what happened since the last turn; returns when it is due, or CLOCK_NEVER. */
 int64_t pipeline_watch_failures(struct pipeline *pipeline, int64_t now_us);
+void pipeline_hold(struct pipeline *pipeline, bool on);
 void pipeline_flush(struct pipeline *pipeline, int64_t now_us);
 void pipeline_free(struct pipeline *pipeline);
 /* The process stood still: nothing is delivered before the source has confirmed its lanes. */

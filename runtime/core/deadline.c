@@ -151,6 +151,13 @@ int64_t deadline_extend(
 	return whole->stage == DEADLINE_RUNS && whole->at_us > now_us ? whole->at_us - now_us : 0;
 }
 
+void deadline_pass(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us)
+{
+	worker->started_us = now_us - deadline_entry(worker)->pipeline->conf->handler_timeout_us;
+	worker->whole.at_us = now_us;
+	deadline_watch(dispatcher, worker);
+}
+
 /* ---- parts ---- */
 
 void deadline_limit(

@@ -78,7 +78,7 @@ struct pipeline *dispatcher_pipeline_at(const struct dispatcher *dispatcher, siz
 /* ---- workers --------------------------------------------------------------------------------------------------------
  */
 
-static struct pipeline *dispatcher_find(const struct dispatcher *dispatcher, const char *name)
+struct pipeline *dispatcher_find(const struct dispatcher *dispatcher, const char *name)
 {
 	for (size_t i = 0; i < dispatcher->n_pipelines; i++)
 		if (strcmp(dispatcher->pipelines[i]->conf->name, name) == 0)

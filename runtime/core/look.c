@@ -22,6 +22,7 @@ void look_pipeline(const struct pipeline *pipeline, struct pipeline_look *ret_lo
 		.breaker_state = pipeline->breaker.state,
 		.n_workers = look_n_servers(pipeline),
 		.paused_until_us = pipeline->paused_until_us,
+		.is_held = pipeline->is_held,
 		.is_settled_singly = pipeline->plugin->traits & QB_SETTLE_EACH,
 		.is_blocked = pipeline->is_blocked,
 	};

@@ -29,6 +29,7 @@ struct pipeline_look {
 	enum breaker_state breaker_state;
 	size_t n_workers;        /* that serve it */
 	int64_t paused_until_us; /* 0: the dead-letter target does not make it wait */
+	bool is_held;            /* an operator paused it */
 	bool is_settled_singly;  /* a queue: the broker wants each receipt */
 	bool is_blocked;         /* the broker takes no publications */
 };

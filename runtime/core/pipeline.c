@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@ static bool pipeline_has(const struct pipeline *pipeline, enum qb_trait trait)
 
 bool pipeline_is_served(const struct pipeline *pipeline)
 {
-	if (pipeline->paused_until_us || pipeline->thaw_until_us)
+	if (pipeline->paused_until_us || pipeline->thaw_until_us || pipeline->is_held)
 		return false;
 	return !pipeline->dispatcher->is_stopping || pipeline_has(pipeline, QB_FINISH_BUFFERED);
 }
@@ -90,7 +91,7 @@ static void pipeline_flow(struct pipeline *pipeline, struct lane *lane, bool ope
 		return;
 	lane->is_shut = !open;
 	source_flow(pipeline->source, lane->number, open);
-	if (!open)
+	if (!open && !pipeline->is_held)
 		log_say(LOG_WARN, pipeline->conf->name,
 			"lane takes no new work until its oldest message is settled source=%s partition=%d offset=%lld gap=%u",
 			lane->source, lane->partition, (long long)lane->head->receipt, lane->n_entries);
@@ -130,13 +131,27 @@ void pipeline_commit(struct pipeline *pipeline)
  * told. */
 void pipeline_lane_changed(struct pipeline *pipeline, struct lane *lane)
 {
-	if (lane->is_shut && (int64_t)lane->n_entries <= pipeline->conf->max_ack_gap / 2)
+	if (lane->is_shut && !pipeline->is_held && (int64_t)lane->n_entries <= pipeline->conf->max_ack_gap / 2)
 		pipeline_flow(pipeline, lane, true);
 	if (lane->state != LANE_CLOSING || lane->n_running || lane->is_drained)
 		return;
 	lane->is_drained = true;
 	pipeline_commit(pipeline);
 	source_lane_drained(pipeline->source, lane->number);
+}
+
+/* Lanes that were shut for their gap open with it again when it has closed. */
+void pipeline_hold(struct pipeline *pipeline, bool on)
+{
+	pipeline->is_held = on;
+	list_each_safe(pos, after, &pipeline->lanes)
+	{
+		struct lane *lane = list_item(pos, struct lane, link);
+		if (on)
+			pipeline_flow(pipeline, lane, false);
+		else
+			pipeline_lane_changed(pipeline, lane);
+	}
 }
 
 void pipeline_flush(struct pipeline *pipeline, int64_t now_us)
@@ -194,6 +209,8 @@ static void pipeline_on_lane_open(void *ctx, struct lane *lane, const char *memo
 			lane->partition);
 	log_say(LOG_INFO, pipeline->conf->name, "lane opens source=%s partition=%d after=%lld skips=%zu", lane->source,
 		lane->partition, (long long)lane->position, lane->n_skips);
+	if (pipeline->is_held)
+		pipeline_flow(pipeline, lane, false);
 }
 
 static void pipeline_on_lane_closing(void *ctx, struct lane *lane)
@@ -244,6 +261,26 @@ static void pipeline_on_kept(void *ctx, struct lane *lane, int64_t receipt, int 
 	} else if (receipt > lane->kept && receipt <= lane->told) {
 		lane->kept = receipt;
 	}
+}
+
+/* What the lane was wedged at takes its place as something settled, so that the position passes it in its turn. */
+static void pipeline_on_skipped(void *ctx, struct lane *lane, int64_t receipt, int status)
+{
+	struct pipeline *pipeline = ctx;
+	if (status < 0 || receipt <= lane->newest) {
+		const char *why = status == -ERANGE                   ? "the broker has no message there"
+		                  : status < 0 && status != -EBUSY ? strerror(-status)
+		                                                      : "it can be read";
+		log_say(LOG_ERROR, pipeline->conf->name, "lane is not skipped source=%s partition=%d to=%lld: %s", lane->source,
+			lane->partition, (long long)receipt, why);
+		return;
+	}
+	const struct msg_item item = {.lane = lane, .receipt = receipt};
+	log_say(LOG_WARN, pipeline->conf->name, "lane goes on behind what was given up source=%s partition=%d behind=%lld",
+		lane->source, lane->partition, (long long)receipt);
+	ledger_skip(&pipeline->ledger, &item);
+	pipeline_lane_dirty(pipeline, lane);
+	pipeline_lane_changed(pipeline, lane);
 }
 
 static void pipeline_on_published(void *ctx, uint64_t token, int status, const char *reason)
@@ -314,6 +351,7 @@ static const struct source_sink sink = {
 	.lane_close = pipeline_on_lane_close,
 	.batch = pipeline_on_batch,
 	.kept = pipeline_on_kept,
+	.skipped = pipeline_on_skipped,
 	.published = pipeline_on_published,
 	.condition = pipeline_on_condition,
 	.measure = pipeline_on_measure,

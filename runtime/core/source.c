@@ -131,6 +131,14 @@ void source_lane_drained(struct source *source, uint64_t lane)
 	source_post(source, order);
 }
 
+void source_skip(struct source *source, uint64_t lane, int64_t receipt)
+{
+	struct source_order *order = source_order_new(ORDER_SKIP, 0);
+	order->number = lane;
+	order->receipt = receipt;
+	source_post(source, order);
+}
+
 static struct qb_bytes source_bytes_add(uint8_t **at, struct qb_bytes bytes)
 {
 	return (struct qb_bytes){bytes.data ? source_order_add(at, bytes.data, bytes.len) : NULL, bytes.len};
@@ -215,6 +223,9 @@ static void source_tell(const struct source *source, struct news *news)
 		break;
 	case NEWS_KEPT:
 		sink->kept(source->ctx, news->lane, news->number, news->code);
+		break;
+	case NEWS_SKIPPED:
+		sink->skipped(source->ctx, news->lane, news->number, news->code);
 		break;
 	case NEWS_PUBLISHED:
 		sink->published(source->ctx, (uint64_t)news->number, news->code, text);

@@ -264,6 +264,21 @@ static void source_do_settle(struct source *source, const struct source_order *o
 		source->plugin->settle(source->instance, settlements, n);
 }
 
+/* What the plugin delivered before stands in the mailbox before the answer. The receipt is taken from the budget like
+ * one that was delivered, for the ledger will release it. */
+static void source_do_skip(struct source *source, const struct source_order *order)
+{
+	struct source_lane *known = source_find_lane(source, order->number);
+	if (!source->instance || !known)
+		return;
+	struct news *news = news_new(NEWS_SKIPPED, NULL, 0);
+	news->lane = known->lane;
+	news->number = order->receipt;
+	news->code = source->plugin->skip(source->instance, order->number, order->receipt);
+	source->taken_messages += news->code == 0;
+	news_post(source, news);
+}
+
 static void source_do(struct source *source, struct source_order *order)
 {
 	const struct qb_plugin *plugin = source->plugin;
@@ -279,6 +294,9 @@ static void source_do(struct source *source, struct source_order *order)
 	case ORDER_LANE_DRAINED:
 		if (source->instance && source_find_lane(source, order->number))
 			plugin->lane_drained(source->instance, order->number);
+		break;
+	case ORDER_SKIP:
+		source_do_skip(source, order);
 		break;
 	case ORDER_PUBLISH:
 		if (source->instance)

@@ -16,6 +16,7 @@ enum news_kind {
 	NEWS_LANE_CLOSE,
 	NEWS_BATCH,
 	NEWS_KEPT,
+	NEWS_SKIPPED,
 	NEWS_PUBLISHED,
 	NEWS_CONDITION,
 	NEWS_MEASURE,
@@ -42,6 +43,7 @@ enum order_kind {
 	ORDER_SETTLE,
 	ORDER_FLOW,
 	ORDER_LANE_DRAINED,
+	ORDER_SKIP,
 	ORDER_PUBLISH,
 	ORDER_DRAIN,
 	ORDER_CONFIRM,
@@ -55,6 +57,7 @@ struct source_order {
 	enum order_kind kind;
 	uint64_t number; /* lane, token or question */
 	bool on;
+	int64_t receipt;
 	int64_t timeout_us;
 	size_t n;
 	struct qb_settlement *settlements;

@@ -2,9 +2,7 @@
 /* The command line. */
 #include "host/command.h"
 
-#include "host/conf.h"
-#include "host/glance_ask.h"
-#include "host/glance_show.h"
+#include "host/command_options.h"
 #include "host/loader.h"
 #include "host/runtime.h"
 #include "host/version.h"
@@ -15,41 +13,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the options of any command can say. */
-struct command_options {
-	const char *command; /* its name */
-	const char *file, *socket;
-	bool print, json;
-};
-
 struct command {
 	const char *name;
 	const char *synopsis;
 	const char *help;
-	int (*run)(const struct command_options *options);
-	const char *takes; /* the letters of its options, -h aside */
-	const char *word;  /* that may follow the name; NULL: none */
+	command_run_fn *run;
+	const char *takes;   /* the letters of its options, -h aside */
+	bool has_words;      /* takes words beside options */
 };
 
-static int command_serve(const struct command_options *options);
-static int command_check_config(const struct command_options *options);
-static int command_view(const struct command_options *options);
-static int command_version(const struct command_options *options);
-static int command_help(const struct command_options *options);
+static command_run_fn command_serve, command_check_config, command_version, command_help;
 
 static const struct command commands[] = {
-	{"serve", "serve -c FILE", "runs the pipelines of FILE until SIGTERM or SIGINT", command_serve, "c"},
+	{"serve", "serve -c FILE", "runs the pipelines of FILE until SIGTERM or SIGINT", command_serve, "c", false},
 	{"check-config", "check-config -c FILE [--print]",
-		"tells every mistake in FILE; --print: the effective configuration, secrets masked", command_check_config,
-		"cp"},
-	{"status", "status -c FILE [--json]", "tells how the qbus-proxy that runs with FILE is doing", command_view, "csj"},
-	{"pipelines", "pipelines [list] -c FILE [--json]", "tells of its pipelines and their lanes", command_view, "csj",
-		"list"},
-	{"workers", "workers -c FILE [--json]", "tells of its pools and workers", command_view, "csj"},
-	{"inflight", "inflight -c FILE [--json]", "tells which messages its workers hold, the longest running first",
-		command_view, "csj"},
-	{"version", "version [--json]", "prints the versions of qbus-proxy and of every library", command_version, "j"},
-	{"help", "help", "prints this page", command_help, ""},
+		"tells every mistake in FILE; --print: the effective configuration, secrets masked", command_check_config, "cp",
+		false},
+	{"status", "status", "tells how the qbus-proxy that runs with FILE is doing", command_view, "csj", false},
+	{"pipelines", "pipelines [list [NAME]]", "tells of its pipelines and their lanes", command_pipelines, "csjWSNO",
+		true},
+	{NULL, "pipelines pause|resume NAME", "stops delivery, or lets it go on; running handlers finish"},
+	{NULL, "pipelines drain NAME [--wait 30s]", "stops delivery and waits until nothing is in flight"},
+	{NULL, "pipelines skip NAME LANE", "gives up what a wedged lane cannot read; LANE: --source TOPIC"},
+	{NULL, "", "--partition N --offset N, which is the last offset given up"},
+	{"workers", "workers [--watch]", "tells of its pools and workers; --watch: again every second", command_view,
+		"csjw", false},
+	{"inflight", "inflight [--pipeline NAME]", "tells which messages workers hold, the longest running first",
+		command_view, "csjP", false},
+	{"cancel", "cancel ID", "the delivery is past its deadline now; ID as inflight tells it", command_cancel, "csj",
+		true},
+	{"reset", "reset [POOL]", "renews the workers of a pool, or of all, one after the other", command_reset, "csj",
+		true},
+	{"version", "version [--json]", "prints the versions of qbus-proxy and of every library", command_version, "j",
+		false},
+	{"help", "help", "prints this page", command_help, "", false},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
@@ -59,7 +56,7 @@ static void command_print_usage(FILE *out)
 	fputs("Usage: qbus-proxy COMMAND [OPTION]...\n\n", out);
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  %-34s %s\n", commands[i].synopsis, commands[i].help);
-	fputs("\nstatus, pipelines, workers and inflight ask at the admin.socket of FILE, or at --socket PATH.\n", out);
+	fputs("\nFrom status to reset: -c FILE, which names the admin.socket to ask at, or --socket PATH; --json.\n", out);
 	fputs("\nExit codes: 0 clean, 1 error, 3 drain cut short, 64 usage, 78 configuration.\n", out);
 }
 
@@ -70,26 +67,29 @@ static int command_help(const struct command_options *options)
 	return EXIT_CLEAN;
 }
 
-/* NULL after the complaints were printed. */
-static struct conf *command_load(const struct command_options *options, struct loader *loader)
+struct conf *command_load(const struct command_options *options, struct loader *loader, int *ret_status)
 {
+	if (!options->file) {
+		fputs("qbus-proxy: which configuration? Say -c FILE\n", stderr);
+		*ret_status = EXIT_USAGE;
+		return NULL;
+	}
 	struct conf *conf = conf_load(options->file, loader_find, loader);
 	conf_complain(conf, stderr);
 	if (!conf->n_errors)
 		return conf;
 	conf_free(conf);
+	*ret_status = EXIT_CONFIG;
 	return NULL;
 }
 
 static int command_with_conf(const struct command_options *options, int (*run)(struct conf *, bool print))
 {
-	if (!options->file) {
-		fputs("qbus-proxy: which configuration? Say -c FILE\n", stderr);
-		return EXIT_USAGE;
-	}
+	int status = EXIT_ERROR;
 	struct loader *loader = loader_new(NULL);
-	struct conf *conf = command_load(options, loader);
-	int status = conf ? run(conf, options->print) : EXIT_CONFIG;
+	struct conf *conf = command_load(options, loader, &status);
+	if (conf)
+		status = run(conf, options->print);
 	conf_free(conf);
 	loader_free(loader);
 	return status;
@@ -127,51 +127,6 @@ static int command_check_config(const struct command_options *options)
 	return command_with_conf(options, check_conf);
 }
 
-/* The path of the admin socket, to be freed; NULL after a complaint, with the exit code. */
-static char *command_find_socket(const struct command_options *options, int *ret_status)
-{
-	char *path = NULL;
-	if (options->socket)
-		return strdup(options->socket);
-	*ret_status = EXIT_USAGE;
-	if (!options->file) {
-		fputs("qbus-proxy: which qbus-proxy? Say -c FILE or --socket PATH\n", stderr);
-		return NULL;
-	}
-	struct loader *loader = loader_new(NULL);
-	struct conf *conf = conf_load(options->file, loader_find, loader);
-	*ret_status = conf->n_errors ? EXIT_CONFIG : EXIT_ERROR;
-	if (conf->n_errors)
-		conf_complain(conf, stderr);
-	else if (conf->admin.socket)
-		path = strdup(conf->admin.socket);
-	else
-		fprintf(stderr, "qbus-proxy: %s names no admin.socket, so nobody can be asked\n", options->file);
-	conf_free(conf);
-	loader_free(loader);
-	return path;
-}
-
-static int command_view(const struct command_options *options)
-{
-	const struct glance_view *view = glance_view_find(options->command);
-	char error[GLANCE_ASK_ERROR_BYTES];
-	int status = EXIT_ERROR;
-	char *path = command_find_socket(options, &status);
-	if (!path)
-		return status;
-	char *answer = glance_ask(path, glance_view_page(view), error);
-	if (!answer)
-		fprintf(stderr, "qbus-proxy: %s\n", error);
-	else if (options->json)
-		status = fputs(answer, stdout) < 0 ? EXIT_ERROR : EXIT_CLEAN;
-	else
-		status = glance_view_show(view, answer, stdout) ? EXIT_CLEAN : EXIT_ERROR;
-	free(answer);
-	free(path);
-	return status;
-}
-
 static int command_version(const struct command_options *options)
 {
 	struct loader *loader = loader_new(NULL);
@@ -185,6 +140,12 @@ static const struct option option_names[] = {
 	{"socket", required_argument, NULL, 's'},
 	{"print", no_argument, NULL, 'p'},
 	{"json", no_argument, NULL, 'j'},
+	{"watch", no_argument, NULL, 'w'},
+	{"wait", required_argument, NULL, 'W'},
+	{"pipeline", required_argument, NULL, 'P'},
+	{"source", required_argument, NULL, 'S'},
+	{"partition", required_argument, NULL, 'N'},
+	{"offset", required_argument, NULL, 'O'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -197,10 +158,31 @@ static const char *option_name(int letter)
 	return option->name;
 }
 
+/* Where the text of an option goes; NULL: it takes none. */
+static const char **option_text(struct command_options *options, int letter)
+{
+	const struct {
+		int letter;
+		const char **text;
+	} texts[] = {
+		{'c', &options->file},
+		{'s', &options->socket},
+		{'W', &options->wait},
+		{'P', &options->pipeline},
+		{'S', &options->source},
+		{'N', &options->partition},
+		{'O', &options->offset},
+	};
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		if (texts[i].letter == letter)
+			return texts[i].text;
+	return NULL;
+}
+
 /* -1 after a complaint. */
 static int command_take(const struct command *command, int letter, struct command_options *options)
 {
-	const char **text = letter == 'c' ? &options->file : letter == 's' ? &options->socket : NULL;
+	const char **text = option_text(options, letter);
 	if (!strchr(command->takes, letter)) {
 		fprintf(stderr, "qbus-proxy: %s has no option --%s\n", command->name, option_name(letter));
 		return -1;
@@ -213,6 +195,7 @@ static int command_take(const struct command *command, int letter, struct comman
 		*text = optarg;
 	options->print = options->print || letter == 'p';
 	options->json = options->json || letter == 'j';
+	options->watch = options->watch || letter == 'w';
 	return 0;
 }
 
@@ -226,9 +209,9 @@ static int command_parse(const struct command *command, int argc, char **argv, s
 		if (letter == '?' || command_take(command, letter, ret_options) < 0) /* getopt has said what is wrong */
 			return -1;
 	}
-	if (optind < argc && command->word && strcmp(argv[optind], command->word) == 0)
-		optind++;
-	if (optind < argc) {
+	ret_options->words = argv + optind;
+	ret_options->n_words = argc - optind;
+	if (optind < argc && !command->has_words) {
 		fprintf(stderr, "qbus-proxy: what is \"%s\" for?\n", argv[optind]);
 		return -1;
 	}
@@ -244,7 +227,7 @@ int command_run(int argc, char **argv)
 	if (strcmp(name, "--version") == 0)
 		name = "version";
 	for (size_t i = 0; i < N_COMMANDS; i++) {
-		if (strcmp(name, commands[i].name) != 0)
+		if (!commands[i].name || strcmp(name, commands[i].name) != 0)
 			continue;
 		options.command = name;
 		int parsed = command_parse(&commands[i], argc - 1, argv + 1, &options);

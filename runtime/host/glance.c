@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "host/glance_act.h"
 #include "host/glance_take.h"
 #include "host/version.h"
 #include "wire/guard.h"
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GLANCE_OK = 200, GLANCE_UNAVAILABLE = 503, GLANCE_BACKLOG = 16 };
+enum { GLANCE_OK = 200, GLANCE_REFUSED = 409, GLANCE_UNAVAILABLE = 503, GLANCE_BACKLOG = 16 };
 
 struct glance {
 	struct glance_origin origin;
@@ -23,63 +24,80 @@ struct glance {
 	struct guard guard;
 };
 
-/* ---- pages ---- */
+/* ---- pages: ctx is the origin ---- */
 
-static void glance_look(const struct glance *glance, bool wants_deliveries, struct snapshot *ret_snapshot)
+/* False: the query names a pipeline that does not exist, and body says so. */
+static bool glance_look(
+	const struct glance_origin *origin, const char *query, bool wants_deliveries, FILE *body, struct snapshot *ret)
 {
-	glance_take(&glance->origin, wants_deliveries, clock_now_us(), ret_snapshot);
+	char name[256], sentence[300];
+	bool is_named = http_argument(query, "pipeline", name, sizeof name);
+	if (glance_take(origin, is_named ? name : NULL, wants_deliveries, clock_now_us(), ret))
+		return true;
+	snprintf(sentence, sizeof sentence, "there is no pipeline %s", name);
+	api_write_outcome(body, false, sentence);
+	return false;
 }
 
-static int glance_metrics(void *glance, FILE *body)
+static int glance_metrics(void *origin, const char *query, FILE *body)
 {
 	struct snapshot snapshot;
-	glance_look(glance, false, &snapshot);
+	(void)query;
+	glance_look(origin, "", false, body, &snapshot);
 	metrics_write(body, &snapshot);
 	glance_drop(&snapshot);
 	return GLANCE_OK;
 }
 
 /* That this is answered at all is the answer: the loop turns. */
-static int glance_healthz(void *glance, FILE *body)
+static int glance_healthz(void *origin, const char *query, FILE *body)
 {
-	(void)glance;
+	(void)origin, (void)query;
 	fputs("ok\n", body);
 	return GLANCE_OK;
 }
 
-static int glance_readyz(void *glance, FILE *body)
+static int glance_readyz(void *origin, const char *query, FILE *body)
 {
 	struct snapshot snapshot;
-	glance_look(glance, false, &snapshot);
+	(void)query;
+	glance_look(origin, "", false, body, &snapshot);
 	bool is_ready = api_write_ready(body, &snapshot);
 	glance_drop(&snapshot);
 	return is_ready ? GLANCE_OK : GLANCE_UNAVAILABLE;
 }
 
-static int glance_status(void *glance, FILE *body)
+static int glance_status(void *origin, const char *query, FILE *body)
 {
 	struct snapshot snapshot;
-	glance_look(glance, false, &snapshot);
+	if (!glance_look(origin, query, false, body, &snapshot))
+		return GLANCE_REFUSED;
 	api_write_status(body, &snapshot);
 	glance_drop(&snapshot);
 	return GLANCE_OK;
 }
 
-static int glance_inflight(void *glance, FILE *body)
+static int glance_inflight(void *origin, const char *query, FILE *body)
 {
 	struct snapshot snapshot;
-	glance_look(glance, true, &snapshot);
+	if (!glance_look(origin, query, true, body, &snapshot))
+		return GLANCE_REFUSED;
 	api_write_inflight(body, &snapshot);
 	glance_drop(&snapshot);
 	return GLANCE_OK;
 }
 
 static const struct http_page pages[] = {
-	{"/metrics", METRICS_TYPE, false, glance_metrics},
-	{"/healthz", "text/plain; charset=utf-8", false, glance_healthz},
-	{"/readyz", API_TYPE, false, glance_readyz},
-	{"/status", API_TYPE, true, glance_status},
-	{"/inflight", API_TYPE, true, glance_inflight},
+	{"/metrics", METRICS_TYPE, false, glance_metrics, false},
+	{"/healthz", "text/plain; charset=utf-8", false, glance_healthz, false},
+	{"/readyz", API_TYPE, false, glance_readyz, false},
+	{"/status", API_TYPE, true, glance_status, false},
+	{"/inflight", API_TYPE, true, glance_inflight, false},
+	{"/pause", API_TYPE, true, glance_pause, true},
+	{"/resume", API_TYPE, true, glance_resume, true},
+	{"/skip", API_TYPE, true, glance_skip, true},
+	{"/cancel", API_TYPE, true, glance_cancel, true},
+	{"/reset", API_TYPE, true, glance_reset, true},
 };
 
 /* ---- open and close ---- */
@@ -128,7 +146,7 @@ int glance_open(struct runtime *runtime, struct glance **ret_glance)
 	glance->origin =
 		(struct glance_origin){.runtime = runtime, .opened_us = clock_now_us(), .opened_unix_ms = clock_unix_ms()};
 	glance_find_libraries(&glance->origin);
-	glance->http = http_new(runtime->base, pages, sizeof pages / sizeof *pages, glance);
+	glance->http = http_new(runtime->base, pages, sizeof pages / sizeof *pages, &glance->origin);
 	int status = conf->socket ? glance_open_socket(glance, conf->socket) : 0;
 	if (status == 0 && conf->listen)
 		status = glance_open_address(glance, conf->listen);

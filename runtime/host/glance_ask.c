@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ASK_SECONDS = 10, ASK_ANSWER_MAX = 64 * 1024 * 1024 };
+enum { ASK_SECONDS = 10, ASK_REQUEST_MAX = 2048, ASK_ANSWER_MAX = 64 * 1024 * 1024 };
 
 /* A connected socket, or -errno. */
 static int ask_connect(const char *path)
@@ -54,10 +54,10 @@ static char *ask_read(int fd)
 	return text;
 }
 
-static char *ask_exchange(int fd, const char *page)
+static char *ask_exchange(int fd, const char *method, const char *target)
 {
-	char request[128];
-	int len = snprintf(request, sizeof request, "GET %s HTTP/1.0\r\n\r\n", page);
+	char request[ASK_REQUEST_MAX];
+	int len = snprintf(request, sizeof request, "%s %s HTTP/1.0\r\n\r\n", method, target);
 	return send(fd, request, (size_t)len, MSG_NOSIGNAL) == len ? ask_read(fd) : NULL;
 }
 
@@ -66,7 +66,8 @@ static const char *ask_why(int error)
 	return error == EAGAIN ? "it does not answer" : strerror(error);
 }
 
-char *glance_ask(const char *socket, const char *page, char ret_error[GLANCE_ASK_ERROR_BYTES])
+char *glance_ask(const char *socket, const char *method, const char *target, int *ret_code,
+	char ret_error[GLANCE_ASK_ERROR_BYTES])
 {
 	int fd = ask_connect(socket);
 	if (fd < 0) {
@@ -75,11 +76,11 @@ char *glance_ask(const char *socket, const char *page, char ret_error[GLANCE_ASK
 			socket, ask_why(-fd));
 		return NULL;
 	}
-	char *answer = ask_exchange(fd, page);
+	char *answer = ask_exchange(fd, method, target);
 	int error = errno;
 	close(fd);
 	char *end = answer ? strstr(answer, "\r\n\r\n") : NULL;
-	if (end && strncmp(answer, "HTTP/1.1 200 ", 13) == 0) {
+	if (end && sscanf(answer, "HTTP/1.1 %3d ", ret_code) == 1) {
 		char *body = alloc_string(end + 4, strlen(end + 4));
 		free(answer);
 		return body;

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,7 +187,7 @@ static const struct column pipeline_columns[] = {
 	{"SOURCE", "source", CELL_TEXT},
 	{"CONNECTED", "connected", CELL_FLAG},
 	{"BREAKER", "breaker", CELL_TEXT},
-	{"PAUSED", "paused", CELL_FLAG},
+	{"PAUSED BY", "paused_by", CELL_TEXT},
 	{"WORKERS", "workers", CELL_NUMBER},
 	{"LAG", "lag", CELL_NUMBER},
 	{"BUFFERED", "buffered", CELL_NUMBER},
@@ -337,4 +338,45 @@ bool glance_view_show(const struct glance_view *view, const char *text, FILE *ou
 		table_show(out, view->tables[i], answer);
 	json_decref(answer);
 	return true;
+}
+
+/* ---- single facts ---- */
+
+int glance_outcome_read(const char *text, char *ret_sentence, size_t size)
+{
+	json_t *answer = json_loads(text, 0, NULL);
+	const char *sentence = json_string_value(json_object_get(answer, "message"));
+	if (sentence)
+		text_write(sentence, ret_sentence, size);
+	json_decref(answer);
+	return sentence ? 0 : -EINVAL;
+}
+
+static const json_t *only_pipeline(const json_t *answer)
+{
+	return json_array_get(json_object_get(answer, "pipelines"), 0);
+}
+
+int64_t glance_pipeline_number(const char *text, const char *key)
+{
+	json_t *answer = json_loads(text, 0, NULL);
+	const json_t *value = json_object_get(only_pipeline(answer), key);
+	int64_t number = json_is_integer(value) ? json_integer_value(value) : -1;
+	json_decref(answer);
+	return number;
+}
+
+int64_t glance_lane_newest(const char *text, const char *source, int64_t partition)
+{
+	json_t *answer = json_loads(text, 0, NULL), *lane;
+	int64_t newest = -1;
+	size_t i;
+	json_array_foreach(json_object_get(only_pipeline(answer), "lanes"), i, lane)
+	{
+		const char *name = json_string_value(json_object_get(lane, "source"));
+		if (name && strcmp(name, source) == 0 && json_integer_value(json_object_get(lane, "partition")) == partition)
+			newest = json_integer_value(json_object_get(lane, "newest"));
+	}
+	json_decref(answer);
+	return newest;
 }

@@ -15,6 +15,7 @@ struct taking {
 	struct snapshot *snapshot;
 	struct snapshot_pipeline *pipeline; /* whose lanes are visited */
 	const struct worker *worker;        /* whose deliveries are visited */
+	const char *only;                   /* the pipeline that is wanted; NULL: all */
 	size_t n_delivery_slots;
 	int64_t now_us;
 };
@@ -195,6 +196,8 @@ static void take_entry(void *ctx, const struct entry *entry)
 	bool is_running = entry->id == worker->base_id;
 	if (snapshot->n_deliveries == taking->n_delivery_slots)
 		return;
+	if (taking->only && strcmp(pipeline_conf(entry->pipeline)->name, taking->only) != 0)
+		return;
 	snapshot->deliveries[snapshot->n_deliveries++] = (struct snapshot_delivery){
 		.worker = worker,
 		.entry = entry,
@@ -233,11 +236,28 @@ static void take_deliveries(struct taking *taking)
 
 /* ---- the whole ---- */
 
-void glance_take(
-	const struct glance_origin *origin, bool wants_deliveries, int64_t now_us, struct snapshot *ret_snapshot)
+/* Leaves the pipeline of that name alone in the snapshot; false: there is none. */
+static bool take_only(struct snapshot *snapshot, const char *name)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < snapshot->n_pipelines; i++) {
+		struct snapshot_pipeline *pipeline = &snapshot->pipelines[i];
+		if (strcmp(pipeline->conf->name, name) == 0)
+			snapshot->pipelines[n++] = *pipeline;
+		else
+			free(pipeline->lanes);
+	}
+	snapshot->n_pipelines = n;
+	if (n)
+		snapshot->n_in_flight = snapshot->pipelines->counts.in_flight + snapshot->pipelines->counts.orphans;
+	return n;
+}
+
+bool glance_take(const struct glance_origin *origin, const char *only, bool wants_deliveries, int64_t now_us,
+	struct snapshot *ret_snapshot)
 {
 	const struct runtime *runtime = origin->runtime;
-	struct taking taking = {.runtime = runtime, .snapshot = ret_snapshot, .now_us = now_us};
+	struct taking taking = {.runtime = runtime, .snapshot = ret_snapshot, .only = only, .now_us = now_us};
 	*ret_snapshot = (struct snapshot){
 		.version = version_own(),
 		.libraries = origin->libraries,
@@ -257,6 +277,10 @@ void glance_take(
 	take_pools(&taking);
 	if (wants_deliveries)
 		take_deliveries(&taking);
+	if (!only || take_only(ret_snapshot, only))
+		return true;
+	glance_drop(ret_snapshot);
+	return false;
 }
 
 void glance_drop(struct snapshot *snapshot)

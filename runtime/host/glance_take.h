@@ -14,9 +14,10 @@ struct glance_origin {
 	size_t n_libraries;
 };
 
-/* ret_snapshot is good until the loop goes on; deliveries are left out unless they are wanted. */
-void glance_take(
-	const struct glance_origin *origin, bool wants_deliveries, int64_t now_us, struct snapshot *ret_snapshot);
+/* ret_snapshot is good until the loop goes on; deliveries are left out unless they are wanted. only: the one pipeline
+ * that is wanted, NULL: all. False: there is none of that name, and no snapshot. */
+bool glance_take(const struct glance_origin *origin, const char *only, bool wants_deliveries, int64_t now_us,
+	struct snapshot *ret_snapshot);
 void glance_drop(struct snapshot *snapshot);
 
 /* glance_process.c: what the kernel knows. */

@@ -146,7 +146,7 @@ static const char *judge_plugin(const struct qb_plugin *plugin, const char *type
 	const unsigned both = QB_SETTLE_PREFIX | QB_SETTLE_EACH;
 	if (plugin->abi != QB_ABI)
 		return "was built for another version of qbus-proxy";
-	if (plugin->size < sizeof *plugin)
+	if (plugin->size < offsetof(struct qb_plugin, skip)) /* what follows came later and is asked for by QB_HAS */
 		return "is older than this qbus-proxy allows";
 	if (!plugin->name || strcmp(plugin->name, type) != 0)
 		return "gives itself another name than its file";

@@ -187,7 +187,7 @@ static void place_refuse(struct place *place)
 	place_end(place);
 }
 
-static void place_retire(struct place *place, const char *reason)
+void place_retire(struct place *place, const char *reason)
 {
 	log_say(LOG_INFO, place->who, "is to leave: %s pid=%d", reason, (int)place->process.pid);
 	place_enter(place, PLACE_RETIRING, CLOCK_NEVER);

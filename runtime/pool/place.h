@@ -67,6 +67,7 @@ bool place_is_ending(const struct place *place); /* it has its SIGTERM */
 void place_start(struct place *place);           /* now; when that fails, later */
 void place_ready(struct place *place);           /* the process has said HELLO */
 void place_has_settled(struct place *place, uint64_t n_messages);
+void place_retire(struct place *place, const char *reason); /* it is READY; finishes what it holds and leaves */
 void place_end(struct place *place);    /* SIGTERM now, SIGKILL after destroy_timeout; no process: nothing happens */
 void place_cancel(struct place *place); /* a planned start does not happen */
 /* SIGKILL, waits at most timeout_ms, lets go of the process without a word. It must have one. */

@@ -35,6 +35,7 @@ struct pool {
 	bool is_stopped;
 	struct event *sweep;
 	uint32_t n_sweeps; /* in a row */
+	uint64_t reset;    /* processes up to this start are to be renewed; 0: none are */
 	uint32_t n_places;
 	struct place places[];
 };
@@ -264,6 +265,37 @@ void pool_stop(struct pool *pool)
 	pool_sweep_later(pool, 0);
 }
 
+/* ---- reset ---- */
+
+static void pool_reset_next(struct pool *pool)
+{
+	struct place *next = NULL;
+
+	if (!pool->reset || pool->common.is_stopping)
+		return;
+	for (uint32_t i = pool->n_places; i-- > 0;) {
+		struct place *place = &pool->places[i];
+
+		if (place_has_process(place) && place->state != PLACE_READY)
+			return; /* on its way in or out: its successor, or itself, will be ready some day */
+		if (place_has_process(place) && place->start <= pool->reset)
+			next = place;
+	}
+	if (next)
+		place_retire(next, "an operator resets the pool");
+	else
+		pool->reset = 0;
+}
+
+uint32_t pool_reset(struct pool *pool)
+{
+	uint32_t n = pool_n_alive(pool);
+
+	pool->reset = pool->common.n_starts;
+	pool_reset_next(pool);
+	return n;
+}
+
 bool pool_is_stopped(const struct pool *pool)
 {
 	return pool->is_stopped;
@@ -292,6 +324,7 @@ pid_t pool_worker_pid(const struct pool *pool, uint32_t number)
 void pool_worker_ready(struct pool *pool, uint32_t number)
 {
 	place_ready(place_of(pool, number));
+	pool_reset_next(pool);
 }
 
 void pool_worker_has_settled(struct pool *pool, uint32_t number, uint64_t n_messages)

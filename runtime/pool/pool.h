@@ -66,6 +66,9 @@ void pool_free(struct pool *pool);
 void pool_start(struct pool *pool); /* starts all; what cannot be started is tried again */
 /* SIGTERM to each group, SIGKILL after destroy_timeout, nothing is replaced any more. May be called again. */
 void pool_stop(struct pool *pool);
+/* Renews every process that runs now, one after the other: the next leaves when the successor of the one before is
+ * ready. Returns how many. A successor that never gets ready ends the walk, so the rest goes on as it is. */
+uint32_t pool_reset(struct pool *pool);
 bool pool_is_stopped(const struct pool *pool); /* pool_stop was called and nothing of the pool is left */
 
 /* The worker whose process group contains pid. 0: none of this pool. */

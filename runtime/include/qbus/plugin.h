@@ -123,6 +123,8 @@ struct qb_settlement {
 	struct qb_bytes memo;
 };
 
+struct qb_graveyard; /* qbus/graveyard.h */
+
 struct qb_outgoing {
 	const char *target;      /* Kafka: topic. AMQP: exchange. */
 	const char *routing_key; /* AMQP; NULL: empty */
@@ -252,7 +254,17 @@ struct qb_plugin {
 	/* Asked between polls after the process stood still: is it known by now which of the open lanes are still ours?
 	 * True: a lane that was lost meanwhile is closed by the next poll at the latest. NULL: one poll always tells. */
 	bool (*is_current)(void *source);
+	/* An operator gives up what a wedged lane cannot read: it goes on behind `receipt`, and nothing up to there is
+	 * delivered any more. 0; -EBUSY: the lane is not wedged; -ERANGE: the broker has nothing there; another -errno: it
+	 * did not work. NULL: cannot. */
+	int (*skip)(void *source, uint64_t lane, int64_t receipt);
+	/* Dead letters, looked at by the command line. NULL: cannot. */
+	const struct qb_graveyard *graveyard;
 };
+
+/* Whether the plugin has this field, which came after `wake`, and says something in it. */
+#define QB_HAS(plugin, field)                                                                                          \
+	((plugin)->size >= offsetof(struct qb_plugin, field) + sizeof((plugin)->field) && (plugin)->field)
 
 /* The one symbol of a plugin. */
 #define QB_PLUGIN_SYMBOL "qbus_plugin"

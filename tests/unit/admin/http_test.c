@@ -25,23 +25,38 @@ static struct sockaddr_un door;
 static socklen_t door_len = sizeof door;
 static char answer[16384];
 
-static int write_page(void *ctx, FILE *body)
+static int write_page(void *ctx, const char *query, FILE *body)
 {
+	(void)query;
 	fprintf(body, "%s", (const char *)ctx);
 	return 200;
 }
 
-static int write_trouble(void *ctx, FILE *body)
+static int n_acts;
+
+static int do_act(void *ctx, const char *query, FILE *body)
 {
+	char name[8];
 	(void)ctx;
+	n_acts++;
+	bool is_named = http_argument(query, "name", name, sizeof name);
+	fprintf(body, "%s\n", is_named ? name : "nobody");
+	return is_named ? 200 : 409;
+}
+
+static int write_trouble(void *ctx, const char *query, FILE *body)
+{
+	(void)ctx, (void)query;
 	fputs("trouble\n", body);
 	return 503;
 }
 
 static const struct http_page pages[] = {
-	{"/page", "text/plain", false, write_page},
-	{"/trouble", "text/plain", false, write_trouble},
-	{"/secret", "text/plain", true, write_page},
+	{"/page", "text/plain", false, write_page, false},
+	{"/trouble", "text/plain", false, write_trouble, false},
+	{"/secret", "text/plain", true, write_page, false},
+	{"/act", "text/plain", true, do_act, true},
+	{"/slip", "text/plain", false, do_act, true}, /* an action that somebody forgot to call private */
 };
 
 /* The door is a socket without a path: the kernel names it. */
@@ -170,12 +185,74 @@ static void what_it_does_not_do_is_refused(void **state)
 {
 	(void)state;
 	assert_status("POST /page HTTP/1.1\r\n\r\n", "405 ");
+	assert_status("PUT /page HTTP/1.1\r\n\r\n", "405 ");
 	assert_status("GET /none HTTP/1.1\r\n\r\n", "404 ");
 	assert_status("GET /page/ HTTP/1.1\r\n\r\n", "404 ");
 	assert_status("GET /page HTTP/2.0\r\n\r\n", "400 ");
 	assert_status("GET /page\r\n\r\n", "400 ");
 	assert_status("\x16\x03\x01\r\n\r\n", "400 ");
 	assert_status("GET /page HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", "413 ");
+}
+
+static void a_request_line_has_one_blank_between_its_words(void **state)
+{
+	static const char *const requests[] = {
+		"GET\n\n /page HTTP/1.1\r\n\r\n",
+		"GET  /page HTTP/1.1\r\n\r\n",
+		"GET /page  HTTP/1.1\r\n\r\n",
+		"GET\t/page\tHTTP/1.1\r\n\r\n",
+		" GET /page HTTP/1.1\r\n\r\n",
+		"\r\nGET /page HTTP/1.1\r\n\r\n",
+		"GET /page HTTP/1.1 \r\n\r\n",
+		"GET /page HTTP/1.1\n\r\n\r\n",
+		"GET /page HTTP/1.1\nX: y\r\n\r\n",
+		"GET /page HTTP/1.12\r\n\r\n",
+		"get /page HTTP/1.1\r\n\r\n",
+		"GET page HTTP/1.1\r\n\r\n",
+		"GET /pa\tge HTTP/1.1\r\n\r\n",
+		"GET /page\xc3\xa4 HTTP/1.1\r\n\r\n",
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
+		assert_status(requests[i], "400 ");
+}
+
+static void an_action_is_done_by_post_at_private_doors_only(void **state)
+{
+	(void)state;
+	n_acts = 0;
+	assert_status("GET /act?name=a HTTP/1.1\r\n\r\n", "405 ");
+	assert_non_null(strstr(answer, "\r\nAllow: POST\r\n"));
+	assert_status("HEAD /act?name=a HTTP/1.1\r\n\r\n", "405 ");
+	assert_status("POST /act?name=a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", "413 ");
+	assert_int_equal(n_acts, 0);
+	assert_status("POST /act?name=a HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "200 ");
+	assert_string_equal(strstr(answer, "\r\n\r\n") + 4, "a\n");
+	assert_status("POST /act HTTP/1.1\r\n\r\n", "409 Conflict");
+	assert_int_equal(n_acts, 2);
+	close_all(NULL);
+	open_door(false);
+	assert_status("POST /act?name=a HTTP/1.1\r\n\r\n", "405 ");
+	assert_null(strstr(answer, "POST"));
+	assert_status("GET /act?name=a HTTP/1.1\r\n\r\n", "404 ");
+	assert_status("POST /slip?name=a HTTP/1.1\r\n\r\n", "405 ");
+	assert_status("GET /slip?name=a HTTP/1.1\r\n\r\n", "404 ");
+	assert_int_equal(n_acts, 2);
+}
+
+static void arguments_are_found_by_their_whole_name(void **state)
+{
+	char value[4];
+	(void)state;
+	assert_true(http_argument("a=1&bc=23&d=", "bc", value, sizeof value));
+	assert_string_equal(value, "23");
+	assert_true(http_argument("a=1&bc=23&d=", "d", value, sizeof value));
+	assert_string_equal(value, "");
+	assert_false(http_argument("a=1&bc=23&d=", "b", value, sizeof value));
+	assert_false(http_argument("a=1&bc=23&d=", "c", value, sizeof value));
+	assert_false(http_argument("a=1234", "a", value, sizeof value));
+	assert_false(http_argument("a", "a", value, sizeof value));
+	assert_false(http_argument("", "a", value, sizeof value));
 }
 
 static void a_head_may_not_be_longer_than_8_kib(void **state)
@@ -244,6 +321,9 @@ int main(void)
 		TEST(head_shows_the_head_only),
 		TEST(a_request_may_come_in_pieces),
 		TEST(what_it_does_not_do_is_refused),
+		TEST(a_request_line_has_one_blank_between_its_words),
+		TEST(an_action_is_done_by_post_at_private_doors_only),
+		TEST(arguments_are_found_by_their_whole_name),
 		TEST(a_head_may_not_be_longer_than_8_kib),
 		TEST(private_pages_are_shown_at_private_doors_only),
 		TEST(the_65th_visitor_is_turned_away),
