@@ -140,12 +140,12 @@ static json_t *api_pipeline(const struct snapshot_pipeline *pipeline)
 	json_t *lanes = json_array();
 	for (size_t i = 0; i < pipeline->n_lanes; i++)
 		json_array_append_new(lanes, api_lane(pipeline->lanes[i]));
-	json_t *object =
-		json_pack("{s:o, s:s, s:o, s:o, s:s, s:b, s:b, s:s, s:b, s:o, s:I}", "name", api_text(pipeline->conf->name), "kind",
-			pipeline->kind, "broker", api_text(pipeline->conf->broker), "pool", api_text(pipeline->conf->pool),
-			"source", source_state_name(pipeline->look.source_state), "connected", (int)counts->is_connected, "blocked",
-			(int)pipeline->look.is_blocked, "breaker", breaker_state_name(pipeline->look.breaker_state), "paused",
-			pipeline->is_paused || pipeline->look.is_held, "paused_by", api_text(api_paused_by(pipeline)), "workers", (json_int_t)pipeline->look.n_workers);
+	json_t *object = json_pack("{s:o, s:s, s:o, s:o, s:s, s:b, s:b, s:s, s:b, s:o, s:I}", "name",
+		api_text(pipeline->conf->name), "kind", pipeline->kind, "broker", api_text(pipeline->conf->broker), "pool",
+		api_text(pipeline->conf->pool), "source", source_state_name(pipeline->look.source_state), "connected",
+		(int)counts->is_connected, "blocked", (int)pipeline->look.is_blocked, "breaker",
+		breaker_state_name(pipeline->look.breaker_state), "paused", pipeline->is_paused || pipeline->look.is_held,
+		"paused_by", api_text(api_paused_by(pipeline)), "workers", (json_int_t)pipeline->look.n_workers);
 	json_t *gauges =
 		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "buffered", api_count(counts->buffered),
 			"buffered_bytes", api_count(counts->buffered_bytes), "in_flight", api_count(counts->in_flight), "waiting",

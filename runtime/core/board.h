@@ -37,12 +37,11 @@ struct pipeline {
 	int64_t paused_until_us;             /* the dead-letter target refused; 0: not paused */
 	int64_t thaw_until_us;               /* the source has not confirmed its lanes yet; 0: it need not */
 	uint64_t question;                   /* newest that the source was asked */
-	bool is_held;                        /* an operator paused it */
 	uint64_t published_token;
 	size_t n_batch_bytes; /* came in batches since the start */
 	struct pipeline_counts counts;
 	struct pipeline_times times;
-	bool is_connected, is_blocked;
+	bool is_connected, is_blocked, is_held; /* is_held: an operator paused it */
 	bool is_drained; /* the source, as it is open now, has delivered all that it will */
 };
 
@@ -71,17 +70,12 @@ struct dispatcher {
 	bool is_stopping, is_closing;
 };
 
-/* dispatcher.c */
-struct pipeline *dispatcher_find(const struct dispatcher *dispatcher, const char *name); /* NULL: there is none */
-
 /* deadline.c; see also core/deadline.h */
 /* Something was delivered or settled. When that changed which delivery is the oldest, its clock begins now. */
 void deadline_restart(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us);
 /* There is a verdict for this delivery: its parts have ended. */
 void deadline_settled(struct worker *worker, uint64_t id, int64_t now_us);
 void deadline_stop(struct dispatcher *dispatcher, struct worker *worker); /* nothing is due any more */
-/* The deadline of its oldest delivery, which it holds, has passed now. */
-void deadline_pass(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us);
 void deadline_tick(struct dispatcher *dispatcher); /* tells, breaks and ends those whose time has come */
 
 /* match.c */
@@ -94,7 +88,6 @@ void crew_leave(struct worker *worker); /* the crew is freed with its last worke
 void crew_place(struct worker *worker); /* after its room changed */
 /* Who is idle, else who has room; *ret_n_free: how many like it there are. NULL: nobody. */
 struct worker *crew_pick(const struct pipeline *pipeline, bool idle_only, size_t *ret_index, size_t *ret_n_free);
-
 /* Puts one of the workers of each crew to rest, where none rests yet. */
 void crew_rest(const struct pipeline *pipeline);
 
@@ -113,9 +106,7 @@ void pipeline_thaw(struct pipeline *pipeline, int64_t now_us);
 /* Ends the pauses that are over; returns when the next one is, or CLOCK_NEVER. */
 int64_t pipeline_unpause(struct pipeline *pipeline, int64_t now_us);
 bool pipeline_is_served(const struct pipeline *pipeline); /* may messages of it be delivered now? */
-
-/* At a stop: whether the source may still hold messages that are to be handled, and there is room for them. What
- * waits for a retry may leave none. */
+/* At a stop: may the source still hold messages to be handled, and is there room? What waits may leave none. */
 bool pipeline_awaits_more(const struct pipeline *pipeline);
 
 /* verdict.c */

@@ -39,6 +39,9 @@ struct deadline_part {
 int64_t deadline_extend(
 	struct dispatcher *dispatcher, struct worker *worker, uint64_t id, int64_t for_us, int64_t now_us);
 
+/* The deadline of the oldest delivery of this worker, which it holds, has passed now. */
+void deadline_pass(struct dispatcher *dispatcher, struct worker *worker, int64_t now_us);
+
 /* A part of this level (1 to DEADLINE_PARTS_MAX) of the delivery's handler begins, and ends the parts of this level and
  * of those inside; or it has ended. Nothing happens when the delivery is not held. */
 void deadline_limit(

@@ -47,6 +47,7 @@ void dispatcher_free(struct dispatcher *dispatcher); /* no workers, sources clos
 int dispatcher_pipeline_add(struct dispatcher *dispatcher, const struct pipeline_conf *conf,
 	const struct qb_plugin *plugin, const struct qb_source_conf *source_conf, const struct msg_codec *codec);
 size_t dispatcher_n_pipelines(const struct dispatcher *dispatcher);
+struct pipeline *dispatcher_find(const struct dispatcher *dispatcher, const char *name); /* NULL: there is none */
 struct pipeline *dispatcher_pipeline_at(const struct dispatcher *dispatcher, size_t index);
 const struct pipeline_conf *pipeline_conf(const struct pipeline *pipeline);
 const char *pipeline_kind(const struct pipeline *pipeline); /* the plugin's name */

@@ -268,9 +268,9 @@ static void pipeline_on_skipped(void *ctx, struct lane *lane, int64_t receipt, i
 {
 	struct pipeline *pipeline = ctx;
 	if (status < 0 || receipt <= lane->newest) {
-		const char *why = status == -ERANGE                   ? "the broker has no message there"
+		const char *why = status == -ERANGE                ? "the broker has no message there"
 		                  : status < 0 && status != -EBUSY ? strerror(-status)
-		                                                      : "it can be read";
+		                                                   : "it can be read";
 		log_say(LOG_ERROR, pipeline->conf->name, "lane is not skipped source=%s partition=%d to=%lld: %s", lane->source,
 			lane->partition, (long long)receipt, why);
 		return;

@@ -47,7 +47,7 @@ void source_serve(struct source *source);
 void source_settle(struct source *source, const struct qb_settlement *settlements, size_t n); /* copied */
 void source_flow(struct source *source, uint64_t lane, bool open);
 void source_lane_drained(struct source *source, uint64_t lane);
-void source_skip(struct source *source, uint64_t lane, int64_t receipt); /* the plugin can */
+void source_skip(struct source *source, uint64_t lane, int64_t receipt);                       /* the plugin can */
 void source_publish(struct source *source, const struct qb_outgoing *message, uint64_t token); /* copied */
 void source_drain(struct source *source);
 /* Which lanes are still ours? They that are not are closed before the answer (source_sink.confirmed); a later question

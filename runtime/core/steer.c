@@ -3,6 +3,7 @@
 #include "core/steer.h"
 
 #include "core/board.h"
+#include "core/deadline.h"
 
 #include "base/log.h"
 
@@ -32,8 +33,7 @@ static struct lane *steer_find_lane(const struct pipeline *pipeline, const char 
 	return NULL;
 }
 
-int steer_skip(
-	struct dispatcher *dispatcher, const char *name, const char *source, int32_t partition, int64_t receipt)
+int steer_skip(struct dispatcher *dispatcher, const char *name, const char *source, int32_t partition, int64_t receipt)
 {
 	struct pipeline *pipeline = dispatcher_find(dispatcher, name);
 	struct lane *lane = pipeline ? steer_find_lane(pipeline, source, partition) : NULL;

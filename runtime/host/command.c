@@ -18,8 +18,8 @@ struct command {
 	const char *synopsis;
 	const char *help;
 	command_run_fn *run;
-	const char *takes;   /* the letters of its options, -h aside */
-	bool has_words;      /* takes words beside options */
+	const char *takes; /* the letters of its options, -h aside */
+	bool has_words;    /* takes words beside options */
 };
 
 static command_run_fn command_serve, command_check_config, command_version, command_help;

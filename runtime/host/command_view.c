@@ -259,7 +259,8 @@ static int pipelines_skip(const struct command_options *options)
 	if (!options->source || !options->partition || !options->offset ||
 		units_read_integer(options->partition, &skip.partition) < 0 ||
 		units_read_integer(options->offset, &skip.offset) < 0)
-		return usage("skip takes --source TOPIC --partition N --offset N; what cannot be read, up to there, is given up");
+		return usage(
+			"skip takes --source TOPIC --partition N --offset N; what cannot be read, up to there, is given up");
 	if (!target_add(target, "pipeline", options->words[1]) || !target_add(target, "source", options->source) ||
 		!target_add(target, "partition", options->partition) || !target_add(target, "offset", options->offset))
 		return EXIT_USAGE;

@@ -80,7 +80,8 @@ int glance_skip(void *ctx, const char *query, FILE *body)
 		return act_answer(
 			body, ACT_REFUSED, "%s[%" PRId64 "] can be read: nothing is to be skipped", source, partition);
 	case -ERANGE:
-		return act_answer(body, ACT_REFUSED, "offset %" PRId64 " was read; `pipelines` tells where the lane stands", offset);
+		return act_answer(
+			body, ACT_REFUSED, "offset %" PRId64 " was read; `pipelines` tells where the lane stands", offset);
 	default:
 		return act_answer(body, ACT_REFUSED, "the plugin of %s cannot skip", name);
 	}
@@ -98,8 +99,8 @@ int glance_cancel(void *ctx, const char *query, FILE *body)
 	int status = steer_cancel(origin->runtime->dispatcher, (uint64_t)id, origin->runtime->now_us, &before);
 	origin->runtime->wants_turn = true;
 	if (status == -EAGAIN)
-		return act_answer(body, ACT_REFUSED, "the handler of %" PRId64 " has not begun: its worker is at %" PRIu64, id,
-			before);
+		return act_answer(
+			body, ACT_REFUSED, "the handler of %" PRId64 " has not begun: its worker is at %" PRIu64, id, before);
 	if (status == -EALREADY)
 		return act_answer(body, ACT_REFUSED, "%" PRId64 " is past its deadline as it is", id);
 	if (status < 0)

@@ -66,8 +66,8 @@ static const char *ask_why(int error)
 	return error == EAGAIN ? "it does not answer" : strerror(error);
 }
 
-char *glance_ask(const char *socket, const char *method, const char *target, int *ret_code,
-	char ret_error[GLANCE_ASK_ERROR_BYTES])
+char *glance_ask(
+	const char *socket, const char *method, const char *target, int *ret_code, char ret_error[GLANCE_ASK_ERROR_BYTES])
 {
 	int fd = ask_connect(socket);
 	if (fd < 0) {

@@ -6,7 +6,7 @@
 enum { GLANCE_ASK_ERROR_BYTES = 512, GLANCE_ASK_DONE = 200 };
 
 /* The body of the answer, to be freed, and its status; NULL with one sentence in ret_error. */
-char *glance_ask(const char *socket, const char *method, const char *target, int *ret_code,
-	char ret_error[GLANCE_ASK_ERROR_BYTES]);
+char *glance_ask(
+	const char *socket, const char *method, const char *target, int *ret_code, char ret_error[GLANCE_ASK_ERROR_BYTES]);
 
 #endif

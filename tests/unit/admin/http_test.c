@@ -52,10 +52,8 @@ static int write_trouble(void *ctx, const char *query, FILE *body)
 }
 
 static const struct http_page pages[] = {
-	{"/page", "text/plain", false, write_page, false},
-	{"/trouble", "text/plain", false, write_trouble, false},
-	{"/secret", "text/plain", true, write_page, false},
-	{"/act", "text/plain", true, do_act, true},
+	{"/page", "text/plain", false, write_page, false}, {"/trouble", "text/plain", false, write_trouble, false},
+	{"/secret", "text/plain", true, write_page, false}, {"/act", "text/plain", true, do_act, true},
 	{"/slip", "text/plain", false, do_act, true}, /* an action that somebody forgot to call private */
 };
 
