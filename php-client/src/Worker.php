@@ -51,7 +51,7 @@ final class Worker
             $client = Client::connect(\array_keys($this->handlers), $this->socket, $this->credit, guarded: false);
             $restore = $this->catchSignals($client);
             try {
-                $this->serve($client, Check::fromEnvironment($client));
+                $this->serve($client, Check::fromEnvironment($client, $this->handlers));
                 $client->close();
             } finally {
                 $restore();

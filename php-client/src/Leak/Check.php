@@ -14,20 +14,26 @@ use Qbus\Client;
  */
 final class Check
 {
+    private readonly Survey $survey;
     private int $left;
-    private int $looks = 0;
 
-    private function __construct(private readonly Client $client, private readonly int $every)
+    /** @param array<array-key, callable> $handlers */
+    private function __construct(private readonly Client $client, private readonly int $every, array $handlers)
     {
         $this->left = $every;
+        $this->survey = new Survey($handlers);
     }
 
-    /** Null when the environment's QBUS_LEAK_CHECK does not ask for one. */
-    public static function fromEnvironment(Client $client): ?self
+    /**
+     * Null when the environment's QBUS_LEAK_CHECK does not ask for one.
+     *
+     * @param array<array-key, callable> $handlers
+     */
+    public static function fromEnvironment(Client $client, array $handlers = []): ?self
     {
         $every = (int) \getenv('QBUS_LEAK_CHECK');
 
-        return $every > 0 ? new self($client, $every) : null;
+        return $every > 0 ? new self($client, $every, $handlers) : null;
     }
 
     /** So many messages have their verdict. Nothing of them lives any more but what leaks. */
@@ -36,14 +42,9 @@ final class Check
         $this->left -= $n;
         if ($this->left <= 0) {
             $this->left = $this->every;
-            $this->look();
+            $this->client->sendVerdicts();
+            $this->survey->look();
+            $this->client->sendLeaks($this->survey->looks(), $this->survey->rows());
         }
-    }
-
-    private function look(): void
-    {
-        $this->client->sendVerdicts();
-        \gc_collect_cycles();
-        $this->client->sendLeaks(++$this->looks, []);
     }
 }
