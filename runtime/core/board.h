@@ -109,12 +109,4 @@ bool pipeline_is_served(const struct pipeline *pipeline); /* may messages of it 
 /* At a stop: may the source still hold messages to be handled, and is there room? What waits may leave none. */
 bool pipeline_awaits_more(const struct pipeline *pipeline);
 
-/* verdict.c */
-/* The attempt failed: waits for the next one, or is buried. delay_us -1: by the backoff. Takes orphans too. */
-void verdict_failed(struct pipeline *pipeline, struct entry *entry, enum pipeline_reason reason, const char *error,
-	int64_t delay_us, int64_t now_us);
-void verdict_bury(struct pipeline *pipeline, struct entry *entry, enum pipeline_reason reason, const char *error);
-void verdict_publish(struct pipeline *pipeline, struct entry *entry); /* a buried READY entry, once more */
-void verdict_published(struct pipeline *pipeline, uint64_t token, int status, const char *error, int64_t now_us);
-
 #endif

@@ -5,6 +5,7 @@
  * The way back: dispatcher_ack -> pipeline_settle -> lane position -> pipeline_flush -> source_settle. */
 #include "core/board.h"
 #include "core/retry.h"
+#include "core/verdict.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -126,8 +127,10 @@ void dispatcher_worker_changed(struct worker *worker)
 static void dispatcher_take_back(struct worker *worker, bool in_peace, const char *reason, int64_t now_us)
 {
 	bool was_alone = worker->n_held == 1;
+	struct verdict_cause cause = {REASON_CRASH, reason, worker->exit};
 	if (worker->is_overdue)
-		reason = "the handler did not end within its deadline and grace";
+		cause = (struct verdict_cause){
+			REASON_DEADLINE, "the handler did not end within its deadline and grace", worker->exit};
 	for (uint64_t id = worker->next_id; worker->n_held && id-- > worker->base_id;) {
 		struct entry *entry = worker_find(worker, id);
 		if (!entry)
@@ -137,7 +140,7 @@ static void dispatcher_take_back(struct worker *worker, bool in_peace, const cha
 		worker_drop(worker, id);
 		pipeline->counts.returned++;
 		if (!in_peace && was_alone) {
-			verdict_failed(pipeline, entry, worker->is_overdue ? REASON_DEADLINE : REASON_CRASH, reason, -1, now_us);
+			verdict_failed(pipeline, entry, &cause, -1, now_us);
 			continue;
 		}
 		entry->is_suspect |= !in_peace && !was_alone;
@@ -181,6 +184,13 @@ static void dispatcher_keep(struct entry *entry)
 	pipeline_settle(entry->pipeline, entry, QB_ACK);
 }
 
+/* What returned after something of it was broken may have read a short success. */
+static void dispatcher_distrust(struct entry *entry)
+{
+	struct verdict_cause cause = {REASON_DEADLINE, DISPATCH_BROKEN, NULL};
+	verdict_failed(entry->pipeline, entry, &cause, -1, entry->pipeline->dispatcher->now_us);
+}
+
 size_t dispatcher_ack(struct worker *worker, uint64_t first_id, uint64_t count)
 {
 	size_t n_late = 0;
@@ -195,8 +205,7 @@ size_t dispatcher_ack(struct worker *worker, uint64_t first_id, uint64_t count)
 			continue;
 		}
 		if (entry->is_broken)
-			verdict_failed(
-				entry->pipeline, entry, REASON_DEADLINE, DISPATCH_BROKEN, -1, entry->pipeline->dispatcher->now_us);
+			dispatcher_distrust(entry);
 		else
 			dispatcher_keep(entry);
 	}
@@ -221,7 +230,8 @@ size_t dispatcher_retry(struct worker *worker, uint64_t id, int64_t delay_us, co
 	if (!entry)
 		return 1;
 	was_told |= entry->is_broken;
-	verdict_failed(entry->pipeline, entry, was_told ? REASON_DEADLINE : REASON_EXCEPTION, reason, delay_us, now_us);
+	struct verdict_cause cause = {was_told ? REASON_DEADLINE : REASON_EXCEPTION, reason, NULL};
+	verdict_failed(entry->pipeline, entry, &cause, delay_us, now_us);
 	return 0;
 }
 
@@ -231,7 +241,7 @@ size_t dispatcher_reject(struct worker *worker, uint64_t id, const char *reason)
 	if (!entry)
 		return 1;
 	entry->pipeline->n_judged++;
-	verdict_bury(entry->pipeline, entry, REASON_REJECTED, reason);
+	verdict_bury(entry->pipeline, entry, &(struct verdict_cause){REASON_REJECTED, reason, NULL});
 	return 0;
 }
 

@@ -36,6 +36,7 @@ struct pipeline;
 struct grave {
 	int reason;         /* enum pipeline_reason */
 	uint32_t n_refused; /* by its target */
+	char exit[32];      /* how the worker's process ended, may be empty */
 	char error[];       /* what the handler or the runtime said, may be empty */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Matching: ready messages with workers that have room, in turns, under the ordering rule that the ledger keeps. */
-#include "core/board.h"
+#include "core/verdict.h"
 
 /* MATCH_RUN: the most messages in one piece, so that workers and pipelines take turns. MATCH_HEAD_BYTES: of key and
  * headers that no message is too big for. */
@@ -23,7 +23,7 @@ static bool match_is_dead(struct pipeline *pipeline, struct entry *entry)
 	if (entry->grave)
 		verdict_publish(pipeline, entry);
 	else if (oversize)
-		verdict_bury(pipeline, entry, REASON_OVERSIZE, oversize);
+		verdict_bury(pipeline, entry, &(struct verdict_cause){REASON_OVERSIZE, oversize, NULL});
 	else
 		return false;
 	return true;

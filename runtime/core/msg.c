@@ -33,6 +33,20 @@ void msg_batch_unref(struct msg_batch *batch)
 	free(batch);
 }
 
+struct qb_bytes msg_exchange(const struct msg_batch *batch, const uint8_t *row)
+{
+	size_t low = 0, high = batch->n_items, offset = (size_t)(row - batch->rows);
+	while (high - low > 1) {
+		size_t middle = (low + high) / 2;
+		if (batch->items[middle].row_offset <= offset)
+			low = middle;
+		else
+			high = middle;
+	}
+	const struct msg_item *item = &batch->items[low];
+	return (struct qb_bytes){batch->rows + item->exchange_offset, item->exchange_len};
+}
+
 /* FNV-1a with a final mix (Fowler, Noll, Vo; the mix is the last step of MurmurHash3). Keys come from the broker's own
  * producers; a collision only makes two keys wait for each other. */
 uint64_t msg_key_hash(struct qb_bytes key)

@@ -32,6 +32,7 @@ struct msg_item {
 	uint32_t row_offset, row_len;
 	uint32_t body_len;
 	uint32_t deliveries;
+	uint32_t exchange_offset, exchange_len; /* behind the rows: a worker is not told of it, a dead letter is */
 };
 
 struct msg_batch {
@@ -45,10 +46,13 @@ struct msg_batch {
 
 enum { MSG_BATCH_BYTES = 64 * 1024 };
 
-/* One reference, for the caller. */
+/* One reference, for the caller. n_bytes: of rows and exchanges. */
 struct msg_batch *msg_batch_new(size_t n_items, size_t n_bytes);
 void msg_batch_ref(struct msg_batch *batch);
 void msg_batch_unref(struct msg_batch *batch);
+
+/* The exchange of the message whose row this is; of the batch's bytes. O(log n). */
+struct qb_bytes msg_exchange(const struct msg_batch *batch, const uint8_t *row);
 
 uint64_t msg_key_hash(struct qb_bytes key); /* never 0 for a key that exists */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A pipeline at work: what its source tells, and what is told to its source. */
 #include "core/board.h"
+#include "core/verdict.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of a message that failed: another attempt, or its dead letter. */
-#include "core/board.h"
+#include "core/verdict.h"
 #include "core/retry.h"
 
 #include "base/alloc.h"
@@ -20,8 +20,9 @@
 enum {
 	VERDICT_PAUSE_US = 2000000,
 	VERDICT_HEADERS_FIRST = 64,
-	VERDICT_FACTS = 6,
+	VERDICT_FACTS = 7,
 	VERDICT_ERROR_MAX = 1024,
+	VERDICT_ORIGIN_BYTES = 768, /* exchange and routing key have 255 at most */
 	VERDICT_PROBES = 3
 };
 
@@ -40,8 +41,13 @@ const char *pipeline_reason_name(enum pipeline_reason reason)
 	return reason_names[reason];
 }
 
-void verdict_failed(struct pipeline *pipeline, struct entry *entry, enum pipeline_reason reason, const char *error,
-	int64_t delay_us, int64_t now_us)
+static const char *verdict_or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+void verdict_failed(
+	struct pipeline *pipeline, struct entry *entry, const struct verdict_cause *cause, int64_t delay_us, int64_t now_us)
 {
 	const struct pipeline_conf *conf = pipeline->conf;
 	if (entry->state == ENTRY_ORPHAN) {
@@ -52,11 +58,11 @@ void verdict_failed(struct pipeline *pipeline, struct entry *entry, enum pipelin
 	/* While the circuit is open it is not the message's fault, unless the probes always come back to this one. */
 	bool is_charged = pipeline->breaker.state == BREAKER_CLOSED || ++entry->n_probed > VERDICT_PROBES;
 	if (is_charged && conf->max_attempts && entry->attempt >= conf->max_attempts) {
-		verdict_bury(pipeline, entry, reason, error);
+		verdict_bury(pipeline, entry, cause);
 		return;
 	}
 	if (conf->max_age_us && now_us - entry->admitted_us >= conf->max_age_us) {
-		verdict_bury(pipeline, entry, REASON_EXPIRED, error);
+		verdict_bury(pipeline, entry, &(struct verdict_cause){REASON_EXPIRED, cause->error, cause->exit});
 		return;
 	}
 	if (delay_us > VERDICT_DELAY_MAX_US)
@@ -65,31 +71,32 @@ void verdict_failed(struct pipeline *pipeline, struct entry *entry, enum pipelin
 		delay_us = retry_delay(&conf->backoff, entry->attempt, &pipeline->dispatcher->seed);
 	log_say(LOG_DEBUG, conf->name,
 		"message waits for its next attempt reason=%s attempt=%u delay_ms=%lld source=%s "
-		"partition=%d receipt=%lld error=\"%.200s\"",
-		reason_names[reason], entry->attempt, (long long)(delay_us / 1000), entry->lane->source, entry->lane->partition,
-		(long long)entry->receipt, error ? error : "");
+		"partition=%d receipt=%lld exit=\"%s\" error=\"%.200s\"",
+		reason_names[cause->reason], entry->attempt, (long long)(delay_us / 1000), entry->lane->source,
+		entry->lane->partition, (long long)entry->receipt, verdict_or_empty(cause->exit),
+		verdict_or_empty(cause->error));
 	struct lane *lane = entry->lane;
 	entry->attempt += is_charged;
 	pipeline->counts.retried++;
-	pipeline->counts.retried_by[reason]++;
+	pipeline->counts.retried_by[cause->reason]++;
 	ledger_wait(&pipeline->ledger, entry, now_us + delay_us);
 	pipeline_lane_changed(pipeline, lane);
 }
 
-static void verdict_drop(struct pipeline *pipeline, struct entry *entry, enum pipeline_reason reason, const char *error)
+static void verdict_drop(struct pipeline *pipeline, struct entry *entry, const struct verdict_cause *cause)
 {
 	bool by_broker = pipeline->plugin->traits & QB_SETTLE_EACH;
 	pipeline->counts.rejected++;
-	pipeline->counts.rejected_by[reason]++;
+	pipeline->counts.rejected_by[cause->reason]++;
 	log_say(LOG_WARN, pipeline->conf->name,
-		"message is rejected, %s reason=%s attempt=%u source=%s partition=%d receipt=%lld error=\"%.200s\"",
+		"message is rejected, %s reason=%s attempt=%u source=%s partition=%d receipt=%lld exit=\"%s\" error=\"%.200s\"",
 		by_broker ? "the queue's dead-letter exchange has it if there is one" : "no dead_letter is configured",
-		reason_names[reason], entry->attempt, entry->lane->source, entry->lane->partition, (long long)entry->receipt,
-		error ? error : "");
+		reason_names[cause->reason], entry->attempt, entry->lane->source, entry->lane->partition,
+		(long long)entry->receipt, verdict_or_empty(cause->exit), verdict_or_empty(cause->error));
 	pipeline_settle(pipeline, entry, by_broker ? QB_REJECT : QB_ACK);
 }
 
-void verdict_bury(struct pipeline *pipeline, struct entry *entry, enum pipeline_reason reason, const char *error)
+void verdict_bury(struct pipeline *pipeline, struct entry *entry, const struct verdict_cause *cause)
 {
 	const struct pipeline_dead_letter *dead_letter = &pipeline->conf->dead_letter;
 	if (entry->state == ENTRY_ORPHAN) {
@@ -97,13 +104,15 @@ void verdict_bury(struct pipeline *pipeline, struct entry *entry, enum pipeline_
 		return;
 	}
 	if (!dead_letter->target || dead_letter->reject || !pipeline->plugin->publish) {
-		verdict_drop(pipeline, entry, reason, error);
+		verdict_drop(pipeline, entry, cause);
 		return;
 	}
-	size_t len = error ? strnlen(error, VERDICT_ERROR_MAX) : 0;
+	const char *error = verdict_or_empty(cause->error);
+	size_t len = strnlen(error, VERDICT_ERROR_MAX);
 	struct grave *grave = alloc_new(sizeof *grave + len + 1);
-	*grave = (struct grave){.reason = reason};
-	memcpy(grave->error, error ? error : "", len);
+	*grave = (struct grave){.reason = (int)cause->reason};
+	snprintf(grave->exit, sizeof grave->exit, "%s", verdict_or_empty(cause->exit));
+	memcpy(grave->error, error, len);
 	grave->error[len] = '\0';
 	entry->grave = grave;
 	verdict_publish(pipeline, entry);
@@ -135,14 +144,27 @@ static struct qb_message verdict_original(
 	return original;
 }
 
+/* Where it came from, in the broker's own words. */
+static void verdict_origin(
+	const struct pipeline *pipeline, const struct entry *entry, struct qb_bytes routing_key, char *ret, size_t size)
+{
+	const struct lane *lane = entry->lane;
+	if (pipeline->plugin->traits & QB_SETTLE_PREFIX || !routing_key.data) {
+		snprintf(ret, size, "%.400s/%d/%lld", lane->source, lane->partition, (long long)entry->receipt);
+		return;
+	}
+	struct qb_bytes exchange = msg_exchange(entry->batch, entry->row);
+	snprintf(ret, size, "%.*s/%.*s", (int)exchange.len, (const char *)exchange.data, (int)routing_key.len,
+		(const char *)routing_key.data);
+}
+
 void verdict_publish(struct pipeline *pipeline, struct entry *entry)
 {
-	char attempts[16], origin[512], first[24];
+	char attempts[16], origin[VERDICT_ORIGIN_BYTES], first[24];
 	struct qb_header *headers;
 	struct qb_message original = verdict_original(pipeline, entry, &headers);
 	snprintf(attempts, sizeof attempts, "%u", entry->attempt);
-	snprintf(origin, sizeof origin, "%.400s/%d/%lld", entry->lane->source, entry->lane->partition,
-		(long long)entry->receipt);
+	verdict_origin(pipeline, entry, original.routing_key, origin, sizeof origin);
 	snprintf(first, sizeof first, "%lld", (long long)entry->first_delivered_ms);
 	const struct qb_header facts[VERDICT_FACTS] = {
 		{verdict_text("x-qbus-reason"), verdict_text(reason_names[entry->grave->reason])},
@@ -151,7 +173,9 @@ void verdict_publish(struct pipeline *pipeline, struct entry *entry)
 		{verdict_text("x-qbus-origin"), verdict_text(origin)},
 		{verdict_text("x-qbus-first-delivered"), verdict_text(first)},
 		{verdict_text("x-qbus-error"), verdict_text(entry->grave->error)},
+		{verdict_text("x-qbus-exit"), verdict_text(entry->grave->exit)},
 	};
+	size_t n_facts = VERDICT_FACTS - !entry->grave->exit[0];
 	memcpy(headers + original.n_headers, facts, sizeof facts);
 	struct qb_outgoing copy = {
 		.target = pipeline->conf->dead_letter.target,
@@ -159,7 +183,7 @@ void verdict_publish(struct pipeline *pipeline, struct entry *entry)
 		.key = original.key,
 		.body = original.body,
 		.headers = headers,
-		.n_headers = original.n_headers + VERDICT_FACTS,
+		.n_headers = original.n_headers + n_facts,
 	};
 	ledger_park(&pipeline->ledger, entry);
 	entry->id = ++pipeline->published_token;
@@ -206,8 +230,9 @@ void verdict_published(struct pipeline *pipeline, uint64_t token, int status, co
 	pipeline->counts.dead_lettered++;
 	pipeline->counts.dead_lettered_by[entry->grave->reason]++;
 	log_say(LOG_WARN, pipeline->conf->name,
-		"message is dead-lettered reason=%s attempt=%u target=%s source=%s partition=%d receipt=%lld error=\"%.200s\"",
+		"message is dead-lettered reason=%s attempt=%u target=%s source=%s partition=%d receipt=%lld exit=\"%s\" "
+		"error=\"%.200s\"",
 		reason_names[entry->grave->reason], entry->attempt, pipeline->conf->dead_letter.target, entry->lane->source,
-		entry->lane->partition, (long long)entry->receipt, entry->grave->error);
+		entry->lane->partition, (long long)entry->receipt, entry->grave->exit, entry->grave->error);
 	pipeline_settle(pipeline, entry, QB_ACK);
 }

@@ -48,6 +48,7 @@ struct worker {
 	bool is_full;          /* set by the session: its output is not being read; nothing more is delivered */
 	bool is_batching;      /* it handles what it holds together; set before dispatcher_worker_add */
 	uint64_t memory_bytes; /* what it reported last */
+	const char *exit;      /* set before dispatcher_worker_gone: how its process ended ("exit 255"); NULL: not known */
 
 	/* the dispatcher's, do not touch */
 	struct list link, crew_link;

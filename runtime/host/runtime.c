@@ -10,6 +10,7 @@
 #include "host/command.h"
 #include "host/glance.h"
 #include "host/version.h"
+#include "pool/process.h"
 #include "pool/strays.h"
 #include "wire/proto.h"
 
@@ -114,8 +115,11 @@ static void runtime_pool_news(void *ctx)
 
 static void runtime_worker_exited(void *ctx, uint32_t number, pid_t pid, int status)
 {
-	(void)number, (void)pid, (void)status;
-	runtime_changed(ctx);
+	struct runtime *runtime = ctx;
+	char how[32];
+	(void)number;
+	session_set_exited(runtime->sessions, pid, process_describe(status, how, sizeof how));
+	runtime_changed(runtime);
 }
 
 /* ---- events ---- */

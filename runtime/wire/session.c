@@ -55,13 +55,13 @@ static int64_t session_handshake_us(const struct session *session)
 	return us ? us : HANDSHAKE_TIMEOUT_US;
 }
 
-/* The timer means: HELLO, the rest of a frame that was begun, or the farewell is overdue. */
+/* The timer means: HELLO, the rest of a frame that was begun, the farewell or the worker's end is overdue. */
 static void session_on_timer(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd;
 	(void)what;
 	struct session *session = ctx;
-	session->is_timed = false;
+	session->is_timed = session->awaits_exit = false;
 	if (session->state == SESSION_ENDING)
 		evbuffer_drain(session->output, evbuffer_get_length(session->output));
 	else if (session->state == SESSION_HANDSHAKE)
@@ -135,14 +135,38 @@ void session_leave(struct session *session, bool in_peace, const char *reason)
 	session_refuse_more(session);
 }
 
+/* The connection broke off. A process of a pool closes it before its end can be known. */
+static void session_break(struct session *session, const char *reason)
+{
+	bool in_peace = session->worker.n_held == 0;
+	bool can_be_told = session->state != SESSION_ENDING && session->is_known && session->worker.pool;
+	session_leave(session, in_peace, reason);
+	if (can_be_told && !in_peace && !session->exit[0])
+		session->awaits_exit = true;
+}
+
+void session_set_exited(struct session_set *set, pid_t group, const char *how)
+{
+	list_each(link, &set->sessions)
+	{
+		struct session *session = list_item(link, struct session, link);
+		if (session->group != group || !session->worker.pool)
+			continue;
+		snprintf(session->exit, sizeof session->exit, "%s", how);
+		session->awaits_exit = false;
+		session_mark(session);
+	}
+}
+
 /* The dispatcher hears of it once, and not before its own call of worker_ops has returned. */
 static void session_report(struct session *session)
 {
 	if (!session->is_known)
 		return;
 	session->is_known = false;
-	log_say(LOG_INFO, session->who, "leaves reason=\"%s\" held=%u in_peace=%s", session->end_reason,
-		(unsigned)session->worker.n_held, session->is_in_peace ? "yes" : "no");
+	session->worker.exit = session->exit[0] ? session->exit : NULL;
+	log_say(LOG_INFO, session->who, "leaves reason=\"%s\" exit=\"%s\" held=%u in_peace=%s", session->end_reason,
+		session->exit, (unsigned)session->worker.n_held, session->is_in_peace ? "yes" : "no");
 	dispatcher_worker_gone(session->set->dispatcher, &session->worker, session->is_in_peace, session->end_reason,
 		session->set->host->now(session->set->ctx));
 	session->set->host->changed(session->set->ctx);
@@ -207,7 +231,7 @@ static bool session_receive(struct session *session)
 	if (n > 0)
 		session_handle(session, session->set->input, (size_t)n);
 	else
-		session_leave(session, session->worker.n_held == 0, n == 0 ? "closed the connection" : strerror(errno));
+		session_break(session, n == 0 ? "closed the connection" : strerror(errno));
 	return session->state != SESSION_ENDING;
 }
 
@@ -235,7 +259,7 @@ static void session_lost(struct session *session, int error)
 	if (session->state != SESSION_ENDING)
 		for (int i = 0; i < LOST_PIECES && session_receive(session); i++)
 			continue;
-	session_leave(session, false, strerror(-error));
+	session_break(session, strerror(-error));
 }
 
 static void session_flush(struct session *session)
@@ -245,7 +269,7 @@ static void session_flush(struct session *session)
 		if (result < 0)
 			session_lost(session, result);
 	}
-	if (session->state != SESSION_ENDING)
+	if (session->state != SESSION_ENDING || session->awaits_exit)
 		return;
 	session_report(session);
 	if (evbuffer_get_length(session->output) == 0)

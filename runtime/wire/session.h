@@ -87,6 +87,9 @@ int session_open(struct session_set *set, int fd, const struct session_peer *pee
 void session_end(struct session *session, const char *code, const char *message);
 /* Between break_begin and break_end, before the loop reads from it again: a call that it hung in was broken. */
 void session_broken(struct session *session);
+/* The process that leads this group has ended, as `how` says ("exit 255"). The session of a pool's worker waits for that,
+ * a second at most, when its connection ends while it holds deliveries; their dead letters tell it. */
+void session_set_exited(struct session_set *set, pid_t group, const char *how);
 void session_tell(const struct session *session, struct session_info *ret_info);
 
 #endif

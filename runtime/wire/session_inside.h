@@ -57,8 +57,11 @@ struct session {
 	bool is_blocked;              /* the socket took no more; `writable` is waited for */
 	bool is_timed;                /* the timer runs */
 	bool is_known;                /* to the dispatcher */
+	bool awaits_exit;             /* ENDING: what it held is its own until the pool tells how its process ended */
 	bool is_in_peace;             /* ENDING: it left by itself, holding nothing that it should have settled */
 	bool has_settled, has_frames; /* in this piece of input */
+	pid_t group;                  /* of its process; 0: not known */
+	char exit[32];                /* how that ended; "": it is not known to have */
 	char who[24], client[64], end_code[24], end_reason[256];
 };
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A word's function returns NULL, or the sentence with which the session ends. */
 typedef const char *session_say(struct session *session, const struct frame *frame);
@@ -100,6 +101,7 @@ static const char *say_hello(struct session *session, const struct frame *frame)
 		return wrong;
 	snprintf(session->client, sizeof session->client, "%.*s", (int)hello.client.len, (const char *)hello.client.data);
 	session->worker.pool = session->set->host->pool_of(session->set->ctx, session->peer.pid);
+	session->group = getpgid(session->peer.pid);
 	session->worker.wanted = credit_of(hello.credit);
 	session->worker.is_batching = hello.has_batches;
 	session->has_signals = hello.has_signals;

@@ -56,6 +56,60 @@ static void a_dead_letter_is_settled_only_after_the_broker_has_it(void **state)
 	end(fixture);
 }
 
+/* Compares one header of a dead letter; NULL: it has none. */
+static void header_is(const struct source_order *order, const char *name, const char *value)
+{
+	for (size_t i = 0; i < order->outgoing.n_headers; i++) {
+		const struct qb_header *header = &order->outgoing.headers[i];
+		if (header->name.len != strlen(name) || memcmp(header->name.data, name, header->name.len) != 0)
+			continue;
+		assert_non_null(value);
+		assert_int_equal(header->value.len, strlen(value));
+		assert_memory_equal(header->value.data, value, header->value.len);
+		return;
+	}
+	assert_null(value);
+}
+
+static void a_dead_letter_tells_how_the_worker_ended(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	(void)state;
+	fixture->stage.conf.dead_letter.target = "orders.dlq";
+	fixture->stage.conf.max_attempts = 1;
+	stage_worker_join(&fixture->stage, &fixture->a, 1);
+	arrive(fixture, 2);
+	fixture->a.worker.exit = "signal SIGSEGV";
+	stage_worker_die(&fixture->stage, &fixture->a, false);
+	struct source_order *order = stage_order(&fixture->stage, ORDER_PUBLISH);
+	header_is(order, "x-qbus-reason", "crash");
+	header_is(order, "x-qbus-error", "it died");
+	header_is(order, "x-qbus-exit", "signal SIGSEGV");
+	header_is(order, "x-qbus-origin", "topic/0/0");
+	free(order);
+	stage_worker_join(&fixture->stage, &fixture->a, 1);
+	stage_turn(&fixture->stage, 1);
+	reject(fixture);
+	order = stage_order(&fixture->stage, ORDER_PUBLISH);
+	header_is(order, "x-qbus-exit", NULL); /* this one's worker lives */
+	free(order);
+	end(fixture);
+}
+
+static void a_dead_letter_of_a_queue_tells_its_exchange_and_routing_key(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_EACH, ORDERING_NONE);
+	(void)state;
+	fixture->stage.conf.dead_letter.target = "dlx";
+	stage_worker_join(&fixture->stage, &fixture->a, 1);
+	arrive(fixture, 1);
+	reject(fixture);
+	struct source_order *order = stage_order(&fixture->stage, ORDER_PUBLISH);
+	header_is(order, "x-qbus-origin", "orders/new");
+	free(order);
+	end(fixture);
+}
+
 static void a_worker_that_dies_with_one_message_is_charged_for_it(void **state)
 {
 	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
@@ -322,6 +376,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(after_max_attempts_a_message_is_rejected_and_its_lane_goes_on),
 		cmocka_unit_test(a_dead_letter_is_settled_only_after_the_broker_has_it),
+		cmocka_unit_test(a_dead_letter_tells_how_the_worker_ended),
+		cmocka_unit_test(a_dead_letter_of_a_queue_tells_its_exchange_and_routing_key),
 		cmocka_unit_test(a_worker_that_dies_with_one_message_is_charged_for_it),
 		cmocka_unit_test(when_a_worker_dies_with_several_only_the_culprit_is_charged),
 		cmocka_unit_test(a_handler_past_its_deadline_is_told_and_then_ended),

@@ -30,6 +30,14 @@ static struct {
 	_Atomic int n_polls;
 } fake;
 
+/* Changes now and then, and may be the nameless one. */
+static struct qb_bytes exchange_of(int64_t receipt)
+{
+	static const char *const names[] = {"", "orders", "orders", "mail"};
+	const char *name = names[receipt / 3 % 4];
+	return (struct qb_bytes){name, strlen(name)};
+}
+
 static const char *fake_library(void)
 {
 	return "fake 1";
@@ -67,8 +75,11 @@ static enum qb_result fake_poll(void *source, int timeout_ms, const struct qb_bu
 	}
 	struct qb_message messages[8];
 	size_t n = budget->messages < 8 ? budget->messages : 8;
-	for (size_t i = 0; i < n; i++)
-		messages[i] = (struct qb_message){.lane = fake.lane, .receipt = fake.next++, .body = {body, sizeof body}};
+	for (size_t i = 0; i < n; i++) {
+		struct qb_bytes exchange = exchange_of(fake.next);
+		messages[i] = (struct qb_message){
+			.lane = fake.lane, .receipt = fake.next++, .exchange = exchange, .body = {body, sizeof body}};
+	}
 	fake.host->deliver(fake.host->self, messages, n);
 	return QB_OK;
 }
@@ -177,6 +188,10 @@ static void on_batch(void *ctx, struct msg_batch *batch)
 	for (uint32_t i = 0; i < batch->n_items; i++) {
 		assert_ptr_equal(batch->items[i].lane, loop->lane); /* never of a lane that is not open */
 		assert_int_equal(batch->items[i].receipt, loop->newest + 1);
+		struct qb_bytes exchange = msg_exchange(batch, batch->rows + batch->items[i].row_offset);
+		struct qb_bytes sent = exchange_of(batch->items[i].receipt);
+		assert_int_equal(exchange.len, sent.len);
+		assert_memory_equal(exchange.data, sent.data, sent.len);
 		loop->newest++;
 	}
 	loop->n_messages += batch->n_items;

@@ -22,7 +22,7 @@ static int stage_row_read(
 {
 	(void)headers;
 	*n_headers = 0;
-	*ret = (struct qb_message){.body = {row, len}};
+	*ret = (struct qb_message){.body = {row, len}, .routing_key = {"new", 3}};
 	return 0;
 }
 
@@ -149,9 +149,16 @@ void stage_lane_close(struct stage *stage, struct lane *lane)
 
 void stage_arrive(struct stage *stage, struct lane *lane, int64_t receipt, uint64_t key)
 {
-	struct msg_batch *batch = msg_batch_new(1, 8);
-	batch->items[0] = (struct msg_item){.lane = lane, .receipt = receipt, .key_hash = key, .row_len = 8, .body_len = 8};
+	struct msg_batch *batch = msg_batch_new(1, 14);
+	batch->items[0] = (struct msg_item){.lane = lane,
+		.receipt = receipt,
+		.key_hash = key,
+		.row_len = 8,
+		.body_len = 8,
+		.exchange_offset = 8,
+		.exchange_len = 6};
 	memcpy(batch->rows, &receipt, 8);
+	memcpy(batch->rows + 8, "orders", 6);
 	pipeline_sink()->batch(stage->pipeline, batch);
 }
 

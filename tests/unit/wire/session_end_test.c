@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* However a session ends, nobody waits for it and what it held comes back; while it lives its output is bounded. */
+#include "base/clock.h"
 #include "fixture.h"
 
 #include <setjmp.h>
@@ -94,6 +95,40 @@ static void a_worker_that_dies_in_its_handler_costs_an_attempt(void **state)
 	} while (delivered.first_receipt != 0);
 	assert_int_equal(delivered.attempt, 2);
 	client_close(&other);
+}
+
+static void what_a_dead_worker_held_waits_for_how_its_process_ended(void **state)
+{
+	(void)state;
+	client_attach(&stand, &client, "orders", 1);
+	client_hears_delivered(&stand, &client);
+	client_close(&client);
+	for (int64_t until_us = clock_now_us() + 300000; clock_now_us() < until_us;) {
+		stand_turn(&stand);
+		assert_int_equal(stand_counts(&stand).in_flight, 1);
+	}
+	session_set_exited(stand.set, getpgrp() + 1, "exit 1"); /* another one */
+	stand_turn(&stand);
+	assert_int_equal(stand.n_closed, 0);
+	session_set_exited(stand.set, getpgrp(), "signal SIGSEGV");
+	stand_turn(&stand);
+	assert_int_equal(stand.n_closed, 1);
+	assert_int_equal(stand_counts(&stand).in_flight, 0);
+}
+
+static void an_end_that_is_known_is_not_waited_for(void **state)
+{
+	(void)state;
+	client_attach(&stand, &client, "orders", 1);
+	struct delivered delivered = client_hears_delivered(&stand, &client);
+	session_set_exited(stand.set, getpgrp(), "exit 3");
+	client_ack(&client, delivered.first_id, 1); /* what it said before counts */
+	stand_turn(&stand);
+	client_close(&client);
+	int64_t begin_us = clock_now_us();
+	stand_until_closed(&stand, 1);
+	assert_in_range(clock_now_us() - begin_us, 0, 900000);
+	assert_int_equal(stand_counts(&stand).acked, 1);
 }
 
 /* The proxy writes and learns that nobody reads, before it has read what was said last. */
@@ -223,6 +258,8 @@ int main(void)
 		WITH(with_big_messages, a_deaf_worker_is_not_waited_for_at_the_end),
 		WITH(with_messages, a_session_that_ends_gets_no_more),
 		WITH(with_messages, a_worker_that_dies_in_its_handler_costs_an_attempt),
+		WITH(with_messages, what_a_dead_worker_held_waits_for_how_its_process_ended),
+		WITH(with_messages, an_end_that_is_known_is_not_waited_for),
 		WITH(with_messages, verdicts_count_though_the_worker_reads_no_more),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
