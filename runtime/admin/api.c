@@ -115,12 +115,13 @@ static json_t *api_times(const struct histogram *histogram)
 static json_t *api_counters(const struct snapshot_pipeline *pipeline)
 {
 	const struct pipeline_counts *counts = &pipeline->counts;
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "received",
-		api_count(counts->received), "delivered", api_count(counts->delivered), "acked", api_count(counts->acked),
-		"retried", api_count(counts->retried), "rejected", api_count(counts->rejected), "dead_lettered",
-		api_count(counts->dead_lettered), "returned", api_count(counts->returned), "redelivered",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"received", api_count(counts->received), "delivered", api_count(counts->delivered), "acked",
+		api_count(counts->acked), "retried", api_count(counts->retried), "rejected", api_count(counts->rejected),
+		"dead_lettered", api_count(counts->dead_lettered), "returned", api_count(counts->returned), "redelivered",
 		api_count(counts->redelivered), "skipped", api_count(counts->skipped), "deadlines",
-		api_count(counts->deadlines), "ended", api_count(counts->ended), "commit_errors",
+		api_count(counts->deadlines), "broken", api_count(counts->broken), "ended", api_count(counts->ended),
+		"part_deadlines", api_count(counts->limits), "parts_broken", api_count(counts->limits_broken), "commit_errors",
 		api_count(counts->commit_errors), "rebalances", api_count(counts->rebalances), "reconnects",
 		api_count(pipeline->n_reconnects));
 }
@@ -176,8 +177,9 @@ static json_t *api_worker(const struct snapshot_worker *worker)
 
 static json_t *api_pool(const struct snapshot_pool *pool)
 {
-	return json_pack("{s:o, s:I, s:I, s:I, s:o}", "name", api_text(pool->name), "wanted", (json_int_t)pool->n_wanted,
-		"alive", (json_int_t)pool->n_alive, "ready", (json_int_t)pool->n_ready, "starts", api_count(pool->n_starts));
+	return json_pack("{s:o, s:I, s:I, s:I, s:o, s:o}", "name", api_text(pool->name), "wanted",
+		(json_int_t)pool->n_wanted, "alive", (json_int_t)pool->n_alive, "ready", (json_int_t)pool->n_ready, "starts",
+		api_count(pool->n_starts), "breaking", api_text(pool->breaking));
 }
 
 void api_write_status(FILE *out, const struct snapshot *snapshot)
@@ -190,13 +192,13 @@ void api_write_status(FILE *out, const struct snapshot *snapshot)
 	for (size_t i = 0; i < snapshot->n_pools; i++)
 		if (*snapshot->pools[i].name)
 			json_array_append_new(pools, api_pool(&snapshot->pools[i]));
-	api_write(
-		out, json_pack("{s:s, s:i, s:s, s:o, s:b, s:o, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o}", "version",
-				 snapshot->version, "pid", (int)snapshot->process.pid, "state", snapshot->step, "uptime_seconds",
-				 api_seconds(snapshot->uptime_us), "ready", json_array_size(reasons) == 0, "reasons", reasons, "memory",
-				 "used_bytes", api_count(snapshot->memory_used), "max_bytes", api_count(snapshot->memory_max),
-				 "rss_bytes", api_count(snapshot->process.resident_bytes), "late_verdicts",
-				 api_count(snapshot->n_late_verdicts), "pipelines", pipelines, "workers", workers, "pools", pools));
+	api_write(out, json_pack("{s:s, s:i, s:s, s:o, s:b, s:o, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o}", "version",
+					   snapshot->version, "pid", (int)snapshot->process.pid, "state", snapshot->step, "uptime_seconds",
+					   api_seconds(snapshot->uptime_us), "ready", json_array_size(reasons) == 0, "reasons", reasons,
+					   "memory", "used_bytes", api_count(snapshot->memory_used), "max_bytes",
+					   api_count(snapshot->memory_max), "rss_bytes", api_count(snapshot->process.resident_bytes),
+					   "late_verdicts", api_count(snapshot->n_late_verdicts), "pipelines", pipelines, "workers",
+					   workers, "pools", pools, "breaking", api_text(snapshot->pools[snapshot->n_pools - 1].breaking)));
 }
 
 /* ---- in flight ---- */

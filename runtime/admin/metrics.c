@@ -31,6 +31,17 @@ struct metrics_times {
 	const char *help;
 };
 
+enum { METRICS_STAGES = 3 };
+
+struct metrics_stages {
+	const char *name;
+	struct {
+		const char *name;
+		size_t offset; /* in struct pipeline_counts */
+	} stages[METRICS_STAGES];
+	const char *help;
+};
+
 _Static_assert(sizeof(size_t) == sizeof(uint64_t), "one way of reading serves both");
 
 #define COUNTER(field) "counter", METRICS_COUNT, offsetof(struct snapshot_pipeline, field)
@@ -80,6 +91,13 @@ static const struct metrics_reasons reason_rows[] = {
 		"Messages whose dead letter the broker confirmed."},
 	{"qbus_messages_rejected_total", COUNTS(rejected_by), BURIAL_REASONS,
 		"Messages that were given up without a dead letter of ours."},
+};
+
+static const struct metrics_stages stages_rows[] = {
+	{"qbus_deadline_total", {{"told", COUNTS(deadlines)}, {"broken", COUNTS(broken)}, {"ended", COUNTS(ended)}},
+		"Handlers past their deadline: told to stop, a call of theirs broken, ended with their worker."},
+	{"qbus_part_deadline_total", {{"told", COUNTS(limits)}, {"broken", COUNTS(limits_broken)}},
+		"Parts of handlers past their own limit: told to stop, a call of theirs broken."},
 };
 
 static const struct metrics_times times_rows[] = {
@@ -167,17 +185,16 @@ static void metrics_reasons_write(FILE *out, const struct snapshot *snapshot, co
 	}
 }
 
-static void metrics_deadlines(FILE *out, const struct snapshot *snapshot)
+static void metrics_deadlines(FILE *out, const struct snapshot *snapshot, const struct metrics_stages *row)
 {
-	metrics_head(out, "qbus_deadline_total", "counter",
-		"Handlers past their deadline: told to stop, or ended with their worker.");
+	metrics_head(out, row->name, "counter", row->help);
 	for (size_t i = 0; i < snapshot->n_pipelines; i++) {
 		const struct snapshot_pipeline *pipeline = &snapshot->pipelines[i];
-		const uint64_t n[] = {pipeline->counts.deadlines, pipeline->counts.ended};
-		for (int stage = 0; stage < 2; stage++) {
-			fputs("qbus_deadline_total", out);
+		for (size_t stage = 0; stage < METRICS_STAGES && row->stages[stage].name; stage++) {
+			const void *field = (const char *)&pipeline->counts + row->stages[stage].offset;
+			fputs(row->name, out);
 			metrics_label(out, "{", "pipeline", pipeline->conf->name);
-			fprintf(out, ",stage=\"%s\"} %" PRIu64 "\n", stage ? "ended" : "told", n[stage]);
+			fprintf(out, ",stage=\"%s\"} %" PRIu64 "\n", row->stages[stage].name, *(const uint64_t *)field);
 		}
 	}
 }
@@ -306,7 +323,8 @@ void metrics_write(FILE *out, const struct snapshot *snapshot)
 		metrics_row_write(out, snapshot, &rows[i]);
 	for (size_t i = 0; i < N_ROWS(reason_rows); i++)
 		metrics_reasons_write(out, snapshot, &reason_rows[i]);
-	metrics_deadlines(out, snapshot);
+	for (size_t i = 0; i < N_ROWS(stages_rows); i++)
+		metrics_deadlines(out, snapshot, &stages_rows[i]);
 	metrics_sources(out, snapshot);
 	for (size_t i = 0; i < N_ROWS(times_rows); i++)
 		metrics_times_write(out, snapshot, &times_rows[i]);

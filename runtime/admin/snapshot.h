@@ -10,7 +10,7 @@
 
 #include <sys/types.h>
 
-enum { SNAPSHOT_DELIVERIES_MAX = 1000 };
+enum { SNAPSHOT_DELIVERIES_MAX = 1000, SNAPSHOT_BREAKING_BYTES = 48 };
 
 enum snapshot_worker_state {
 	SNAPSHOT_STARTING, /* has not said HELLO */
@@ -53,6 +53,7 @@ struct snapshot_pool {
 	uint32_t n_wanted, n_alive, n_ready;
 	uint64_t n_starts;
 	size_t n_in[SNAPSHOT_WORKER_STATES];
+	char breaking[SNAPSHOT_BREAKING_BYTES]; /* by what calls that hang can be broken, with spaces between; "none" */
 };
 
 struct snapshot_delivery {

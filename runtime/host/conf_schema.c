@@ -101,7 +101,7 @@ static const struct conf_key pipeline_keys[] = {
 	{PIPELINE("handler_timeout", CONF_DURATION, conf.handler_timeout_us), "30s", 1000, 7 * DAY,
 		.help = "How long a handler may take for one message before it is told to stop."},
 	{PIPELINE("handler_break", CONF_DURATION, conf.handler_break_us), "100ms", 0, HOUR, .off_word = "off",
-		.is_idle = true, .help = "How much later the call that it hangs in is broken."},
+		.help = "How much later the call that it hangs in is broken."},
 	{PIPELINE("handler_grace", CONF_DURATION, conf.handler_grace_us), "5s", 0, HOUR,
 		.help = "How much later its worker is ended."},
 	{PIPELINE("max_extension", CONF_DURATION, conf.max_extension_us), "10m", 0, 7 * DAY,

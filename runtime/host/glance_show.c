@@ -205,6 +205,7 @@ static const struct column count_columns[] = {
 	{"REJECTED", "rejected", CELL_NUMBER},
 	{"DEAD LETTERS", "dead_lettered", CELL_NUMBER},
 	{"DEADLINES", "deadlines", CELL_NUMBER},
+	{"BROKEN", "broken", CELL_NUMBER},
 	{"HANDLER P50", "handler_seconds.p50", CELL_SECONDS},
 	{"P99", "handler_seconds.p99", CELL_SECONDS},
 	{"END TO END P99", "end_to_end_seconds.p99", CELL_SECONDS},
@@ -228,6 +229,7 @@ static const struct column pool_columns[] = {
 	{"ALIVE", "alive", CELL_NUMBER},
 	{"READY", "ready", CELL_NUMBER},
 	{"STARTS", "starts", CELL_NUMBER},
+	{"BREAKS CALLS BY", "breaking", CELL_TEXT},
 };
 static const struct column worker_columns[] = {
 	{"WORKER", "number", CELL_NUMBER},
@@ -284,7 +286,7 @@ static void reason_print(FILE *out, const json_t *reason)
 
 static void head_status(FILE *out, json_t *answer)
 {
-	cell version, state, uptime, used, most, resident;
+	cell version, state, uptime, used, most, resident, breaking;
 	size_t i;
 	json_t *reason;
 	cell_write(json_object_get(answer, "version"), CELL_TEXT, version, sizeof version);
@@ -296,6 +298,8 @@ static void head_status(FILE *out, json_t *answer)
 	fprintf(out, "qbus-proxy %s is %s, up %s, pid %" JSON_INTEGER_FORMAT "\n", version, state, uptime,
 		json_integer_value(json_object_get(answer, "pid")));
 	fprintf(out, "messages take %s of %s, the process %s\n", used, most, resident);
+	cell_write(json_object_get(answer, "breaking"), CELL_TEXT, breaking, sizeof breaking);
+	fprintf(out, "calls that hang in workers from outside can be broken by %s\n", breaking);
 	json_array_foreach(json_object_get(answer, "reasons"), i, reason) reason_print(out, reason);
 }
 

@@ -182,8 +182,12 @@ static void take_pools(struct taking *taking)
 			.n_starts = pool_n_starts(pool),
 		};
 	}
-	for (size_t i = 0; i < snapshot->n_pools; i++)
-		take_pool_states(snapshot, &snapshot->pools[i]);
+	for (size_t i = 0; i < snapshot->n_pools; i++) {
+		struct snapshot_pool *pool = &snapshot->pools[i];
+		const struct unblock_stages *stages = breaking_stages(runtime->breaking, *pool->name ? pool->name : NULL);
+		unblock_stages_describe(stages, pool->breaking, sizeof pool->breaking);
+		take_pool_states(snapshot, pool);
+	}
 }
 
 /* ---- deliveries ---- */

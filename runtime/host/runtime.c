@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The process that serves. One turn of the loop: events -> dispatcher_tick -> session_set_flush -> shutdown_advance. */
+/* The process that serves. One turn of the loop: events -> dispatcher_tick -> session_set_flush -> breaking_step ->
+ * shutdown_advance. */
 #include "host/runtime.h"
 #include "host/runtime_inside.h"
 
@@ -74,15 +75,38 @@ static void runtime_changed(void *ctx)
 	runtime->wants_turn = true;
 }
 
-/* Told: a signal makes sleeping calls of the handler return early; the client's own handler only sets a flag. */
-static void runtime_told(void *ctx, const struct session *session)
+/* A worker of a pool that was reaped has no number any more, though its session may still be open. */
+static bool runtime_has_process(const struct runtime *runtime, const struct session *session)
 {
 	struct session_info info;
 	uint32_t number;
 	session_tell(session, &info);
-	struct pool *pool = runtime_find_worker(ctx, info.peer.pid, &number);
-	if (pool)
-		kill(info.peer.pid, SIGUSR1);
+	return !info.pool || runtime_find_worker(runtime, info.peer.pid, &number);
+}
+
+static void runtime_attached(void *ctx, const struct session *session)
+{
+	breaking_greet(((struct runtime *)ctx)->breaking, session);
+}
+
+/* A signal makes sleeping calls of the handler return early; the client's own handler does nothing but exist. */
+static void runtime_told(void *ctx, const struct session *session)
+{
+	const struct runtime *runtime = ctx;
+	if (runtime_has_process(runtime, session))
+		breaking_tell(runtime->breaking, session);
+}
+
+static void runtime_break_begin(void *ctx, struct session *session)
+{
+	struct runtime *runtime = ctx;
+	if (runtime_has_process(runtime, session))
+		breaking_begin(runtime->breaking, session, runtime->now_us);
+}
+
+static void runtime_break_end(void *ctx, struct session *session)
+{
+	breaking_end(((struct runtime *)ctx)->breaking, session);
 }
 
 static bool runtime_overdue(void *ctx, const struct session *session, const char *reason)
@@ -239,7 +263,10 @@ static bool runtime_build_sessions(struct runtime *runtime)
 		.now = runtime_now,
 		.pool_of = runtime_pool_of,
 		.changed = runtime_changed,
+		.attached = runtime_attached,
 		.told = runtime_told,
+		.break_begin = runtime_break_begin,
+		.break_end = runtime_break_end,
 		.overdue = runtime_overdue,
 		.closed = runtime_session_closed,
 	};
@@ -350,6 +377,11 @@ static void runtime_wait(struct runtime *runtime, int64_t until_us)
 	}
 }
 
+static int64_t runtime_earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 static void runtime_turn(struct runtime *runtime)
 {
 	int64_t until_us = runtime->now_us;
@@ -361,8 +393,8 @@ static void runtime_turn(struct runtime *runtime)
 		runtime_read_clock(runtime);
 		until_us = dispatcher_tick(runtime->dispatcher, runtime->now_us);
 		session_set_flush(runtime->sessions);
-		int64_t look_us = shutdown_advance(runtime);
-		until_us = look_us < until_us ? look_us : until_us;
+		until_us = runtime_earlier(until_us, breaking_step(runtime->breaking, runtime->now_us));
+		until_us = runtime_earlier(until_us, shutdown_advance(runtime));
 	}
 }
 
@@ -401,6 +433,7 @@ static void runtime_done(struct runtime *runtime)
 	listener_close(runtime->listener);
 	if (runtime->sessions)
 		session_set_free(runtime->sessions);
+	breaking_free(runtime->breaking);
 	runtime_leave_hanging(runtime);
 	dispatcher_free(runtime->dispatcher);
 	runtime_free_events(runtime);
@@ -419,6 +452,7 @@ int runtime_serve(struct conf *conf)
 	struct runtime runtime = {.conf = conf, .now_us = clock_now_us()};
 	runtime_begin_log(conf);
 	signal(SIGPIPE, SIG_IGN);
+	runtime.breaking = breaking_new(conf);
 	bool is_built = runtime_build_loop(&runtime) && runtime_build_pipelines(&runtime) &&
 	                runtime_build_sessions(&runtime) && runtime_build_pools(&runtime) &&
 	                glance_open(&runtime, &runtime.glance) == 0 && runtime_start(&runtime);

@@ -5,6 +5,7 @@
 #define QBUS_HOST_RUNTIME_INSIDE_H
 
 #include "core/dispatcher.h"
+#include "host/breaking.h"
 #include "host/conf.h"
 #include "pool/pool.h"
 #include "wire/listener.h"
@@ -32,6 +33,7 @@ struct runtime {
 	struct dispatcher *dispatcher;
 	struct session_set *sessions;
 	struct listener *listener;
+	struct breaking *breaking;
 	struct pool **pools; /* parallel to conf->pools */
 	size_t n_pools;
 	struct runtime_source *sources; /* parallel to the dispatcher's pipelines */

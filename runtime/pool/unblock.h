@@ -46,6 +46,8 @@ struct unblock_stages {
 void unblock_probe(const struct process_user *user, struct unblock_stages *ret_stages);
 /* What of `stages` is possible with this process, for a worker that we did not start. Does nothing to it. */
 void unblock_probe_worker(pid_t pid, const struct unblock_stages *stages, struct unblock_stages *ret_stages);
+/* Does this process hold the other end of the session's socket? False also when that cannot be known. */
+bool unblock_is_peer(pid_t pid, int session_fd);
 /* Writes "getfd ptrace signal child", those that are there, or "none". Returns text. */
 const char *unblock_stages_describe(const struct unblock_stages *stages, char *text, size_t size);
 

@@ -8,6 +8,7 @@
 #include <linux/unix_diag.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { NO_COOKIE = -1 };
@@ -72,4 +73,16 @@ ino_t unblock_socket_peer(ino_t inode)
 	}
 	close(netlink);
 	return peer;
+}
+
+bool unblock_is_peer(pid_t pid, int session_fd)
+{
+	struct stat stat;
+	ino_t peer = fstat(session_fd, &stat) == 0 ? unblock_socket_peer(stat.st_ino) : 0;
+	int proc = peer ? unblock_look_open(pid) : -1;
+	bool is_peer = proc >= 0 && unblock_look_owns(proc, peer);
+
+	if (proc >= 0)
+		close(proc);
+	return is_peer;
 }

@@ -7,9 +7,9 @@ import typing
 
 import msgpack
 
-HELLO, SETTLE, EXTEND, BYE, CREDIT, PUBLISH = 1, 2, 3, 4, 5, 6
-WELCOME, DELIVER, CANCEL, EXTENDED, LATE, DRAIN, ERROR = range(65, 72)
-RETRY, REJECT, RELEASE = 1, 2, 3
+HELLO, SETTLE, EXTEND, BYE, CREDIT, PUBLISH, LIMIT, UNLIMIT, LEAK, READ, SYNC = range(1, 12)
+WELCOME, DELIVER, CANCEL, EXTENDED, LATE, DRAIN, ERROR, CHUNK, SYNCED = range(65, 74)
+RETRY, REJECT, RELEASE, ACK = 1, 2, 3, 4
 
 
 class Closed(Exception):
@@ -83,7 +83,7 @@ class Client:
             found, value = self.read()
             if found == word:
                 return value
-            assert found in (DELIVER, LATE), f"word {found} instead of {word}: {value}"
+            assert found in (DELIVER, LATE, CANCEL), f"word {found} instead of {word}: {value}"
 
     def silence(self, seconds):
         """Whether nothing comes for so long."""
