@@ -7,6 +7,7 @@
 #include "check.h"
 #include "consumer.h"
 #include "options.h"
+#include "skip.h"
 
 #define SECOND INT64_C(1000000)
 #define KIB INT64_C(1024)
@@ -180,5 +181,6 @@ __attribute__((visibility("default"))) const struct qb_plugin qbus_plugin = {
 	.publish = consumer_publish,
 	.close = consumer_close,
 	.wake = consumer_wake,
+	.skip = skip_lane,
 	.is_current = consumer_is_current,
 };

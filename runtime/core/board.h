@@ -42,7 +42,7 @@ struct pipeline {
 	struct pipeline_counts counts;
 	struct pipeline_times times;
 	bool is_connected, is_blocked, is_held; /* is_held: an operator paused it */
-	bool is_drained; /* the source, as it is open now, has delivered all that it will */
+	bool is_drained;                        /* the source, as it is open now, has delivered all that it will */
 };
 
 /* Workers that serve the same pipelines, by what they can take. */
