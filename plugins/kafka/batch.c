@@ -75,13 +75,17 @@ static bool lane_take(struct gathering *gathering, struct lane *lane)
 			lane->taken_bytes += from->len;
 			gathering->bytes += from->len + from->key_len;
 			message_take(batch, lane, from, event);
+			lane->is_healed = lane->wedge.reason || lane->is_cancelled;
 			continue;
 		}
+		lane->is_healed = false;
 		if (from && from->err)
 			gathering->error(gathering->ctx, lane, from->err, rd_kafka_message_errstr(from));
 		else if (!from && rd_kafka_event_error(event))
 			gathering->error(gathering->ctx, lane, rd_kafka_event_error(event), rd_kafka_event_error_string(event));
 		rd_kafka_event_destroy(event);
+		if (lane->wedge.is_held)
+			return false;
 	}
 	return true;
 }

@@ -183,6 +183,7 @@ static enum qb_result serve(struct consumer *consumer, int64_t now_us)
 	commit_turn(consumer, now_us);
 	publish_serve(consumer, now_us);
 	fault_turn(consumer);
+	wedge_turn(consumer, now_us);
 	event_measure(consumer, now_us);
 	lanes_wake(&consumer->lanes, now_us);
 	return result;
@@ -214,7 +215,7 @@ static void lanes_heal(struct consumer *consumer)
 			continue;
 		id = consumer->batch.messages[i].lane;
 		lane = lanes_find(&consumer->lanes, id);
-		if (lane->is_wedged || lane->is_cancelled)
+		if (lane->is_healed)
 			fault_lane_healed(consumer, lane);
 	}
 }

@@ -18,6 +18,7 @@
 #include "publish.h"
 #include "rebalance.h"
 #include "settings.h"
+#include "wedge.h"
 
 struct consumer {
 	const struct qb_host *host;

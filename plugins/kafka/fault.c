@@ -124,7 +124,7 @@ enum qb_result fault_source(struct consumer *consumer, rd_kafka_event_t *event, 
 		source_say(consumer, QB_CANCELLED, &consumer->faults.is_cancelled, true, reason);
 		return QB_OK;
 	case FAULT_WEDGED:
-		source_say(consumer, QB_WEDGED, &consumer->faults.is_wedged, true, reason);
+		wedge_source(consumer, reason, now_us);
 		return QB_OK;
 	case FAULT_FATAL:
 		connection_lost(consumer, reason, now_us);
@@ -133,35 +133,10 @@ enum qb_result fault_source(struct consumer *consumer, rd_kafka_event_t *event, 
 	return QB_FATAL;
 }
 
-/* One sentence with the offset, for an operator who has never seen the library. */
-static void wedge_tell(struct consumer *consumer, struct lane *lane, rd_kafka_resp_err_t error, const char *text,
-	char *ret_reason, size_t size)
-{
-	long long next = (long long)lane->next;
-	int64_t low = -1, high = -1;
-
-	if (error != RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
-		snprintf(ret_reason, size, "%s[%d] cannot be read at offset %lld: %s", lane->topic, (int)lane->partition, next,
-			text);
-		return;
-	}
-	if (lane->next < 0) {
-		snprintf(ret_reason, size, "%s[%d] has no committed offset of group %s and `start` is error", lane->topic,
-			(int)lane->partition, options_text(consumer->conf, OPTION_GROUP_ID));
-		return;
-	}
-	rd_kafka_query_watermark_offsets(consumer->rk, lane->topic, lane->partition, &low, &high, 500);
-	snprintf(ret_reason, size,
-		"%s[%d] has no offset %lld any more, the broker keeps %lld to %lld: messages were lost to retention "
-		"or the topic was made anew",
-		lane->topic, (int)lane->partition, next, (long long)low, (long long)high);
-}
-
 void fault_lane(
 	struct consumer *consumer, struct lane *lane, rd_kafka_resp_err_t error, const char *text, int64_t now_us)
 {
 	const struct qb_host *host = consumer->host;
-	char reason[512];
 
 	if (error == RD_KAFKA_RESP_ERR__PARTITION_EOF)
 		return;
@@ -171,30 +146,20 @@ void fault_lane(
 		lane->is_cancelled = true;
 		return;
 	}
-	if (lane->is_wedged && now_us < lane->wedge_said_us + SILENCE_US)
-		return;
-	wedge_tell(consumer, lane, error, text ? text : rd_kafka_err2str(error), reason, sizeof(reason));
-	if (lane->is_wedged)
-		fault_say(consumer, QB_ERROR, now_us, "%s", reason);
-	else
-		host->condition(host->self, QB_WEDGED, lane->id, true, reason);
-	lane->is_wedged = true;
-	lane->wedge_said_us = now_us;
+	wedge_lane(consumer, lane, error, text ? text : rd_kafka_err2str(error), now_us);
 }
 
 void fault_lane_healed(struct consumer *consumer, struct lane *lane)
 {
 	const struct qb_host *host = consumer->host;
 
-	if (lane->is_wedged)
-		host->condition(host->self, QB_WEDGED, lane->id, false, NULL);
+	wedge_end(consumer, lane);
 	if (lane->is_cancelled)
 		host->condition(host->self, QB_CANCELLED, lane->id, false, NULL);
-	lane->is_wedged = lane->is_cancelled = false;
+	lane->is_cancelled = lane->is_healed = false;
 }
 
 void fault_assigned(struct consumer *consumer)
 {
 	source_say(consumer, QB_CANCELLED, &consumer->faults.is_cancelled, false, NULL);
-	source_say(consumer, QB_WEDGED, &consumer->faults.is_wedged, false, NULL);
 }

@@ -17,7 +17,6 @@ struct faults {
 	int64_t down_us; /* when the brokers were last known to be away */
 	char last[256];  /* what the connection to one broker failed with */
 	bool is_cancelled;
-	bool is_wedged;
 	struct {
 		uint32_t what; /* hash of the line */
 		int64_t until_us;

@@ -34,7 +34,7 @@ void lanes_done(struct lanes *lanes)
 
 static void ready_set(struct lanes *lanes, struct lane *lane, bool is_ready)
 {
-	is_ready = is_ready && !lane->is_shut && lane->state == LANE_OPEN;
+	is_ready = is_ready && !lane->is_shut && !lane->wedge.is_held && lane->state == LANE_OPEN;
 	if (is_ready == lane->is_ready)
 		return;
 	if (is_ready)
@@ -136,6 +136,7 @@ void lanes_remove(struct lanes *lanes, struct lane *lane)
 	rd_kafka_queue_destroy(lane->queue);
 	free(lane->commit.memo);
 	free(lane->commit.receipts);
+	free(lane->wedge.reason);
 	free(lane->topic);
 	free(lane);
 }
@@ -149,6 +150,12 @@ void lanes_flow(struct lanes *lanes, struct lane *lane, bool open)
 void lanes_state(struct lanes *lanes, struct lane *lane, enum lane_state state)
 {
 	lane->state = state;
+	ready_set(lanes, lane, true);
+}
+
+void lanes_hold(struct lanes *lanes, struct lane *lane, bool is_held)
+{
+	lane->wedge.is_held = is_held;
 	ready_set(lanes, lane, true);
 }
 

@@ -32,6 +32,15 @@ struct lane_commit {
 	size_t n_receipts, n_receipts_room;
 };
 
+/* Why nothing of the lane can be read. Owned by wedge.c. */
+struct lane_wedge {
+	char *reason;     /* NULL: it can be read */
+	bool is_held;     /* nothing is taken from its queue: what comes next lies behind what cannot be read */
+	int64_t retry_us; /* held: when to read there again */
+	bool by_answer;   /* it is a whole answer of the broker that is not taken */
+	int64_t say_us;
+};
+
 struct lane {
 	TAILQ_ENTRY(lane) ready;
 	uint64_t id;
@@ -39,9 +48,9 @@ struct lane {
 	enum lane_state state;
 	bool is_shut;
 	bool is_ready;
-	bool is_wedged;
 	bool is_cancelled;
-	int64_t wedge_said_us;
+	bool is_healed; /* wedged or cancelled, and then a message came */
+	struct lane_wedge wedge;
 	int32_t partition;
 	char *topic;
 	size_t topic_len;
@@ -80,6 +89,7 @@ struct lane *lanes_find_partition(const struct lanes *lanes, const char *topic, 
 
 void lanes_flow(struct lanes *lanes, struct lane *lane, bool open);
 void lanes_state(struct lanes *lanes, struct lane *lane, enum lane_state state);
+void lanes_hold(struct lanes *lanes, struct lane *lane, bool is_held);
 /* Reads the pipe; once a second every open lane is looked at all the same. */
 void lanes_wake(struct lanes *lanes, int64_t now_us);
 /* The queue of that lane was seen empty. */

@@ -62,6 +62,7 @@ static const struct fixed fixed_consumer[] = {
 	{"enable.auto.offset.store", "false"},
 	{"auto.offset.reset", "error"},
 	{"enable.partition.eof", "false"},
+	{"check.crcs", "true"}, /* else a damaged batch is delivered as if it were good */
 	{"statistics.interval.ms", "5000"},
 };
 
@@ -98,6 +99,7 @@ static const struct owned {
 	{"auto.commit.enable", "offsets are committed when handlers have acked, never by the library"},
 	{"enable.auto.offset.store", "offsets are committed when handlers have acked, never by the library"},
 	{"enable.partition.eof", "it is of no use here"},
+	{"check.crcs", "what is damaged is never delivered"},
 	{"fetch.max.bytes", "use fetch.max_bytes of the pipeline"},
 	{"fetch.message.max.bytes", "use fetch.max_partition_bytes of the pipeline"},
 	{"max.partition.fetch.bytes", "use fetch.max_partition_bytes of the pipeline"},

@@ -50,15 +50,17 @@ static void api_add_reason(json_t *reasons, const char *reason, const struct sna
 	json_array_append_new(reasons, item);
 }
 
-static void api_add_wedged(json_t *reasons, const struct snapshot_pipeline *pipeline)
+static void api_add_lanes(json_t *reasons, const struct snapshot_pipeline *pipeline)
 {
 	for (size_t i = 0; i < pipeline->n_lanes; i++) {
 		const struct lane *lane = pipeline->lanes[i];
-		if (!lane->is_wedged)
+		if (!lane->is_wedged && !lane->is_cancelled)
 			continue;
-		json_array_append_new(reasons, json_pack("{s:s, s:o, s:o, s:i, s:I}", "reason", "lane wedged", "pipeline",
-										   api_text(pipeline->conf->name), "source", api_text(lane->source),
-										   "partition", (int)lane->partition, "offset", (json_int_t)lane->newest + 1));
+		json_array_append_new(
+			reasons, json_pack("{s:s, s:o, s:o, s:i, s:I, s:o}", "reason",
+						 lane->is_wedged ? "lane wedged" : "consumer cancelled", "pipeline",
+						 api_text(pipeline->conf->name), "source", api_text(lane->source), "partition",
+						 (int)lane->partition, "offset", (json_int_t)lane->newest + 1, "why", api_text(lane->trouble)));
 	}
 }
 
@@ -81,7 +83,11 @@ static json_t *api_reasons(const struct snapshot *snapshot)
 			api_add_reason(reasons, "pipeline paused", pipeline);
 		if (pipeline->look.is_held)
 			api_add_reason(reasons, "pipeline paused by an operator", pipeline);
-		api_add_wedged(reasons, pipeline);
+		if (pipeline->look.cancelled)
+			json_array_append_new(
+				reasons, json_pack("{s:s, s:o, s:o}", "reason", "consumer cancelled", "pipeline",
+							 api_text(pipeline->conf->name), "why", api_text(pipeline->look.cancelled)));
+		api_add_lanes(reasons, pipeline);
 	}
 	return reasons;
 }
@@ -98,10 +104,11 @@ bool api_write_ready(FILE *out, const struct snapshot *snapshot)
 
 static json_t *api_lane(const struct lane *lane)
 {
-	return json_pack("{s:o, s:i, s:s, s:I, s:I, s:I, s:i, s:I, s:b, s:b}", "source", api_text(lane->source),
+	return json_pack("{s:o, s:i, s:s, s:I, s:I, s:I, s:i, s:I, s:b, s:b, s:o}", "source", api_text(lane->source),
 		"partition", (int)lane->partition, "state", lane_state_name(lane->state), "position",
 		(json_int_t)lane->position, "kept", (json_int_t)lane->kept, "newest", (json_int_t)lane->newest, "gap",
-		(int)lane->n_entries, "lag", (json_int_t)lane->lag, "shut", (int)lane->is_shut, "wedged", (int)lane->is_wedged);
+		(int)lane->n_entries, "lag", (json_int_t)lane->lag, "shut", (int)lane->is_shut, "wedged", (int)lane->is_wedged,
+		"trouble", api_text(lane->trouble));
 }
 
 static json_t *api_times(const struct histogram *histogram)

@@ -46,6 +46,7 @@ void lane_free(struct lane *lane)
 	list_remove(&lane->link);
 	list_remove(&lane->dirty_link);
 	free(lane->source);
+	free(lane->trouble);
 	free(lane->skips);
 	free(lane);
 }

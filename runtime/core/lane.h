@@ -46,7 +46,10 @@ struct lane {
 	int64_t told, kept;        /* position last given to the source, and last confirmed by the broker */
 	int64_t newest;            /* highest receipt that came; LANE_RECEIPT_NONE: none */
 	int64_t lag;               /* messages behind the broker's end, as the plugin measured; 0: unknown */
-	bool is_dirty, is_shut, is_wedged;
+	bool is_dirty, is_shut;
+	bool is_wedged;           /* cannot be read until an operator acts */
+	bool is_cancelled;        /* the broker ended it */
+	char *trouble;            /* what the plugin said of either; NULL: nothing */
 	bool is_drained;          /* closing, and the plugin was told that nothing runs any more */
 	struct lane_range *skips; /* settled by an earlier owner */
 	size_t n_skips, skip_at;

@@ -194,6 +194,7 @@ void pipeline_free(struct pipeline *pipeline)
 	ledger_done(&pipeline->ledger);
 	free(pipeline->settlements);
 	free(pipeline->servers);
+	free(pipeline->cancelled);
 	free(pipeline);
 }
 
@@ -290,6 +291,12 @@ static void pipeline_on_published(void *ctx, uint64_t token, int status, const c
 	verdict_published(pipeline, token, status, reason, pipeline->dispatcher->now_us);
 }
 
+static void pipeline_keep_text(char **text, bool on, const char *reason)
+{
+	free(*text);
+	*text = on ? alloc_string(reason ? reason : "", reason ? strlen(reason) : 0) : NULL;
+}
+
 static void pipeline_on_condition(void *ctx, enum qb_condition what, struct lane *lane, bool on, const char *reason)
 {
 	static const char *const sentences[][2] = {
@@ -306,6 +313,12 @@ static void pipeline_on_condition(void *ctx, enum qb_condition what, struct lane
 	if (what == QB_BLOCKED)
 		pipeline->is_blocked = on;
 	pipeline->counts.cancels += what == QB_CANCELLED && on;
+	if (!lane && what == QB_CANCELLED)
+		pipeline_keep_text(&pipeline->cancelled, on, reason);
+	if (lane && (what == QB_CANCELLED || what == QB_WEDGED))
+		pipeline_keep_text(&lane->trouble, on, reason);
+	if (lane && what == QB_CANCELLED)
+		lane->is_cancelled = on;
 	if (lane && what == QB_WEDGED)
 		lane->is_wedged = on;
 	bool is_good = on == (what == QB_CONNECTED);
@@ -328,6 +341,8 @@ static void pipeline_on_state(void *ctx, enum source_state state)
 	struct pipeline *pipeline = ctx;
 	pipeline->source_state = state;
 	pipeline->is_drained = false;
+	if (state == SOURCE_OPENING)
+		pipeline_keep_text(&pipeline->cancelled, false, NULL);
 	log_say(LOG_DEBUG, pipeline->conf->name, "source is %s", source_state_name(state));
 }
 

@@ -74,6 +74,7 @@ class Case:
     name = None
     n_rounds = 5
     n_short = 1000      # rounds at most of a run that is scaled down, for cases whose rounds take long
+    has_twin = True     # whether a run without faults proves something
     ordered = True
 
     def __init__(self, scene, faults, label):

@@ -64,6 +64,7 @@ static void without_a_reason_it_is_ready(void **state)
 
 static void each_trouble_is_a_reason(void **state)
 {
+	char why[] = "the topic is gone";
 	(void)state;
 	scene.snapshot.is_listening = false;
 	assert_reason("not listening", NULL, NULL);
@@ -83,6 +84,13 @@ static void each_trouble_is_a_reason(void **state)
 	set(NULL);
 	scene.lanes[1].is_wedged = true;
 	assert_reason("lane wedged", "source", "orders");
+	set(NULL);
+	scene.lanes[1].is_cancelled = true;
+	scene.lanes[1].trouble = why;
+	assert_reason("consumer cancelled", "why", why);
+	set(NULL);
+	scene.pipelines[SCENE_GOOD].look.cancelled = why;
+	assert_reason("consumer cancelled", "why", why);
 }
 
 static void the_status_tells_everything(void **state)

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""Something in a Kafka partition cannot be read: the lane is wedged and named, nothing behind it is handled, other lanes
+go on, and after what an operator does nothing is lost."""
+import json
+import struct
+import time
+
+import confluent_kafka
+
+from process import wait_until
+from proxy import EXIT_CLEAN, merge
+from scene import Case, Outcome
+from stream import KafkaStream
+from watch import judge_lines, judge_wedged, peak_mib, wait_wedged
+
+GOOD = 20
+SICK, WELL = 0, 1   # partitions
+
+
+class Unreadable(Case):
+    n_rounds = 1
+    has_twin = False    # its own partitions that are well are the proof
+    ordered = False
+    words = None        # in the reason that is told
+    properties = {}     # of librdkafka while the lane is wedged
+    fetch = None
+
+    def prepare(self):
+        self.kafka = self.scene.kafka()
+        self.topic = self.kafka.create_topic(self.label, 2)
+        self.stream = KafkaStream(self.oracle, f"{self.scene.seed} {self.label}", self.kafka, self.topic, max_us=500)
+        self.fill()
+
+    def fill(self):
+        """GOOD orders that are read, then trouble, then GOOD orders that must wait behind it; self.bad is its offset."""
+        raise NotImplementedError
+
+    def mend(self):
+        """What an operator does while the proxy is stopped."""
+
+    def send(self, count, partition, producer=None, topic=None, pad=0):
+        """Confirmed orders to one partition, in one batch; returns their ids."""
+        producer = self.stream.producer if producer is None else producer
+        orders = [self.stream.make(None) for _ in range(count)]
+        for order in orders:
+            producer.produce(topic or self.topic, json.dumps({**order, "pad": "x" * pad}), order["key"],
+                             partition=partition, on_delivery=self.stream.report)
+        assert not producer.flush(60), "orders are not confirmed"
+        assert {order["id"] for order in orders} <= self.oracle.confirmed
+        return {order["id"] for order in orders}
+
+    def configuration(self, properties):
+        changes = {"brokers": {"b": {"properties": properties}}, "pipelines": {"orders": {"commit_interval": "100ms"}},
+                   "pools": {"php": {"num_workers": 2}}}
+        if self.fetch:
+            changes = merge(changes, {"pipelines": {"orders": {"fetch": self.fetch}}})
+        return self.kafka_configuration(self.kafka, self.topic, **changes)
+
+    def round(self, number):
+        self.serve(self.configuration(self.properties))
+        proxy = self.proxies["qbus"]
+        faults = judge_wedged(proxy, self.topic, SICK, self.bad, self.words)
+        wait_until(lambda: self.before <= self.oracle.read().done.keys(), 30, "what lies before is handled")
+        faults += self.judge_others()
+        passed = self.behind & self.oracle.read().done.keys()
+        faults += [f"{len(passed)} behind the trouble were handled"] if passed else []
+        if self.scene.scale >= 1:   # the second line of the log comes after a minute
+            time.sleep(65)
+            faults += judge_lines(proxy, self.topic, SICK, 2)
+        faults += self.pause(proxy)
+        committed = self.kafka.committed(self.label, self.topic)[SICK]
+        faults += [f"offset {committed} is committed, the trouble is at {self.bad}"] if committed > self.bad else []
+        self.mend()
+        proxy.configure(self.configuration({}))
+        proxy.start()
+        wait_until(lambda: self.behind <= self.oracle.read().done.keys(), 30, "what lies behind is handled")
+        return Outcome({"bad_offset": self.bad, "committed": committed, "done": len(self.oracle.done)}, faults)
+
+    def pause(self, proxy):
+        code = proxy.stop()
+        return [f"exit code {code}"] if code != EXIT_CLEAN else []
+
+    def judge_others(self):
+        well = self.send(GOOD, WELL)
+        wait_until(lambda: well <= self.oracle.read().done.keys(), 30, "the partition that is well goes on")
+        return []
+
+    def judge_end(self):
+        again = self.repeats()
+        return [f"{len(again)} handled again"] if again else []
+
+    def commit(self, offset):
+        consumer = self.kafka.consumer(self.label)
+        consumer.commit(offsets=[confluent_kafka.TopicPartition(self.topic, SICK, offset)], asynchronous=False)
+        consumer.close()
+
+
+class CorruptBatch(Unreadable):
+    name = "corrupt-batch"
+    words = "CRC"
+
+    def fill(self):
+        self.before = self.send(GOOD, SICK)
+        self.lost = self.send(GOOD, SICK)
+        self.behind = self.send(GOOD, SICK)
+        self.bad = GOOD
+        log = self.kafka.directory / "data" / f"{self.topic}-{SICK}" / f"{0:020}.log"
+        with open(log, "r+b", buffering=0) as file:
+            at, end = self.find_batch(file, self.bad)
+            file.seek(end - 9)
+            byte = file.read(1)[0]
+            file.seek(end - 9)
+            file.write(bytes([byte ^ 0x20]))
+        self.oracle.confirmed -= self.lost  # given up by the operator who passes the batch over
+        for number in self.lost:
+            self.oracle.sent.pop(number)
+
+    @staticmethod
+    def find_batch(file, offset):
+        """Where the batch that begins with that offset lies."""
+        at = 0
+        while True:
+            file.seek(at)
+            base, length = struct.unpack(">qi", file.read(12))
+            if base == offset:
+                return at, at + 12 + length
+            at += 12 + length
+
+    def mend(self):
+        self.commit(2 * GOOD)
+
+
+class OversizeResponse(Unreadable):
+    name = "oversize-response"
+    words = "receive.message.max.bytes"
+    properties = {"receive.message.max.bytes": 1_200_000}
+    fetch = {"max_bytes": "1MiB"}
+
+    def fill(self):
+        self.before = self.send(GOOD, SICK)
+        self.behind = self.send(1, SICK, pad=2_000_000, producer=confluent_kafka.Producer({
+            "bootstrap.servers": self.kafka.bootstrap, "message.max.bytes": 4_000_000, "log_level": 0}))
+        self.bad = GOOD
+
+    def judge_others(self):
+        return []   # the broker's connection breaks with each answer, so its other partitions stand still too
+
+
+class OffsetOutOfRange(Unreadable):
+    name = "offset-out-of-range"
+    words = "the broker keeps 0 to 20"
+
+    def fill(self):
+        self.before = set()
+        self.behind = self.send(GOOD, SICK)
+        self.bad = 1000
+        self.commit(self.bad)
+
+    def mend(self):
+        self.commit(0)
+
+
+class CodecBomb(Unreadable):
+    """A batch of 100 MB of which a hundredth or less is sent."""
+    name = "codec-bomb"
+    words = "(?i)compress"
+    codecs = ("gzip", "snappy", "lz4")
+    properties = {"receive.message.max.bytes": 100_000_000}     # as it is by default
+
+    def fill(self):
+        self.before = self.send(GOOD, SICK)
+        self.behind = self.bomb("zstd", self.topic) | self.send(GOOD, SICK)
+        self.bad = GOOD
+        self.topics = {codec: self.kafka.create_topic(f"{self.label}.{codec}", 1) for codec in self.codecs}
+        self.bombs = set().union(*(self.bomb(codec, topic) for codec, topic in self.topics.items()))
+
+    def bomb(self, codec, topic):
+        producer = confluent_kafka.Producer({
+            "bootstrap.servers": self.kafka.bootstrap, "compression.type": codec, "message.max.bytes": 200_000_000,
+            "batch.size": 200_000_000, "linger.ms": 60_000, "queue.buffering.max.kbytes": 400_000, "log_level": 0})
+        return self.send(105, SICK, producer, topic, pad=1_000_000)
+
+    def configuration(self, properties):
+        # What bounds zstd is the size of an answer; the library tries sizes of which each is three times the last.
+        return merge(super().configuration(properties or {"receive.message.max.bytes": 1_000_000_000}), {"pipelines": {
+            "orders": {"source": {"topics": [self.topic, *self.topics.values()]}}}})
+
+    def judge_others(self):
+        wait_until(lambda: self.bombs <= self.oracle.read().done.keys(), 60, "the batches that unpack are handled")
+        self.peak = peak_mib(self.proxies["qbus"])
+        ends = {codec: self.kafka.ends(topic)[0] for codec, topic in self.topics.items()}
+        faults = [f"the batch of {codec} is {end} messages"  for codec, end in ends.items() if end != 105]
+        return faults + super().judge_others()
+
+    def summary(self):
+        return {"peak_mib": getattr(self, "peak", "-")}
