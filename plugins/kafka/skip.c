@@ -77,7 +77,7 @@ int skip_lane(void *source, uint64_t id, int64_t receipt)
 	int64_t low, high, before;
 	int status;
 
-	if (!lane || !lane->is_wedged)
+	if (!lane || !lane->wedge.reason)
 		return -EBUSY;
 	if (consumer->rebalance.state != REBALANCE_NONE)
 		return -EAGAIN;
