@@ -5,6 +5,7 @@
 #include "command.h"
 #include "number.h"
 #include "order.h"
+#include "tally.h"
 
 #include <dirent.h>
 #include <getopt.h>
@@ -15,12 +16,23 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] =
+static const char usage_run[] =
 	"Usage: qbus-bench run --kafka BOOTSTRAP [OPTION]...\n"
 	"       qbus-bench run --amqp URL [OPTION]...\n"
 	"\n"
 	"Fills a topic or a queue, then measures how fast qbus-proxy and PHP workers with an empty handler read it.\n"
+	"\n";
+
+static const char usage_compare[] =
+	"Usage: qbus-bench compare --kafka BOOTSTRAP [OPTION]...\n"
+	"       qbus-bench compare --amqp URL [OPTION]...\n"
 	"\n"
+	"The same messages through qbus-proxy and through what one would run otherwise, in alternating rounds: ext-amqp,\n"
+	"php-amqplib, php-rdkafka, each where it is installed, with its defaults and with a wide prefetch, one PHP process\n"
+	"each; and a plain C consumer. Prints how many times faster qbus-proxy is than each.\n"
+	"\n";
+
+static const char usage_options[] =
 	"  --topic TOPIC        made and filled if need be (default qbus-bench-SIZE)\n"
 	"  --queue QUEUE        a quorum queue, made if need be and EMPTIED (default qbus-bench-SIZE)\n"
 	"  --messages N         to be handled in a round (default 1000000)\n"
@@ -29,6 +41,7 @@ static const char usage[] =
 	"  --workers N          PHP processes (default 1)\n"
 	"  --ordering MODE      none, partition or key (default none)\n"
 	"  --credit N           messages that a worker may hold, or auto (default auto)\n"
+	"  --work MICROSECONDS  of each message in the handler, by turning the processor (default 0)\n"
 	"  --plain              also let a plain C consumer read the same, in the same rounds\n"
 	"  --rounds N           (default 3)\n"
 	"  --json FILE          write the result as JSON; - for stdout instead of the table\n"
@@ -53,6 +66,7 @@ enum {
 	OPT_PARTITIONS,
 	OPT_WORKERS,
 	OPT_ROUNDS,
+	OPT_WORK,
 	OPT_PLAIN,
 	OPT_PROXY_OPTION,
 	OPT_PLAIN_OPTION,
@@ -74,6 +88,7 @@ static const struct option options[] = {
 	{"partitions", required_argument, NULL, OPT_PARTITIONS},
 	{"workers", required_argument, NULL, OPT_WORKERS},
 	{"rounds", required_argument, NULL, OPT_ROUNDS},
+	{"work", required_argument, NULL, OPT_WORK},
 	{"plain", no_argument, NULL, OPT_PLAIN},
 	{"proxy-option", required_argument, NULL, OPT_PROXY_OPTION},
 	{"plain-option", required_argument, NULL, OPT_PLAIN_OPTION},
@@ -101,6 +116,7 @@ static bool take_count(struct run_conf *conf, int option)
 		{&conf->n_partitions, 1, 1000},
 		{&conf->n_workers, 1, MEASURE_MAX_COUNTERS - 1},
 		{&conf->n_rounds, 1, RUN_MAX_ROUNDS},
+		{&conf->work_us, 0, 60000000},
 	};
 	size_t i = (size_t)(option - OPT_MESSAGES);
 
@@ -119,13 +135,13 @@ static bool take_option(struct run_conf *conf, int option)
 {
 	if (option >= OPT_KAFKA && option <= OPT_WORKER)
 		return take_text(conf, option);
-	if (option >= OPT_MESSAGES && option <= OPT_ROUNDS)
+	if (option >= OPT_MESSAGES && option <= OPT_WORK)
 		return take_count(conf, option);
 	switch (option) {
 	case OPT_PROXY:
 		return snprintf(conf->proxy, sizeof(conf->proxy), "%s", optarg) < RUN_MAX_PATH;
 	case OPT_PLAIN:
-		conf->has_plain = true;
+		conf->n_sides = 2;
 		return true;
 	case OPT_PROXY_OPTION:
 		return take_pair(conf->proxy_options, &conf->n_proxy_options);
@@ -162,12 +178,15 @@ static int find_programs(struct run_conf *conf)
 static int prepare(struct run_conf *conf, char *name, size_t size)
 {
 	const char *folder = getenv("TMPDIR");
+	char work[24];
 
 	snprintf(name, size, "qbus-bench-%" PRIu64, conf->size);
 	if (!conf->topic)
 		conf->topic = name;
 	if (!conf->queue)
 		conf->queue = name;
+	snprintf(work, sizeof(work), "%" PRIu64, conf->work_us);
+	setenv(TALLY_WORK, work, 1);
 	conf->every = conf->n_messages < 100000 ? conf->n_messages / 100 + 1 : 1000;
 	if (find_programs(conf))
 		return -1;
@@ -200,7 +219,7 @@ static void clean_up(const struct run_conf *conf, bool keep_log)
 
 /* ---- the rounds ---- */
 
-static int run_side(const struct run_conf *conf, enum run_side side, size_t round, struct measure_result *ret_result)
+static int run_side(const struct run_conf *conf, enum side_id side, size_t round, struct measure_result *ret_result)
 {
 	static struct measure measure;
 	struct child child = {0};
@@ -216,7 +235,7 @@ static int run_side(const struct run_conf *conf, enum run_side side, size_t roun
 	child_stop(&child);
 	measure_close(&measure);
 	if (!err)
-		fprintf(stderr, "round %zu %-10s %10.0f messages/s\n", round + 1, side == RUN_PLAIN ? "plain C" : "qbus-proxy",
+		fprintf(stderr, "round %zu %-26s %10.0f messages/s\n", round + 1, side_at(side)->name,
 			(double)ret_result->n_messages / ret_result->seconds);
 	return err;
 }
@@ -224,12 +243,11 @@ static int run_side(const struct run_conf *conf, enum run_side side, size_t roun
 /* Who was last begins the next round, so that what warms up or tires helps or harms both. */
 static int run_rounds(const struct run_conf *conf, struct run_results *results)
 {
-	int n_sides = conf->has_plain ? RUN_N_SIDES : 1;
 	int err = conf->bootstrap ? run_load(conf, true) : 0;
 
 	for (size_t round = 0; round < conf->n_rounds && !err; round++) {
-		for (int i = 0; i < n_sides && !err; i++) {
-			enum run_side side = (enum run_side)((round + (size_t)i) % (size_t)n_sides);
+		for (size_t i = 0; i < conf->n_sides && !err; i++) {
+			enum side_id side = conf->sides[(round + i) % conf->n_sides];
 
 			err = run_side(conf, side, round, &results->rounds[side][round]);
 		}
@@ -244,43 +262,82 @@ static void on_signal(int number)
 	measure_cancel();
 }
 
-int run_command(int argc, char **argv)
+/* Everything that reads this broker and is installed. */
+static void choose_sides(struct run_conf *conf)
+{
+	conf->n_sides = 0;
+	for (enum side_id side = 0; side < N_SIDES; side++) {
+		if (run_is_there(conf, side))
+			conf->sides[conf->n_sides++] = side;
+	}
+}
+
+static int run_all(struct run_conf *conf)
 {
 	static struct run_results results;
-	struct run_conf conf = {.n_messages = 1000000,
-		.size = ORDER_MIN_SIZE,
-		.n_workers = 1,
-		.n_rounds = 3,
-		.n_partitions = 12,
-		.ordering = "none",
-		.credit = "auto",
-		.argc = argc,
-		.argv = argv};
 	char name[48];
-	int option;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == OPT_HELP) {
-			fputs(usage, stdout);
-			return EXIT_CLEAN;
-		}
-		if (!take_option(&conf, option))
-			return EXIT_USAGE;
-	}
-	if (optind != argc || !conf.bootstrap == !conf.url) {
-		fputs(usage, stderr);
-		return EXIT_USAGE;
-	}
-	if (prepare(&conf, name, sizeof(name)))
+	if (prepare(conf, name, sizeof(name)))
 		return EXIT_ERROR;
-
+	if (conf->is_compare)
+		choose_sides(conf);
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 
-	int err = run_rounds(&conf, &results);
+	int err = run_rounds(conf, &results);
 
 	if (!err)
-		err = run_report(&conf, &results);
-	clean_up(&conf, err != 0);
+		err = run_report(conf, &results);
+	clean_up(conf, err != 0);
 	return err ? EXIT_ERROR : EXIT_CLEAN;
+}
+
+static int run_asked(struct run_conf *conf, const char *help)
+{
+	int option;
+
+	while ((option = getopt_long(conf->argc, conf->argv, "", options, NULL)) != -1) {
+		if (option == OPT_HELP) {
+			fputs(help, stdout);
+			fputs(usage_options, stdout);
+			return EXIT_CLEAN;
+		}
+		if (!take_option(conf, option))
+			return EXIT_USAGE;
+	}
+	if (optind != conf->argc || !conf->bootstrap == !conf->url) {
+		fputs(help, stderr);
+		fputs(usage_options, stderr);
+		return EXIT_USAGE;
+	}
+	return run_all(conf);
+}
+
+static const struct run_conf run_defaults = {.n_messages = 1000000,
+	.size = ORDER_MIN_SIZE,
+	.n_workers = 1,
+	.n_rounds = 3,
+	.n_partitions = 12,
+	.ordering = "none",
+	.credit = "auto",
+	.sides = {SIDE_PROXY, SIDE_PLAIN},
+	.n_sides = 1};
+
+int run_command(int argc, char **argv)
+{
+	struct run_conf conf = run_defaults;
+
+	conf.argc = argc;
+	conf.argv = argv;
+	return run_asked(&conf, usage_run);
+}
+
+int compare_command(int argc, char **argv)
+{
+	struct run_conf conf = run_defaults;
+
+	conf.argc = argc;
+	conf.argv = argv;
+	conf.is_compare = true;
+	return run_asked(&conf, usage_compare);
 }

@@ -5,19 +5,21 @@
 
 #include "child.h"
 #include "measure.h"
+#include "side.h"
 
 #include <stdbool.h>
 
 enum { RUN_MAX_OPTIONS = 32, RUN_MAX_ROUNDS = 99, RUN_MAX_PATH = 512 };
-
-enum run_side { RUN_PROXY, RUN_PLAIN, RUN_N_SIDES };
 
 struct run_conf {
 	const char *bootstrap, *topic; /* Kafka; NULL: AMQP */
 	const char *url, *queue;
 	const char *ordering, *credit; /* as in the configuration of the proxy */
 	uint64_t n_messages, size, n_workers, n_rounds, n_partitions;
-	bool has_plain;
+	uint64_t work_us; /* of the handler, for each message */
+	enum side_id sides[N_SIDES];
+	size_t n_sides;
+	bool is_compare;    /* tell ratios */
 	const char *json;   /* file for the result; NULL: none */
 	const char *worker; /* PHP file; NULL: our own */
 	const char *proxy_options[RUN_MAX_OPTIONS], *plain_options[RUN_MAX_OPTIONS];
@@ -34,7 +36,7 @@ struct run_conf {
 };
 
 struct run_results {
-	struct measure_result rounds[RUN_N_SIDES][RUN_MAX_ROUNDS];
+	struct measure_result rounds[N_SIDES][RUN_MAX_ROUNDS];
 	size_t n_rounds;
 };
 
@@ -48,7 +50,9 @@ static inline uint64_t run_n_needed(const struct run_conf *conf)
  * emptied and filled before each reading. */
 int run_load(const struct run_conf *conf, bool is_first);
 /* Starts a consumer that has seen nothing yet. round: for its group's name. */
-int run_start(const struct run_conf *conf, enum run_side side, size_t round, struct child *child);
+int run_start(const struct run_conf *conf, enum side_id side, size_t round, struct child *child);
+/* Whether this side can run here; tells on stderr when it cannot. */
+bool run_is_there(const struct run_conf *conf, enum side_id side);
 /* Prints the table; writes the JSON if asked for. */
 int run_report(const struct run_conf *conf, const struct run_results *results);
 

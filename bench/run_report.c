@@ -62,9 +62,7 @@ static const struct column {
 	{"worker_peak_rss_bytes", "worker's peak MiB", 1 / 1048576.0, 1, worker_peak},
 };
 
-enum { N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
-
-static const char *const side_names[RUN_N_SIDES] = {[RUN_PROXY] = "qbus-proxy", [RUN_PLAIN] = "plain C"};
+enum { CPU = 3, WORKERS_CPU = 4, PEAK = 5, N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 
 struct summary {
 	double median, low, high;
@@ -77,14 +75,20 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* Sorts them. */
+static struct summary summary_of_values(double *values, size_t n)
+{
+	qsort(values, n, sizeof(values[0]), compare);
+	return (struct summary){(values[(n - 1) / 2] + values[n / 2]) / 2, values[0], values[n - 1]};
+}
+
 static struct summary summary_of(const struct measure_result *rounds, size_t n, const struct column *column)
 {
 	double values[RUN_MAX_ROUNDS];
 
 	for (size_t i = 0; i < n; i++)
 		values[i] = column->value(&rounds[i]);
-	qsort(values, n, sizeof(values[0]), compare);
-	return (struct summary){(values[(n - 1) / 2] + values[n / 2]) / 2, values[0], values[n - 1]};
+	return summary_of_values(values, n);
 }
 
 /* ---- who took part ---- */
@@ -203,9 +207,9 @@ static int write_json(const struct run_conf *conf, const struct run_results *res
 	fputs(",\n \"versions\": ", out);
 	write_versions(out, conf);
 	fprintf(out, ",\n \"processors\": %ld,\n \"sides\": {", sysconf(_SC_NPROCESSORS_ONLN));
-	for (int side = 0; side < (conf->has_plain ? RUN_N_SIDES : 1); side++) {
-		fprintf(out, "%s\n  \"%s\": ", side ? "," : "", side_names[side]);
-		write_side(out, results->rounds[side], results->n_rounds);
+	for (size_t i = 0; i < conf->n_sides; i++) {
+		fprintf(out, "%s\n  \"%s\": ", i ? "," : "", side_at(conf->sides[i])->name);
+		write_side(out, results->rounds[conf->sides[i]], results->n_rounds);
 	}
 	fputs("}}\n", out);
 	return out == stdout ? fflush(out) : fclose(out);
@@ -224,25 +228,83 @@ static void print_cell(const struct measure_result *rounds, size_t n_rounds, con
 		printf("  %10s%25s", "-", "");
 }
 
+/* A few consumers, everything about them. */
+static void print_columns(const struct run_conf *conf, const struct run_results *results)
+{
+	printf("%-18s", "");
+	for (size_t i = 0; i < conf->n_sides; i++)
+		printf("  %-35s", side_at(conf->sides[i])->name);
+	fputc('\n', stdout);
+	for (size_t c = 0; c < N_COLUMNS; c++) {
+		printf("%-18s", columns[c].title);
+		for (size_t i = 0; i < conf->n_sides; i++)
+			print_cell(results->rounds[conf->sides[i]], results->n_rounds, &columns[c]);
+		fputc('\n', stdout);
+	}
+	puts("\nFrom the first message handled to the last; CPU within that time, memory of the whole life.\n"
+		 "A worker's memory is the largest one's. start: from the start of the process to the first message handled.");
+}
+
+/* How many times faster the proxy was than this one, round by round: what slows a round down slows both. */
+static struct summary ratio_of(const struct run_results *results, enum side_id side)
+{
+	double values[RUN_MAX_ROUNDS];
+
+	for (size_t i = 0; i < results->n_rounds; i++)
+		values[i] = rate(&results->rounds[SIDE_PROXY][i]) / rate(&results->rounds[side][i]);
+	return summary_of_values(values, results->n_rounds);
+}
+
+/* Many consumers, a line each. */
+static void print_sides(const struct run_conf *conf, const struct run_results *results)
+{
+	const struct column *speed = &columns[0];
+
+	printf("%-26s  %-35s  %-26s  %-9s  %s\n", "", "messages/s", "qbus-proxy is faster by", "CPU s", "peak MiB");
+	for (size_t i = 0; i < conf->n_sides; i++) {
+		const struct measure_result *rounds = results->rounds[conf->sides[i]];
+		struct summary ratio = ratio_of(results, conf->sides[i]);
+		struct summary cpu = summary_of(rounds, results->n_rounds, &columns[CPU]);
+		struct summary workers_cpu = summary_of(rounds, results->n_rounds, &columns[WORKERS_CPU]);
+		struct summary peak = summary_of(rounds, results->n_rounds, &columns[PEAK]);
+
+		printf("%-26s", side_at(conf->sides[i])->name);
+		print_cell(rounds, results->n_rounds, speed);
+		printf("  %6.2f [%6.2f to %6.2f]  %9.2f  %8.1f\n", ratio.median, ratio.low, ratio.high,
+			cpu.median + workers_cpu.median, peak.median * columns[PEAK].scale);
+	}
+	puts(
+		"\nFrom the first message handled to the last; ratios are of the same round. CPU of all processes of a side but\n"
+		"the broker, peak memory of its main process.");
+}
+
+/* What the processors could do if nothing but the handlers' work took their time. */
+static void print_ideal(const struct run_conf *conf, const struct run_results *results)
+{
+	long n_processors = sysconf(_SC_NPROCESSORS_ONLN);
+	double busy = conf->n_workers < (uint64_t)n_processors ? (double)conf->n_workers : (double)n_processors;
+	double ideal = busy * 1e6 / (double)conf->work_us;
+	struct summary speed = summary_of(results->rounds[SIDE_PROXY], results->n_rounds, &columns[0]);
+
+	printf("\n%" PRIu64
+		   " us of work a message: %.0f messages/s are ideal, qbus-proxy reaches %.3f [%.3f to %.3f] of it\n",
+		conf->work_us, ideal, speed.median / ideal, speed.low / ideal, speed.high / ideal);
+}
+
 static void print_table(const struct run_conf *conf, const struct run_results *results)
 {
-	bool has_plain = conf->has_plain;
-
 	putchar('\n');
 	write_command(stdout, conf);
 	printf("\n%" PRIu64 " messages of %" PRIu64 " bytes from %s, %" PRIu64 " worker(s), ordering %s, credit %s; "
 		   "medians of %zu rounds [lowest to highest]\n\n",
 		conf->n_messages, conf->size, conf->bootstrap ? "Kafka" : "RabbitMQ", conf->n_workers, conf->ordering,
 		conf->credit, results->n_rounds);
-	printf("%-18s  %-34s  %s\n", "", side_names[RUN_PROXY], has_plain ? side_names[RUN_PLAIN] : "");
-	for (size_t c = 0; c < N_COLUMNS; c++) {
-		printf("%-18s", columns[c].title);
-		for (int side = 0; side < (has_plain ? RUN_N_SIDES : 1); side++)
-			print_cell(results->rounds[side], results->n_rounds, &columns[c]);
-		fputc('\n', stdout);
-	}
-	puts("\nFrom the first message handled to the last; CPU within that time, memory of the whole life.\n"
-		 "A worker's memory is the largest one's. start: from the start of the process to the first message handled.");
+	if (conf->is_compare)
+		print_sides(conf, results);
+	else
+		print_columns(conf, results);
+	if (conf->work_us)
+		print_ideal(conf, results);
 }
 
 int run_report(const struct run_conf *conf, const struct run_results *results)

@@ -164,13 +164,47 @@ static int start_plain(const struct run_conf *conf, const char *group, struct ch
 	return child_start(child, argv, conf->log);
 }
 
-int run_start(const struct run_conf *conf, enum run_side side, size_t round, struct child *child)
+/* php FILE BROKER QUEUE|TOPIC [GROUP] ARGUMENT... */
+static int start_peer(const struct run_conf *conf, const struct side *side, const char *group, struct child *child)
+{
+	char file[RUN_MAX_PATH + 64];
+	const char *argv[8 + SIDE_MAX_ARGUMENTS] = {"php", file};
+	size_t n = 2;
+
+	snprintf(file, sizeof(file), "%.*s/peers/%s", (int)(strrchr(conf->worker, '/') - conf->worker), conf->worker,
+		side->script);
+	argv[n++] = conf->bootstrap ? conf->bootstrap : conf->url;
+	argv[n++] = conf->bootstrap ? conf->topic : conf->queue;
+	if (conf->bootstrap)
+		argv[n++] = group;
+	for (size_t i = 0; side->arguments[i]; i++)
+		argv[n++] = side->arguments[i];
+	return child_start(child, argv, conf->log);
+}
+
+bool run_is_there(const struct run_conf *conf, enum side_id id)
+{
+	const struct side *side = side_at(id);
+	const char *const probe[] = {"php", "-r", side->probe, NULL};
+	struct child child;
+
+	if (!(conf->bootstrap ? side->reads_kafka : side->reads_amqp))
+		return false;
+	if (!side->probe || (child_start(&child, probe, conf->log) == 0 && child_wait(&child) == 0))
+		return true;
+	fprintf(stderr, "qbus-bench: %s is not installed here and is left out\n", side->name);
+	return false;
+}
+
+int run_start(const struct run_conf *conf, enum side_id side, size_t round, struct child *child)
 {
 	const char *const proxy[] = {conf->proxy, "serve", "-c", conf->file, NULL};
 	char group[96];
 
 	snprintf(group, sizeof(group), "%s-%zu-%d", conf->group, round, (int)side);
-	if (side == RUN_PLAIN)
+	if (side == SIDE_PLAIN)
 		return start_plain(conf, group, child);
+	if (side != SIDE_PROXY)
+		return start_peer(conf, side_at(side), group, child);
 	return write_conf(conf, group) ? -1 : child_start(child, proxy, conf->log);
 }
