@@ -82,12 +82,26 @@ void breaking_free(struct breaking *breaking)
 	free(breaking);
 }
 
+/* Its index in the configuration; n_pools: it is none of these. */
+static size_t breaking_pool(const struct breaking *breaking, const char *name)
+{
+	size_t i = 0;
+	while (i < breaking->conf->n_pools && (!name || strcmp(breaking->conf->pools[i].name, name) != 0))
+		i++;
+	return i;
+}
+
 const struct unblock_stages *breaking_stages(const struct breaking *breaking, const char *pool)
 {
-	for (size_t i = 0; pool && i < breaking->conf->n_pools; i++)
-		if (strcmp(breaking->conf->pools[i].name, pool) == 0)
-			return &breaking->pools[i];
-	return &breaking->outside;
+	size_t i = breaking_pool(breaking, pool);
+	return i < breaking->conf->n_pools ? &breaking->pools[i] : &breaking->outside;
+}
+
+bool breaking_is_worn(const struct breaking *breaking, const struct session_info *info)
+{
+	size_t i = breaking_pool(breaking, info->pool);
+	int64_t most = i < breaking->conf->n_pools ? breaking->conf->pools[i].recycle_after_breaks : 0;
+	return most && info->n_breaks >= most;
 }
 
 /* With this worker, now. A number may be another process's by now; who holds the session's other end is the worker. */

@@ -21,6 +21,9 @@ void breaking_free(struct breaking *breaking); /* every begin has had its end; t
 /* What is possible with workers of this pool; NULL: with those from outside whose user is ours. */
 const struct unblock_stages *breaking_stages(const struct breaking *breaking, const char *pool);
 
+/* Does its pool renew a worker in which so many calls were broken? */
+bool breaking_is_worn(const struct breaking *breaking, const struct session_info *info);
+
 /* A worker has come: what is possible with one from outside is logged. */
 void breaking_greet(const struct breaking *breaking, const struct session *session);
 void breaking_tell(const struct breaking *breaking, const struct session *session);

@@ -184,15 +184,18 @@ static void runtime_on_child(evutil_socket_t signal, short what, void *ctx)
 
 static void runtime_count_jobs(void *ctx, struct session *session)
 {
+	const struct runtime *runtime = ctx;
 	struct session_info info;
 	uint32_t number;
 	session_tell(session, &info);
-	struct pool *pool = info.pool ? runtime_find_worker(ctx, info.peer.pid, &number) : NULL;
+	struct pool *pool = info.pool ? runtime_find_worker(runtime, info.peer.pid, &number) : NULL;
 	if (pool)
 		pool_worker_has_settled(pool, number, info.n_settled);
+	if (pool && breaking_is_worn(runtime->breaking, &info))
+		pool_retire(pool, number, "it has its recycle_after_breaks");
 }
 
-/* Once a second: max_jobs need not be exact, and so costs nothing while messages flow. */
+/* Once a second: max_jobs and recycle_after_breaks need not be exact, and so costs nothing while messages flow. */
 static void runtime_on_second(evutil_socket_t fd, short what, void *ctx)
 {
 	struct runtime *runtime = ctx;

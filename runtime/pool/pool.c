@@ -332,6 +332,14 @@ void pool_worker_has_settled(struct pool *pool, uint32_t number, uint64_t n_mess
 	place_has_settled(place_of(pool, number), n_messages);
 }
 
+void pool_retire(struct pool *pool, uint32_t number, const char *reason)
+{
+	struct place *place = place_of(pool, number);
+
+	if (place->state == PLACE_READY)
+		place_retire(place, reason);
+}
+
 void pool_kill(struct pool *pool, uint32_t number, const char *reason)
 {
 	struct place *place = place_of(pool, number);

@@ -77,6 +77,8 @@ uint32_t pool_find(const struct pool *pool, pid_t pid);
 pid_t pool_worker_pid(const struct pool *pool, uint32_t number);
 void pool_worker_ready(struct pool *pool, uint32_t number);                            /* it has said HELLO */
 void pool_worker_has_settled(struct pool *pool, uint32_t number, uint64_t n_messages); /* in all, since its start */
+/* Lets a worker that is ready finish what it holds and leave, see pool_ops.retire. Another takes its place. */
+void pool_retire(struct pool *pool, uint32_t number, const char *reason);
 /* SIGTERM to its group, SIGKILL after destroy_timeout. Another takes its place. reason: for the log. */
 void pool_kill(struct pool *pool, uint32_t number, const char *reason);
 

@@ -140,6 +140,18 @@ def test_a_worker_from_outside_is_told_and_broken_too(watched, tmp_path, silent)
     worker.finish()
 
 
+def test_a_worker_is_renewed_after_its_share_of_breaks(watched, tmp_path, silent):  # noqa: F811
+    changes = reading(tmp_path, silent)
+    changes["pools"]["php"]["recycle_after_breaks"] = 2
+    proxy = watched(messages=2, **changes)
+    wait_until(lambda: proxy.workers() and metric(proxy, "qbus_messages_acked_total") == 2, 15, "both are acked")
+    first = {pid for attempt, pid in begun(proxy.text()) if attempt == 1}
+    proxy.wait_log("is to leave: it has its recycle_after_breaks")
+    wait_until(lambda: proxy.workers() and not first & set(proxy.workers()), 15, "another worker runs")
+    assert len(first) == 1  # one break was not enough
+    assert deadlines(proxy) == [2, 2, 0]
+
+
 def test_the_status_says_by_what_calls_can_be_broken(watched, tmp_path, silent):  # noqa: F811
     proxy = watched(messages=1, **reading(tmp_path, silent))
     means = proxy.wait_log(r'"php","msg":"calls that hang can be broken by=\\"([a-z ]+)\\"')[1]

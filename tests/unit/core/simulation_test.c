@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The core against a model of a broker: random arrivals, verdicts in any order, deaths, revoked and lost lanes, failed
+/* The core against a model of a broker: random arrivals, verdicts in any order, deaths, broken calls, revoked and lost lanes, failed
  * commits and restarts with the memo that the last commit left. After every step what must be true is looked at.
  *
  * QBUS_SIM_STEPS and QBUS_SIM_SEED set the length and the sequence; a failure prints both. */
@@ -39,6 +39,7 @@ struct sim {
 	struct stage_worker workers[WORKERS];
 	uint64_t seed;
 	size_t n_done, n_orphan_verdicts, n_restarts, n_lost, n_drained, n_skipped, n_deaths, n_failed_commits;
+	size_t n_broken, n_ended; /* acks of broken deliveries, workers ended */
 };
 
 static uint64_t pick(struct sim *sim, uint64_t n)
@@ -61,6 +62,9 @@ static void sim_start(struct sim *sim, enum pipeline_ordering ordering)
 	uint32_t last_worker = sim->stage.last_worker;
 	stage_init(&sim->stage, QB_SETTLE_PREFIX, ordering);
 	sim->stage.conf.max_attempts = 0;
+	sim->stage.conf.handler_timeout_us = 50000;
+	sim->stage.conf.handler_break_us = 20000;
+	sim->stage.conf.handler_grace_us = 200000;
 	sim->stage.last_lane = last_lane;
 	sim->stage.last_worker = last_worker;
 	for (size_t p = 0; p < PARTITIONS; p++)
@@ -160,6 +164,11 @@ static void step_verdict(struct sim *sim)
 		dispatcher_release(&worker->worker, id);
 		break;
 	default:
+		if (worker_find(&worker->worker, id)->is_broken && pick(sim, 2)) { /* in a run it has failed */
+			stage_ack(&sim->stage, worker, id);
+			sim->n_broken++;
+			return;
+		}
 		if (partition) {
 			assert_false(partition->is_covered[receipt]); /* settled for the broker, and yet delivered again */
 			partition->is_done[receipt] = true;
@@ -167,9 +176,8 @@ static void step_verdict(struct sim *sim)
 		} else {
 			sim->n_orphan_verdicts++;
 		}
-		stage_ack(&sim->stage, worker, id);
+		assert_int_equal(dispatcher_ack_meant(&worker->worker, id), 0);
 		assert_int_equal(dispatcher_ack(&worker->worker, id, 1), 1); /* a second one is late */
-		return;
 	}
 	dispatcher_settled(sim->stage.dispatcher, &worker->worker, sim->stage.now_us);
 }
@@ -180,6 +188,25 @@ static void step_death(struct sim *sim)
 	stage_worker_die(&sim->stage, worker, pick(sim, 2));
 	stage_worker_join(&sim->stage, worker, 1 + (uint32_t)pick(sim, 8));
 	sim->n_deaths++;
+}
+
+/* Handlers begin and end parts with limits; calls are broken when they may be; who was ended is replaced. */
+static void step_deadline(struct sim *sim)
+{
+	struct stage_worker *worker = &sim->workers[pick(sim, WORKERS)];
+	uint32_t level = 1 + (uint32_t)pick(sim, 3);
+	if (worker->is_being_broken)
+		deadline_broken(&worker->worker);
+	if (worker->was_ended) {
+		stage_worker_die(&sim->stage, worker, false);
+		stage_worker_join(&sim->stage, worker, 1 + (uint32_t)pick(sim, 8));
+		sim->n_ended++;
+	} else if (worker->n_ids && pick(sim, 2)) {
+		deadline_limit(sim->stage.dispatcher, &worker->worker, worker->ids[0], level, 1 + (int64_t)pick(sim, 80000),
+			sim->stage.now_us);
+	} else if (worker->n_ids) {
+		deadline_unlimit(sim->stage.dispatcher, &worker->worker, worker->ids[0], level, sim->stage.now_us);
+	}
 }
 
 static void step_lane(struct sim *sim)
@@ -241,8 +268,10 @@ static void sim_step(struct sim *sim, enum pipeline_ordering ordering, size_t st
 		step_produce(sim);
 	else if (dice < 500)
 		step_arrive(sim);
-	else if (dice < 940)
+	else if (dice < 840)
 		step_verdict(sim);
+	else if (dice < 940)
+		step_deadline(sim);
 	else if (dice < 960)
 		step_death(sim);
 	else if (dice < 970)
@@ -284,6 +313,7 @@ static void sim_finish(struct sim *sim)
 		assert_true(turns < 1000000);
 		step_arrive(sim);
 		step_verdict(sim);
+		step_deadline(sim);
 		stage_turn(&sim->stage, 20000);
 	}
 }
@@ -317,14 +347,16 @@ static void sim_run(enum pipeline_ordering ordering)
 		total.n_done += sim->n_done, total.n_lost += sim->n_lost, total.n_drained += sim->n_drained;
 		total.n_restarts += sim->n_restarts, total.n_deaths += sim->n_deaths;
 		total.n_orphan_verdicts += sim->n_orphan_verdicts, total.n_failed_commits += sim->n_failed_commits;
+		total.n_broken += sim->n_broken, total.n_ended += sim->n_ended;
 	}
 	print_message(
-		"done %zu, lanes lost %zu, drained %zu, restarts %zu, deaths %zu, orphan verdicts %zu, failed commits %zu\n",
+		"done %zu, lanes lost %zu, drained %zu, restarts %zu, deaths %zu, orphan verdicts %zu, failed commits %zu, "
+		"broken %zu, ended %zu\n",
 		total.n_done, total.n_lost, total.n_drained, total.n_restarts, total.n_deaths, total.n_orphan_verdicts,
-		total.n_failed_commits);
+		total.n_failed_commits, total.n_broken, total.n_ended);
 	/* Every fault struck. */
 	assert_true(total.n_lost && total.n_drained && total.n_restarts && total.n_deaths);
-	assert_true(total.n_orphan_verdicts && total.n_failed_commits);
+	assert_true(total.n_orphan_verdicts && total.n_failed_commits && total.n_broken && total.n_ended);
 	free(sim);
 }
 
