@@ -7,6 +7,7 @@ namespace Qbus;
 
 use Qbus\Wire\Body;
 use Qbus\Wire\Connection;
+use Qbus\Wire\Limit;
 use Qbus\Wire\Transport;
 use Qbus\Wire\Verdicts;
 use Qbus\Wire\Word;
@@ -27,8 +28,8 @@ final class Client implements Session
     /** Nanoseconds between two collections of garbage. */
     private const COLLECT = 1_000_000_000;
 
-    /** Seconds in which the proxy has to answer HELLO. */
-    private const GREETING = 10.0;
+    /** Seconds in which the proxy has to answer HELLO, and SYNC. */
+    private const ANSWER = 10.0;
 
     /** Pieces of bodies asked for and not come yet; the proxy allows a megabyte. */
     private const MAX_ASKED = 6;
@@ -41,6 +42,9 @@ final class Client implements Session
 
     /** @var list<string> names by the proxy's numbers */
     private array $pipelines = [];
+
+    /** @var array<string, int> milliseconds that a handler may take, by the pipeline's name */
+    private array $timeouts = [];
     private bool $open = true;
     private bool $welcomed = false;
     private bool $stopping = false;
@@ -56,13 +60,28 @@ final class Client implements Session
     private int $attempt = 1;
     private int $timeout = 0;
 
-    /** @var array<int, true> given out by a guarded client and not judged yet */
+    /** @var array<int, int> id => half its time, of those that a guarded client has given out and that were not judged yet */
     private array $out = [];
+
+    // The delivery given out last: when it was (never: it is done with), after how long it is to be looked at, and when
+    // its time is over where that is not $timeout later; the last id that was acked by word.
+    private int $begun = \PHP_INT_MAX;
+    private int $half = \PHP_INT_MAX;
+    private int $until = 0;
+    private int $saidAck = 0;
+
+    /** @var array<int, int> id => an earlier one whose ack was kept while that one's handler ran, and ran long */
+    private array $mistaken = [];
+
+    /** @var list<int> when the parts end that run, one inside the other */
+    private array $parts = [];
+    private int $nAskedSync = 0;
+    private int $nSynced = 0;
 
     // The run of consecutive acks that grows, [ackFirst, ackNext[, and the time at which verdicts are due.
     private int $ackFirst = 0;
     private int $ackNext = 0;
-    private int $flushAt = 0;
+    private int|float $flushAt = 0;
     private int $collectAt = 0;
 
     /** @var array<int, true> */
@@ -77,8 +96,11 @@ final class Client implements Session
     private int $nLate = 0;
     private ?QbusException $failure = null;
 
-    private function __construct(string $socket, private readonly bool $guarded)
-    {
+    private function __construct(
+        string $socket,
+        private readonly bool $guarded,
+        private readonly bool $batches,
+    ) {
         $this->connection = Connection::open($socket);
         $this->verdicts = new Verdicts();
     }
@@ -90,6 +112,8 @@ final class Client implements Session
      * @param string|null         $socket  path of the proxy's socket; null: the environment's QBUS_SOCKET
      * @param int                 $credit  the most messages to hold at once; 0: the proxy decides
      * @param bool                $guarded whether a message dropped without a verdict raises MessageDropped
+     * @param bool                $batches whether messages that are held together are handled together, so that what
+     *                                     breaks a call for one of them spoils all
      *
      * @throws ConnectionLost|ProtocolError|ProxyError
      */
@@ -98,8 +122,9 @@ final class Client implements Session
         ?string $socket = null,
         int $credit = 0,
         bool $guarded = true,
+        bool $batches = false,
     ): self {
-        $client = new self($socket ?? self::socketFromEnvironment(), $guarded);
+        $client = new self($socket ?? self::socketFromEnvironment(), $guarded, $batches);
         $client->greet((array) $pipelines, $credit);
 
         return $client;
@@ -123,15 +148,13 @@ final class Client implements Session
     public function next(?float $timeout = null): ?Message
     {
         $now = \hrtime(true);
-        if ($this->row === $this->nRows) {
-            if (!$this->refill($timeout === null ? \PHP_INT_MAX : $now + (int) ($timeout * 1e9))) {
+        if ($this->row === $this->nRows || $now >= $this->flushAt) {
+            if (!$this->pause($now, $timeout)) {
                 return null;
             }
             $now = \hrtime(true);
         } elseif ($this->stopping) {
             return null;
-        } elseif ($now >= $this->flushAt) {
-            $this->flush($now);
         }
 
         $id = $this->firstId + $this->row;
@@ -153,12 +176,54 @@ final class Client implements Session
         } catch (\TypeError $error) {
             throw $this->fail(new ProtocolError("delivery {$id} is malformed", 0, $error));
         }
+        $this->begun = $now;
         if ($this->guarded) {
             $message->watch(new Guard($this, $id));
-            $this->out[$id] = true;
+            $this->out[$id] = $now + $this->half;
         }
 
         return $message;
+    }
+
+    /**
+     * What comes within $wait seconds behind $first, up to $size messages with it, all of its pipeline: one of another
+     * is left for the next call. Empty when stop() was called; all are handed back then.
+     *
+     * @internal
+     *
+     * @return list<Message>
+     */
+    public function gather(Message $first, int $size, float $wait): array
+    {
+        $batch = [$first];
+        $begun = $this->begun;
+        $until = \hrtime(true) + (int) ($wait * 1e9);
+        do {
+            $this->begun = \PHP_INT_MAX;
+            $message = \count($batch) < $size && $this->isNext($first->pipeline, $until) ? $this->next(0.0) : null;
+            if ($message !== null) {
+                $message->join($first);
+                $batch[] = $message;
+            }
+        } while ($message !== null);
+        if ($this->stopping) {
+            foreach ($batch as $message) {
+                $message->handBack();
+            }
+
+            return [];
+        }
+        $this->sendVerdicts();
+        $this->begun = $begun;
+        $this->lookBackAt($first->deadline());
+
+        return $batch;
+    }
+
+    /** Seconds that a handler of this pipeline may take. */
+    public function timeoutOf(string $pipeline): float
+    {
+        return ($this->timeouts[$pipeline] ?? 0) / 1000;
     }
 
     /** Asks next() to return null, now and from now on. Does nothing else, so a signal handler may call it. */
@@ -212,7 +277,7 @@ final class Client implements Session
         $this->endRun();
         $this->ackFirst = $id;
         $this->ackNext = $id + 1;
-        $this->forget($id);
+        $this->makeRoom();
     }
 
     /** @internal */
@@ -221,7 +286,54 @@ final class Client implements Session
         $this->mustBeOpen();
         unset($this->out[$id]);
         $this->verdicts->add($id, $verdict, $delayMs, $reason);
-        $this->forget($id);
+        $this->makeRoom();
+    }
+
+    /** @internal */
+    public function say(int $id, Verdict $verdict, int $delayMs, ?string $reason, int $deadline): void
+    {
+        $isOver = $this->isOver($id, $deadline);
+        if ($verdict !== Verdict::Ack || $isOver || $this->batches) {
+            $this->settle($id, $verdict, $delayMs, $reason);
+        } else {
+            $this->saidAck = $id;
+            $this->ack($id);
+        }
+        if ($isOver) {
+            $this->fence();
+        }
+    }
+
+    /** @internal */
+    public function beginPart(int $id, int $until): int
+    {
+        $this->mustBeOpen();
+        $level = \count($this->parts) + 1;
+        if ($level > Limit::LEVELS) {
+            throw new \LogicException('parts of a handler nest ' . Limit::LEVELS . ' deep at most');
+        }
+        $until = \min($until, $this->parts[$level - 2] ?? $until);
+        $now = \hrtime(true);
+        $this->flush($now);
+        $this->sendFrame(Limit::begin($id, $level, \intdiv($until - $now + 999_999, 1_000_000)));
+        $this->parts[] = $until;
+
+        return $until;
+    }
+
+    /** @internal */
+    public function endPart(int $id, int $until): bool
+    {
+        $this->mustBeOpen();
+        $this->sendFrame(Limit::end($id, \count($this->parts)));
+        \array_pop($this->parts);
+        // The clock is read behind the frame: what the proxy sees in time was sent in time.
+        $isOver = $this->isOver($id, $until);
+        if ($isOver) {
+            $this->fence();
+        }
+
+        return $isOver;
     }
 
     /** @internal */
@@ -236,6 +348,9 @@ final class Client implements Session
         }
         $granted = $this->extended[$id] ?? 0;
         $this->extended = [];
+        if ($granted > 0 && ($id === $this->lastId() || $this->batches)) {
+            $this->lookBackAt(\hrtime(true) + $granted * 1_000_000);
+        }
 
         return $granted;
     }
@@ -276,7 +391,7 @@ final class Client implements Session
             }
         }
 
-        return isset($this->cancelled[$id]);
+        return $this->isTold($id);
     }
 
     /** @internal sends the verdicts that wait for company */
@@ -303,7 +418,11 @@ final class Client implements Session
     public function dropped(int $id): void
     {
         if ($this->open) {
+            $isOver = \hrtime(true) >= ($this->out[$id] ?? \PHP_INT_MAX);
             $this->settle($id, Verdict::Retry, -1, 'dropped without a verdict');
+            if ($isOver) {
+                $this->fence();
+            }
             throw new MessageDropped("message {$id} was dropped without a verdict");
         }
     }
@@ -317,8 +436,10 @@ final class Client implements Session
             'pipelines' => \array_values($pipelines),
             'credit' => $credit,
             'streams' => 1,
+            'signals' => (int) self::handlesTheSignal(),
+            'batches' => (int) $this->batches,
         ]);
-        $until = \hrtime(true) + (int) (self::GREETING * 1e9);
+        $until = \hrtime(true) + (int) (self::ANSWER * 1e9);
         while (!$this->welcomed) {
             if (\hrtime(true) >= $until || $this->draining) {
                 $this->hangUp();
@@ -326,6 +447,33 @@ final class Client implements Session
             }
             $this->receive(Transport::PATIENCE);
         }
+    }
+
+    /** Whether SIGUSR1, with which the proxy wakes a sleeper, does not end this process. */
+    private static function handlesTheSignal(): bool
+    {
+        return \extension_loaded('pcntl') && \is_callable(\pcntl_signal_get_handler(\SIGUSR1));
+    }
+
+    /** Waits until $until for a delivery; whether there is one and it is of this pipeline. */
+    private function isNext(string $pipeline, int $until): bool
+    {
+        return ($this->row < $this->nRows || $this->refill($until)) && $this->pipeline === $pipeline;
+    }
+
+    /** What is not done between any two messages; whether there is a next one. */
+    private function pause(int $now, ?float $timeout): bool
+    {
+        $until = $timeout === null ? \PHP_INT_MAX : $now + (int) ($timeout * 1e9);
+        if ($now - $this->begun >= $this->half) {
+            $this->lookBack($now);
+        }
+        if ($this->row === $this->nRows) {
+            return $this->refill($until);
+        }
+        $this->flush($now);
+
+        return !$this->stopping;
     }
 
     /** Opens the next frame of deliveries, waiting for it until $until; false: there is none. */
@@ -357,7 +505,7 @@ final class Client implements Session
             try {
                 [$pipeline, $this->firstId, $this->attempt, $remainingMs, $rows] = $value;
                 $this->pipeline = $this->pipelines[$pipeline] ?? null;
-                $this->timeout = $remainingMs * 1_000_000;
+                $this->setTimeout($remainingMs * 1_000_000);
                 $this->nRows = \count($rows);
                 $this->rows = $rows;
             } catch (\TypeError $error) {
@@ -371,11 +519,25 @@ final class Client implements Session
         return false;
     }
 
-    private function receive(float $wait): void
+    /** Verdicts do not wait behind a handler that has another time than theirs: the proxy would take it for theirs. */
+    private function setTimeout(int $timeout): void
+    {
+        if ($timeout !== $this->timeout) {
+            $this->flush(\hrtime(true));
+            $this->timeout = $timeout;
+            // 0 was asked for: see lookBackAt() and hearCancel().
+            $this->half = $this->half === 0 ? 0 : $timeout >> 1;
+        }
+    }
+
+    /** Whether anything came. */
+    private function receive(float $wait): bool
     {
         try {
-            $this->connection->receive($wait);
+            $came = $this->connection->receive($wait);
             $this->listen();
+
+            return $came;
         } catch (QbusException $failure) {
             throw $this->fail($failure);
         }
@@ -386,11 +548,26 @@ final class Client implements Session
         try {
             $this->connection->send($word, $value);
         } catch (QbusException $failure) {
-            $this->fail($failure);
-            $this->hearLastWords();
-            throw $this->failure;
+            throw $this->failSending($failure);
         }
         $this->listen();
+    }
+
+    private function sendFrame(string $frame): void
+    {
+        try {
+            $this->connection->sendFrame($frame);
+        } catch (QbusException $failure) {
+            throw $this->failSending($failure);
+        }
+    }
+
+    private function failSending(QbusException $failure): QbusException
+    {
+        $this->fail($failure);
+        $this->hearLastWords();
+
+        return $this->failure;
     }
 
     /** From now on every call that needs the session throws this. */
@@ -415,6 +592,7 @@ final class Client implements Session
                     Word::LATE => $this->nLate += \count($value),
                     Word::DRAIN => $this->draining = true,
                     Word::CHUNK => $this->hearChunk($value),
+                    Word::SYNCED => $this->nSynced = $value[0],
                     Word::ERROR => throw new ProxyError($value['code'] ?? '', $value['message'] ?? ''),
                 };
             } catch (\TypeError $error) {
@@ -431,6 +609,7 @@ final class Client implements Session
         }
         $this->connection->inbox->setLimits($welcome['max_frame'] ?? 65536, $welcome['max_message'] ?? 0);
         $this->pipelines = \array_column($welcome['pipelines'] ?? [], 'name');
+        $this->timeouts = \array_column($welcome['pipelines'] ?? [], 'timeout_ms', 'name');
         $this->welcomed = true;
     }
 
@@ -448,6 +627,7 @@ final class Client implements Session
     private function hearCancel(int $id): void
     {
         $this->cancelled[$id] = true;
+        $this->half = $this->flushAt = 0;
         if (\count($this->cancelled) > self::MAX_CANCELLED) {
             unset($this->cancelled[\array_key_first($this->cancelled)]);
         }
@@ -466,10 +646,115 @@ final class Client implements Session
         }
     }
 
+    /**
+     * The last message took more than half of its time. Was that too long, by this clock or by the proxy's? Then its
+     * verdict goes out and has its effect before anything else begins, or the next call could be broken for its sake.
+     */
+    private function lookBack(int $now): void
+    {
+        if ($now >= ($this->until ?: $this->begun + $this->timeout) || $this->wasToldOf($this->lastId())) {
+            $this->fence();
+            if ($this->batches) {
+                // What lies here was held together with what may have been broken: let it begin anew.
+                $this->release();
+                $this->cancelled = [];
+            }
+        }
+        $this->begun = \PHP_INT_MAX;
+        $this->half = $this->timeout >> 1;
+        $this->until = 0;
+    }
+
+    /** What runs is looked at when it ends, however short it was; it has time until then. */
+    private function lookBackAt(int $until): void
+    {
+        $this->half = $this->flushAt = 0;
+        $this->until = $until;
+    }
+
+    private function lastId(): int
+    {
+        return $this->firstId + $this->row - 1;
+    }
+
+    /** Whether the time of a delivery is over, by this clock, or because the proxy says so of what took half of it. */
+    private function isOver(int $id, int $deadline): bool
+    {
+        $now = \hrtime(true);
+
+        return $now >= $deadline || $this->isTold($id)
+            || ($now >= ($this->out[$id] ?? $this->begun + $this->half) && $this->wasToldOf($id));
+    }
+
+    /** As isTold(), after a look at all that has come; also where the proxy took an earlier delivery for this one. */
+    private function wasToldOf(int $id): bool
+    {
+        while ($this->open && $this->receive(0.0)) {
+        }
+        $earlier = $this->mistaken[$id] ?? ($this->verdicts->firstAck() ?: $this->ackFirst);
+
+        return $this->isTold($id) || isset($this->cancelled[$earlier]);
+    }
+
+    /** Whether a CANCEL has come for it, or for one that is handled together with it. */
+    private function isTold(int $id): bool
+    {
+        return isset($this->cancelled[$id]) || ($this->batches && $this->cancelled !== []);
+    }
+
+    /** Sends the verdicts and waits until they have taken effect. */
+    private function fence(): void
+    {
+        $this->mustBeOpen();
+        $this->endRun();
+        $this->excuseFirst();
+        $last = $this->lastId();
+        if (isset($this->mistaken[$last]) && $last === $this->returned() && $this->verdicts->takeAck($last)) {
+            $this->verdicts->add($last, Verdict::Retry, -1, 'deadline: it returned after its time');
+        }
+        $this->flush(\hrtime(true));
+        $this->send(Word::SYNC, [++$this->nAskedSync]);
+        $giveUp = \hrtime(true) + (int) (self::ANSWER * 1e9);
+        while ($this->nSynced < $this->nAskedSync) {
+            if (\hrtime(true) >= $giveUp) {
+                throw $this->fail(new ConnectionLost('qbus-proxy does not answer'));
+            }
+            $this->receive(Transport::PATIENCE);
+        }
+    }
+
+    /**
+     * The proxy's clock is that of the first delivery without a verdict. Where that one's ack was kept while another
+     * handler began and ran long, what was broken was not its call: its handler had ended. The other's may be.
+     */
+    private function excuseFirst(): void
+    {
+        $first = $this->verdicts->firstAck();
+        $last = $this->lastId();
+        if ($first === 0 || $this->batches || isset($this->mistaken[$last]) || $first === $this->returned()) {
+            return;
+        }
+        $this->verdicts->takeAck($first);
+        $this->verdicts->add($first, Verdict::Ack, -1, null);
+        $this->mistaken = [$last => $first];
+    }
+
+    /** The last one's id where its ack, if there is one, means no more than that its handler returned; else 0. */
+    private function returned(): int
+    {
+        $last = $this->lastId();
+
+        return $this->guarded || $this->saidAck === $last ? 0 : $last;
+    }
+
     private function flush(int $now): void
     {
-        $this->flushAt = $now + self::GATHER;
+        // What took long is looked at when it ends, also when this is called at its very end.
+        $this->flushAt = $this->half === 0 ? 0 : \min($now + self::GATHER, $this->begun + $this->half);
         $this->endRun();
+        if ($now - $this->begun >= $this->half) {
+            $this->excuseFirst();
+        }
         if ($this->verdicts->isEmpty()) {
             return;
         }
@@ -488,9 +773,8 @@ final class Client implements Session
         $this->ackFirst = $this->ackNext = 0;
     }
 
-    private function forget(int $id): void
+    private function makeRoom(): void
     {
-        unset($this->cancelled[$id]);
         if ($this->verdicts->isFull()) {
             $this->send(Word::SETTLE, $this->verdicts->take(\memory_get_usage()));
         }

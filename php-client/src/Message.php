@@ -33,6 +33,9 @@ final class Message
     private ?Guard $guard = null;
     private ?Details $details = null;
 
+    /** @var list<int> the deadlines around the part that runs, the message's own first; none outside of parts */
+    private array $around = [];
+
     /** When the body is streamed; $body is then not set, and left to __get(). */
     private ?Body $streamed = null;
 
@@ -43,7 +46,7 @@ final class Message
      *
      * @param string|int        $body     int: the size of one that is streamed
      * @param array<int, mixed> $row      as the protocol has it
-     * @param int               $deadline nanoseconds of hrtime
+     * @param int               $deadline nanoseconds of hrtime; inside a part: that of the part
      */
     public function __construct(
         private Session $session,
@@ -63,31 +66,67 @@ final class Message
         }
     }
 
-    /** The handler has done its work: never deliver this message again. */
+    /** The handler has done its work, however long it took: never deliver this message again. */
     public function ack(): void
     {
-        $this->close();
-        $this->session->ack($this->id);
+        $this->say(Verdict::Ack);
     }
 
     /** Deliver it again, $after seconds from now; null: after the pipeline's backoff. */
     public function retry(?float $after = null, string $reason = ''): void
     {
-        $this->close();
-        $delayMs = $after === null ? -1 : (int) \round(\max(0.0, $after) * 1000);
-        $this->session->settle($this->id, Verdict::Retry, $delayMs, $reason === '' ? null : $reason);
+        $this->say(Verdict::Retry, self::delayMs($after), $reason);
     }
 
     /** Do not deliver it again, put it aside as a dead letter. */
     public function reject(string $reason = ''): void
     {
-        $this->close();
-        $this->session->settle($this->id, Verdict::Reject, -1, $reason === '' ? null : $reason);
+        $this->say(Verdict::Reject, -1, $reason);
     }
 
     public function isSettled(): bool
     {
         return $this->settled;
+    }
+
+    /**
+     * Runs a part of the handler, which shall end within $seconds; returns what it returns.
+     *
+     * Inside of it remaining(), isCancelled(), checkpoint() and the body's stream know this limit. A call that hangs
+     * in it fails soon after the limit, as the network fails. What it returned too late does not count.
+     *
+     * @template T
+     *
+     * @param callable(): T $part
+     *
+     * @return T
+     *
+     * @throws DeadlineExceeded when the part took longer; what it threw itself is the previous exception
+     */
+    public function within(float $seconds, callable $part): mixed
+    {
+        if ($this->settled) {
+            throw new AlreadySettled($this->name() . ' has its verdict, no part of its handler has a limit any more');
+        }
+        $now = \hrtime(true);
+        $left = \min($seconds * 1e9, $this->deadline - $now);
+        if (!($left > 0)) {
+            throw new DeadlineExceeded($this->name() . ' has no time left for a part of its handler');
+        }
+        $until = $this->session->beginPart($this->id, $now + (int) $left);
+        $this->around[] = $this->deadline;
+        $this->deadline = $until;
+        $thrown = $result = null;
+        try {
+            $result = $part();
+        } catch (\Throwable $thrown) {
+        }
+        $this->deadline = \array_pop($this->around);
+        if ($this->session->endPart($this->id, $until)) {
+            throw new DeadlineExceeded("a part of {$this->name()} took longer than {$seconds} s", 0, $thrown);
+        }
+
+        return $thrown === null ? $result : throw $thrown;
     }
 
     /**
@@ -105,7 +144,12 @@ final class Message
         if ($granted <= 0) {
             throw new DeadlineExceeded($this->name() . ' gets no more time');
         }
-        $this->deadline = \hrtime(true) + $granted * 1_000_000;
+        $deadline = \hrtime(true) + $granted * 1_000_000;
+        if ($this->around === []) {
+            $this->deadline = $deadline;
+        } else {
+            $this->around[0] = $deadline;
+        }
 
         return $granted / 1000;
     }
@@ -195,6 +239,27 @@ final class Message
     }
 
     /**
+     * It is handled together with $first, and has the same time.
+     *
+     * @internal
+     */
+    public function join(self $first): void
+    {
+        $this->deadline = $first->deadline;
+    }
+
+    /**
+     * Nobody has begun it.
+     *
+     * @internal
+     */
+    public function handBack(): void
+    {
+        $this->close();
+        $this->session->settle($this->id, Verdict::Release, -1, null);
+    }
+
+    /**
      * What a handler's return means: a Reject or a Retry is that verdict, anything else an ack.
      *
      * @internal
@@ -217,13 +282,15 @@ final class Message
     public function threw(\Throwable $thrown): void
     {
         $text = $thrown->getMessage();
-        match (true) {
-            $thrown instanceof Reject => $this->reject($text),
-            $thrown instanceof Retry => $this->retry($thrown->after, $text),
-            $thrown instanceof DeadlineExceeded => $this->retry(null, "deadline: {$text}"),
-            $thrown instanceof DoNotRetry => $this->reject($thrown::class . ": {$text}"),
-            default => $this->retry(null, $thrown::class . ": {$text}"),
+        [$verdict, $delayMs, $reason] = match (true) {
+            $thrown instanceof Reject => [Verdict::Reject, -1, $text],
+            $thrown instanceof Retry => [Verdict::Retry, self::delayMs($thrown->after), $text],
+            $thrown instanceof DeadlineExceeded => [Verdict::Retry, -1, "deadline: {$text}"],
+            $thrown instanceof DoNotRetry => [Verdict::Reject, -1, $thrown::class . ": {$text}"],
+            default => [Verdict::Retry, -1, $thrown::class . ": {$text}"],
         };
+        $this->close();
+        $this->session->settle($this->id, $verdict, $delayMs, $reason === '' ? null : $reason);
     }
 
     public function __get(string $name): mixed
@@ -250,6 +317,18 @@ final class Message
     public function __set(string $name, mixed $value): void
     {
         throw new \LogicException("a message cannot be changed, nor its property {$name}");
+    }
+
+    private function say(Verdict $verdict, int $delayMs = -1, string $reason = ''): void
+    {
+        $this->close();
+        $deadline = $this->around[0] ?? $this->deadline;
+        $this->session->say($this->id, $verdict, $delayMs, $reason === '' ? null : $reason, $deadline);
+    }
+
+    private static function delayMs(?float $after): int
+    {
+        return $after === null ? -1 : (int) \round(\max(0.0, $after) * 1000);
     }
 
     private function close(): void

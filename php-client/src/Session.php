@@ -14,10 +14,24 @@ use Qbus\Wire\Body;
  */
 interface Session
 {
+    /** The handler has returned. */
     public function ack(int $id): void;
 
-    /** $delayMs: -1 lets the pipeline's backoff decide. */
+    /** What the handler's end means. $delayMs: -1 lets the pipeline's backoff decide. */
     public function settle(int $id, Verdict $verdict, int $delayMs, ?string $reason): void;
+
+    /** What the handler says itself, of a message that it may have until $deadline (nanoseconds of hrtime). */
+    public function say(int $id, Verdict $verdict, int $delayMs, ?string $reason, int $deadline): void;
+
+    /**
+     * A part of the handler begins that shall end at $until (nanoseconds of hrtime), or earlier: at what is returned.
+     *
+     * Parts end in the reverse order, each with endPart().
+     */
+    public function beginPart(int $id, int $until): int;
+
+    /** Whether the part took too long. If so, nothing that the worker does next is broken for its sake. */
+    public function endPart(int $id, int $until): bool;
 
     /** The milliseconds granted from now on, 0: none. Gives up at $deadline (nanoseconds of hrtime). */
     public function extend(int $id, int $ms, int $deadline): int;

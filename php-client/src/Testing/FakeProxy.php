@@ -5,6 +5,7 @@ declare(strict_types=1);
 
 namespace Qbus\Testing;
 
+use Qbus\Batch;
 use Qbus\Message;
 use Qbus\Session;
 use Qbus\Verdict;
@@ -86,7 +87,28 @@ final class FakeProxy implements Session
         return $this->settled[$message->id];
     }
 
-    /** From now on the message is past its deadline. */
+    /**
+     * Does with the handler what a worker does that was given it by onBatch(); what came of each message, in their order.
+     *
+     * @param callable(list<Message>): mixed $handler
+     * @param list<Message>                  $batch
+     *
+     * @return list<Settled>
+     */
+    public function handleBatch(callable $handler, array $batch): array
+    {
+        try {
+            Batch::returned($batch, $handler($batch));
+        } catch (\Throwable $thrown) {
+            if (!Batch::threw($batch, $thrown)) {
+                throw $thrown;
+            }
+        }
+
+        return \array_map(fn (Message $message) => $this->settled[$message->id], $batch);
+    }
+
+    /** From now on the message is past its deadline, and so are the parts of its handler. */
     public function cancel(Message $message): void
     {
         $this->cancelled[$message->id] = true;
@@ -114,6 +136,24 @@ final class FakeProxy implements Session
     public function settle(int $id, Verdict $verdict, int $delayMs, ?string $reason): void
     {
         $this->settled[$id] = new Settled($id, $verdict, $delayMs < 0 ? null : $delayMs / 1000, $reason ?? '');
+    }
+
+    /** @internal */
+    public function say(int $id, Verdict $verdict, int $delayMs, ?string $reason, int $deadline): void
+    {
+        $this->settle($id, $verdict, $delayMs, $reason);
+    }
+
+    /** @internal */
+    public function beginPart(int $id, int $until): int
+    {
+        return $until;
+    }
+
+    /** @internal */
+    public function endPart(int $id, int $until): bool
+    {
+        return \hrtime(true) >= $until || $this->isCancelled($id);
     }
 
     /** @internal */

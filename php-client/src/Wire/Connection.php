@@ -45,7 +45,12 @@ final class Connection
     public function send(int $word, mixed $value): void
     {
         $payload = $this->packer->pack($value);
-        $frame = \pack('NCCn', \strlen($payload), $word, 0, 0) . $payload;
+        $this->sendFrame(\pack('NCCn', \strlen($payload), $word, 0, 0) . $payload);
+    }
+
+    /** @throws ConnectionLost */
+    public function sendFrame(string $frame): void
+    {
         $sent = $this->transport->write($frame);
         if ($sent < \strlen($frame)) {
             $this->sendRest(\substr($frame, $sent));

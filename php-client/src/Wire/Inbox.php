@@ -113,7 +113,7 @@ final class Inbox
             $this->scanned = $end;
             if ($word === Word::DELIVER) {
                 $this->deliveries[] = [$begin, $end];
-            } elseif ($word >= Word::WELCOME && $word <= Word::CHUNK) {
+            } elseif ($word >= Word::WELCOME && $word <= Word::SYNCED) {
                 return [$word, $this->decode($begin, $end)];
             }
         }

@@ -16,6 +16,9 @@ final class Verdicts
 {
     private const MAX_REASON = 1024;
 
+    /** An ack that is not one of a run: the handler meant it, whatever happened to its calls. */
+    private const MEANT = 4;
+
     /** Stay well below the 65,536 bytes and 16,384 elements that a frame may have. */
     private const MAX_BYTES = 48 << 10;
 
@@ -37,8 +40,35 @@ final class Verdicts
         if ($reason !== null && \strlen($reason) > self::MAX_REASON) {
             $reason = \substr($reason, 0, self::MAX_REASON);
         }
-        $this->others[] = [$id, $verdict->value, $delayMs, $reason];
+        $this->others[] = [$id, $verdict === Verdict::Ack ? self::MEANT : $verdict->value, $delayMs, $reason];
         $this->size += 24 + \strlen($reason ?? '');
+    }
+
+    /** The lowest id in a run of acks, 0: there is none. */
+    public function firstAck(): int
+    {
+        return $this->runs === [] ? 0 : \min(\array_keys($this->runs));
+    }
+
+    /** Whether the ack of this id was in a run; now it is not. */
+    public function takeAck(int $id): bool
+    {
+        foreach ($this->runs as $first => $count) {
+            if ($id < $first || $id >= $first + $count) {
+                continue;
+            }
+            unset($this->runs[$first]);
+            if ($id > $first) {
+                $this->runs[$first] = $id - $first;
+            }
+            if ($id + 1 < $first + $count) {
+                $this->runs[$id + 1] = $first + $count - $id - 1;
+            }
+
+            return true;
+        }
+
+        return false;
     }
 
     public function isEmpty(): bool

@@ -12,6 +12,9 @@ final class Peer
 
     private readonly \MessagePack $packer;
 
+    /** How often the client asked to be told that its words have taken effect. */
+    public int $nSyncs = 0;
+
     /** @param resource $stream */
     public function __construct(private $stream)
     {
@@ -33,15 +36,25 @@ final class Peer
     }
 
     /** @param list<array<int, mixed>> $rows */
-    public static function deliver(array $rows, int $firstId = self::FIRST_ID, int $remainingMs = 30000): string
-    {
-        return self::frame(66, [0, $firstId, 1, $remainingMs, $rows]);
+    public static function deliver(
+        array $rows,
+        int $firstId = self::FIRST_ID,
+        int $remainingMs = 30000,
+        int $pipeline = 0,
+    ): string {
+        return self::frame(66, [$pipeline, $firstId, 1, $remainingMs, $rows]);
     }
 
+    /** Of the pipelines `orders` (number 0) and `mails` (number 1). */
     public static function welcomeFrame(): string
     {
+        $pipelines = [];
+        foreach (['orders', 'mails'] as $name) {
+            $pipelines[] = ['name' => $name, 'kind' => 'kafka', 'timeout_ms' => 30000, 'max_attempts' => 5];
+        }
+
         return self::frame(65, ['protocol' => 1, 'server' => 'test', 'session' => 1, 'max_frame' => 262144,
-            'max_message' => 64 << 20, 'pipelines' => [['name' => 'orders', 'kind' => 'kafka', 'timeout_ms' => 30000, 'max_attempts' => 5]]]);
+            'max_message' => 64 << 20, 'pipelines' => $pipelines]);
     }
 
     /** Reads HELLO, answers it, and returns what HELLO said. */
@@ -86,11 +99,25 @@ final class Peer
         return [$word, $this->packer->unpack((string) $this->exactly($length))];
     }
 
-    /** @return list<array{int, mixed}> every frame until the client hangs up */
+    /** As read(), but SYNC is answered and counted. */
+    public function hear(): ?array
+    {
+        while (($frame = $this->read()) !== null && $frame[0] === 11) {
+            ++$this->nSyncs;
+            $this->send(73, $frame[1]);
+        }
+
+        return $frame;
+    }
+
+    /** @return list<array{int, mixed}> every frame until the client hangs up; SYNC is answered */
     public function readAll(): array
     {
         for ($frames = []; ($frame = $this->read()) !== null; ) {
             $frames[] = $frame;
+            if ($frame[0] === 11) {
+                $this->send(73, $frame[1]);
+            }
         }
 
         return $frames;
@@ -105,7 +132,7 @@ final class Peer
     {
         $acks = $others = [];
         for ($nFrames = 0; \count($acks) + \count($others) < $n; ++$nFrames) {
-            [$word, $value] = $this->read() ?? throw new \RuntimeException('the client is gone');
+            [$word, $value] = $this->hear() ?? throw new \RuntimeException('the client is gone');
             if ($word !== 2) {
                 throw new \RuntimeException("word {$word} instead of SETTLE");
             }
@@ -127,7 +154,7 @@ final class Peer
     {
         $acks = $others = $reads = [];
         while (\count($acks) + \count($others) < $n) {
-            [$word, $value] = $this->read() ?? throw new \RuntimeException('the client is gone');
+            [$word, $value] = $this->hear() ?? throw new \RuntimeException('the client is gone');
             if ($word === 10) {
                 [$id, $offset, $length] = $reads[] = $value;
                 $this->send(72, [$id, $offset, \substr($bodies[$id], $offset, $length)]);
