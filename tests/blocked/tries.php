@@ -56,6 +56,7 @@ $try = static function (Qbus\Message $message) use ($ledger, $after, $kept, $get
     $deadlineUs = intdiv(hrtime(true), 1000) + (int) ($message->remaining() * 1e6);
     $seen = ['pid' => getmypid(), 'receipt' => $receipt, 'attempt' => $message->attempt];
     $seen['after'] = $after->ask('later'); // blocks for a while: a break that comes late would hit it
+    $seen['left_us'] = $deadlineUs - intdiv(hrtime(true), 1000);
     if ($seen['after'] === '') {
         $after->close();
     }
