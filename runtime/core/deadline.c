@@ -251,9 +251,22 @@ static void deadline_break(struct worker *worker, int64_t now_us)
 	worker->ops->break_begin(worker);
 }
 
+/* A worker that handles what it holds together has used the broken call for all of it. */
+static void deadline_mark(struct worker *worker)
+{
+	uint64_t end = worker->is_batching ? worker->next_id : worker->base_id + 1;
+	for (uint64_t id = worker->base_id; id < end; id++) {
+		struct entry *entry = worker_find(worker, id);
+		if (entry)
+			entry->is_broken = true;
+	}
+}
+
+/* The end reaches the programs that the handler waits for before it reaches the handler: exec() returns, as if whole. */
 static void deadline_end(struct dispatcher *dispatcher, struct worker *worker, struct pipeline *pipeline)
 {
 	pipeline->counts.ended++;
+	deadline_mark(worker);
 	deadline_stop(dispatcher, worker);
 	worker->is_leaving = worker->is_overdue = true;
 	crew_place(worker);
@@ -291,17 +304,6 @@ static struct deadline_part *deadline_guilty_part(const struct worker *worker)
 		if (worker->parts[i].deadline.stage != DEADLINE_RUNS)
 			return &worker->parts[i];
 	return NULL;
-}
-
-/* A worker that handles what it holds together has used the broken call for all of it. */
-static void deadline_mark(struct worker *worker)
-{
-	uint64_t end = worker->is_batching ? worker->next_id : worker->base_id + 1;
-	for (uint64_t id = worker->base_id; id < end; id++) {
-		struct entry *entry = worker_find(worker, id);
-		if (entry)
-			entry->is_broken = true;
-	}
 }
 
 void deadline_broken(struct worker *worker)

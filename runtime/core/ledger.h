@@ -59,7 +59,7 @@ struct entry {
 	uint32_t attempt;           /* of the running or next delivery, from 1 */
 	enum entry_state state;
 	bool is_suspect;     /* may have killed a worker: delivered alone */
-	bool is_broken;      /* RESERVED and ORPHAN: a call of its handler was broken, what it returns proves nothing */
+	bool is_broken;      /* RESERVED, ORPHAN: a call was broken, or its worker ended; what it returns proves nothing */
 	struct grave *grave; /* why it is to become a dead letter, allocated; NULL: it is not */
 };
 

@@ -11,6 +11,7 @@ class Call(typing.NamedTuple):
     needs: tuple = ()       # peers
     by_socket: bool = True  # of those that are broken: a socket is shut, or a question refused
     threw: str = ""         # exception that the handler must see; "": it may be none
+    handler_break: str = "100ms"
 
     def outcome_under(self, profile):
         """systemd's profile leaves no stage for sockets."""
@@ -22,6 +23,7 @@ CALLS = [
     Call("usleep-loop", ENDED),
     Call("preg_match", ENDED),
     Call("sem_acquire", ENDED, ("semaphore",)),
+    Call("exec-unbroken", ENDED, handler_break="off"),  # its program ends with the worker's group, and exec returns
     Call("checkpoint-loop", TOLD, threw="Qbus\\DeadlineExceeded"),
     Call("sleep", TOLD),
     Call("stream_select", TOLD, ("silent",)),

@@ -188,6 +188,7 @@ $calls = [
 
     // others that are broken
     'exec' => static fn (): string|false => exec('sleep 60'),
+    'exec-unbroken' => static fn (): string|false => exec('sleep 60'),
     'dns' => static fn (): string => gethostbyname('a.example.com'),
     'curl-dns' => static fn (): string => $tell($handle = $curl('http://b.example.com/'), curl_exec($handle)),
 ];

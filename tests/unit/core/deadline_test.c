@@ -87,6 +87,22 @@ static void nothing_is_broken_where_it_is_off(void **state)
 	end(fixture);
 }
 
+static void what_returns_when_its_worker_is_ended_is_not_acked(void **state)
+{
+	struct fixture *fixture = with_messages(1);
+	(void)state;
+	fixture->stage.conf.handler_break_us = -1;
+	stage_turn(&fixture->stage, TIMEOUT);
+	stage_turn(&fixture->stage, 6 * SECOND);
+	assert_true(fixture->a.was_ended);
+	assert_int_equal(dispatcher_ack(worker_a(fixture), fixture->a.ids[0], 1), 0);
+	settled(fixture);
+	assert_int_equal(counts_of(fixture)->acked, 0);
+	assert_int_equal(counts_of(fixture)->retried_by[REASON_DEADLINE], 1);
+	assert_int_equal(fixture->lane->position, -1);
+	end(fixture);
+}
+
 static void what_returns_after_it_was_only_told_is_acked(void **state)
 {
 	struct fixture *fixture = with_messages(1);
@@ -370,6 +386,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_are_broken_handler_break_after_the_worker_was_told),
 		cmocka_unit_test(nothing_is_broken_where_it_is_off),
+		cmocka_unit_test(what_returns_when_its_worker_is_ended_is_not_acked),
 		cmocka_unit_test(what_returns_after_it_was_only_told_is_acked),
 		cmocka_unit_test(in_a_run_of_acks_only_the_broken_one_failed),
 		cmocka_unit_test(a_worker_that_handles_batches_has_all_of_them_broken),
