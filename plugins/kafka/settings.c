@@ -63,7 +63,7 @@ static const struct fixed fixed_consumer[] = {
 	{"auto.offset.reset", "error"},
 	{"enable.partition.eof", "false"},
 	{"check.crcs", "true"}, /* else a damaged batch is delivered as if it were good */
-	{"statistics.interval.ms", "5000"},
+	{"statistics.interval.ms", "1000"},
 };
 
 static const struct fixed fixed_producer[] = {

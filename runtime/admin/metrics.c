@@ -58,6 +58,7 @@ static const struct metrics_row rows[] = {
 	{"qbus_messages_returned_total", COUNTER(counts.returned), "Deliveries that came back without a verdict."},
 	{"qbus_buffered_messages", GAUGE(counts.buffered), "Messages that wait for a worker."},
 	{"qbus_buffered_bytes", GAUGE(counts.buffered_bytes), "Bytes of all messages that are held."},
+	{"qbus_library_queue_bytes", GAUGE(counts.queue_bytes), "Bytes that the client library has fetched ahead."},
 	{"qbus_in_flight_messages", GAUGE(counts.in_flight), "Messages that workers hold."},
 	{"qbus_waiting_retries", GAUGE(counts.waiting), "Messages that wait for their next attempt."},
 	{"qbus_parked_messages", GAUGE(counts.parked), "Messages whose dead letter is not confirmed yet."},
@@ -302,8 +303,8 @@ static void metrics_process(FILE *out, const struct snapshot *snapshot)
 		(double)snapshot->n_late_verdicts);
 	metrics_single(out, "qbus_log_dropped_total", "counter", "Log lines that nobody read in time.",
 		(double)snapshot->n_log_dropped);
-	metrics_single(
-		out, "qbus_memory_used_bytes", "gauge", "Bytes of all messages held.", (double)snapshot->memory_used);
+	metrics_single(out, "qbus_memory_used_bytes", "gauge",
+		"Bytes of all messages held, here and in the client libraries.", (double)snapshot->memory_used);
 	metrics_single(
 		out, "qbus_memory_max_bytes", "gauge", "memory.max_bytes of the configuration.", (double)snapshot->memory_max);
 	metrics_single(

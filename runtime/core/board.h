@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The dispatcher's board: the structures that its files share (dispatcher.c, deadline.c, pipeline.c, verdict.c, crew.c). Nobody
- * else includes this. */
+/* The dispatcher's board: the structures that the files of the dispatcher share. Nobody else includes this. */
 #ifndef QBUS_CORE_BOARD_H
 #define QBUS_CORE_BOARD_H
 
@@ -38,6 +37,9 @@ struct pipeline {
 	int64_t thaw_until_us;               /* the source has not confirmed its lanes yet; 0: it need not */
 	uint64_t question;                   /* newest that the source was asked */
 	uint64_t published_token;
+	int64_t held_bytes;   /* what the source held when memory was shared out last */
+	int64_t limit_bytes;  /* what its source may hold at most now */
+	int64_t queue_bytes;  /* what its client library holds, as it said last */
 	size_t n_batch_bytes; /* came in batches since the start */
 	struct pipeline_counts counts;
 	struct pipeline_times times;
@@ -64,10 +66,12 @@ struct dispatcher {
 	size_t n_pipelines, turn; /* turn: whose turn it is to be served first */
 	struct list crews;
 	struct list workers;
-	struct heap deadlines; /* of workers that hold something */
-	uint64_t seed;         /* of the jitter */
-	int64_t now_us;        /* of this turn */
-	int64_t unix_ms;       /* the wall clock of this turn; 0: not known */
+	struct heap deadlines;    /* of workers that hold something */
+	uint64_t seed;            /* of the jitter */
+	int64_t now_us;           /* of this turn */
+	int64_t unix_ms;          /* the wall clock of this turn; 0: not known */
+	int64_t memory_max_bytes; /* 0: no ceiling for all together */
+	bool is_memory_short;     /* the client libraries alone hold more */
 	bool is_stopping, is_closing;
 };
 
@@ -79,8 +83,9 @@ void deadline_settled(struct worker *worker, uint64_t id, int64_t now_us);
 void deadline_stop(struct dispatcher *dispatcher, struct worker *worker); /* nothing is due any more */
 void deadline_tick(struct dispatcher *dispatcher); /* tells, breaks and ends those whose time has come */
 
-/* match.c */
+/* match.c, allot.c */
 void match_all(struct dispatcher *dispatcher);
+void allot_memory(struct dispatcher *dispatcher); /* says how much each source may hold from now on */
 
 /* crew.c */
 struct crew *crew_for(struct dispatcher *dispatcher, struct pipeline **pipelines, size_t n);

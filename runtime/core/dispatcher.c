@@ -50,6 +50,7 @@ int dispatcher_pipeline_add(struct dispatcher *dispatcher, const struct pipeline
 	pipeline->conf = conf;
 	pipeline->plugin = plugin;
 	pipeline->codec = codec;
+	pipeline->limit_bytes = conf->max_outstanding_bytes;
 	list_init(&pipeline->lanes);
 	list_init(&pipeline->dirty);
 	ledger_init(&pipeline->ledger, conf);
@@ -64,6 +65,12 @@ int dispatcher_pipeline_add(struct dispatcher *dispatcher, const struct pipeline
 		alloc_resize(dispatcher->pipelines, (dispatcher->n_pipelines + 1) * sizeof *dispatcher->pipelines);
 	dispatcher->pipelines[dispatcher->n_pipelines++] = pipeline;
 	return 0;
+}
+
+void dispatcher_set_memory(struct dispatcher *dispatcher, int64_t max_bytes)
+{
+	dispatcher->memory_max_bytes = max_bytes;
+	allot_memory(dispatcher);
 }
 
 size_t dispatcher_n_pipelines(const struct dispatcher *dispatcher)
@@ -312,6 +319,7 @@ int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us)
 		if (pipeline->commit_due_us)
 			next_us = earlier(next_us, pipeline->commit_due_us);
 	}
+	allot_memory(dispatcher);
 	struct heap_node *node = heap_peek(&dispatcher->deadlines);
 	return node ? earlier(next_us, node->at_us) : next_us;
 }

@@ -34,6 +34,7 @@ struct pipeline_counts {
 	uint64_t retried_by[N_REASONS], rejected_by[N_REASONS], dead_lettered_by[N_REASONS];
 	size_t buffered, in_flight, waiting, parked, orphans;
 	size_t buffered_bytes;    /* of batches alive */
+	size_t queue_bytes;       /* held by the client library, as it said last */
 	size_t acked_uncommitted; /* settled, not yet confirmed as kept by the broker (messages, an upper bound) */
 	size_t lanes, wedged;
 	int64_t lag;
@@ -42,6 +43,10 @@ struct pipeline_counts {
 
 struct dispatcher *dispatcher_new(int64_t now_us);
 void dispatcher_free(struct dispatcher *dispatcher); /* no workers, sources closed */
+
+/* What all pipelines and their client libraries hold together stays below, as far as they can be held back; 0, as at
+ * first: each has its own limit only. */
+void dispatcher_set_memory(struct dispatcher *dispatcher, int64_t max_bytes);
 
 /* conf, plugin and source_conf must outlive the dispatcher. 0 or -errno. */
 int dispatcher_pipeline_add(struct dispatcher *dispatcher, const struct pipeline_conf *conf,

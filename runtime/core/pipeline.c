@@ -37,7 +37,7 @@ bool pipeline_awaits_more(const struct pipeline *pipeline)
 	int64_t n_held = (int64_t)(pipeline->counts.received - ledger->n_released);
 	int64_t bytes_held = (int64_t)(pipeline->n_batch_bytes - ledger->bytes_released);
 	return !source_is_starved(conf->max_outstanding_messages - n_held, conf->max_outstanding_messages) &&
-	       !source_is_starved(conf->max_outstanding_bytes - bytes_held, conf->max_outstanding_bytes);
+	       !source_is_starved(pipeline->limit_bytes - bytes_held, pipeline->limit_bytes);
 }
 
 void pipeline_thaw(struct pipeline *pipeline, int64_t now_us)
@@ -332,6 +332,8 @@ static void pipeline_on_measure(void *ctx, enum qb_measure what, struct lane *la
 	struct pipeline *pipeline = ctx;
 	if (what == QB_LAG && lane)
 		lane->lag = value;
+	else if (what == QB_QUEUE_BYTES)
+		pipeline->queue_bytes = value;
 	else if (what == QB_REBALANCES)
 		pipeline->counts.rebalances = (uint64_t)value;
 }
@@ -340,6 +342,8 @@ static void pipeline_on_state(void *ctx, enum source_state state)
 {
 	struct pipeline *pipeline = ctx;
 	pipeline->source_state = state;
+	if (state != SOURCE_OPEN)
+		pipeline->queue_bytes = 0;
 	pipeline->is_drained = false;
 	if (state == SOURCE_OPENING)
 		pipeline_keep_text(&pipeline->cancelled, false, NULL);
@@ -409,6 +413,7 @@ void pipeline_count(const struct pipeline *pipeline, struct pipeline_counts *ret
 	ret_counts->parked = ledger->n_in[ENTRY_PARKED];
 	ret_counts->orphans = ledger->n_in[ENTRY_ORPHAN];
 	ret_counts->buffered_bytes = pipeline->n_batch_bytes - ledger->bytes_released;
+	ret_counts->queue_bytes = (size_t)pipeline->queue_bytes;
 	ret_counts->is_connected = pipeline->is_connected;
 	list_each(pos, &pipeline->lanes)
 	{

@@ -27,6 +27,9 @@ const char *source_state_name(enum source_state state)
 	return source_state_names[state];
 }
 
+/* The share of a budget that must be free before a starving thread is woken. */
+enum { SOURCE_OPEN_SHARE = 4 };
+
 /* One part of eight, so that a slow loop gets few large batches and not many small ones. */
 bool source_is_starved(int64_t left, int64_t budget)
 {
@@ -38,7 +41,7 @@ int source_new(const struct qb_plugin *plugin, const struct qb_source_conf *conf
 {
 	struct source *source = alloc_zero(sizeof *source);
 	*source = (struct source){.plugin = plugin, .conf = conf, .codec = codec, .sink = sink, .ctx = ctx};
-	source->wake_messages = SOURCE_NOT_STARVING;
+	atomic_init(&source->limit_bytes, conf->max_outstanding_bytes);
 	int status = mailbox_init(&source->news, true);
 	if (status == 0 && (status = mailbox_init(&source->orders, true)) < 0)
 		mailbox_done(&source->news);
@@ -190,15 +193,39 @@ void source_close(struct source *source, int64_t timeout_us)
 	source_post(source, order);
 }
 
+/* The thread says that it starves before it looks at the budget for the last time, and this looks after the budget has
+ * grown: so one of the two sees the other. */
+static void source_feed(struct source *source)
+{
+	if (!atomic_load(&source->is_starving))
+		return;
+	int64_t messages = source->conf->max_outstanding_messages, bytes = atomic_load(&source->limit_bytes);
+	int64_t n_held = atomic_load(&source->taken_messages) - atomic_load(&source->released_messages);
+	if (messages - n_held < messages / SOURCE_OPEN_SHARE ||
+		bytes - source_held_bytes(source) < bytes / SOURCE_OPEN_SHARE)
+		return;
+	atomic_store(&source->is_starving, false);
+	source_wake(source);
+}
+
 void source_released(struct source *source, uint64_t n_messages, uint64_t n_bytes)
 {
 	atomic_store(&source->released_messages, (int64_t)n_messages);
 	atomic_store(&source->released_bytes, (int64_t)n_bytes);
-	if ((int64_t)n_messages < atomic_load(&source->wake_messages) ||
-		(int64_t)n_bytes < atomic_load(&source->wake_bytes))
+	source_feed(source);
+}
+
+void source_limit(struct source *source, int64_t n_bytes)
+{
+	if (n_bytes == atomic_load_explicit(&source->limit_bytes, memory_order_relaxed))
 		return;
-	atomic_store(&source->wake_messages, SOURCE_NOT_STARVING);
-	source_wake(source);
+	atomic_store(&source->limit_bytes, n_bytes);
+	source_feed(source);
+}
+
+int64_t source_held_bytes(const struct source *source)
+{
+	return atomic_load(&source->taken_bytes) - atomic_load(&source->released_bytes);
 }
 
 /* ---- news -----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@
  * are posted and carried out on the thread in their order. The loop never waits for the thread.
  *
  * Budget: the thread may have delivered at most max_outstanding messages and bytes more than the loop has released. So
- * the mailbox is bounded without a lock on the way. */
+ * the mailbox is bounded without a lock on the way. The loop may lower the bytes (source_limit). */
 #ifndef QBUS_CORE_SOURCE_H
 #define QBUS_CORE_SOURCE_H
 
@@ -57,6 +57,10 @@ void source_close(struct source *source, int64_t timeout_us); /* the state SOURC
 
 /* Messages and bytes released by the loop since the start; wakes the thread when it starves. */
 void source_released(struct source *source, uint64_t n_messages, uint64_t n_bytes);
+
+/* From now on it may hold at most n_bytes; at first max_outstanding_bytes. One message may always come. */
+void source_limit(struct source *source, int64_t n_bytes);
+int64_t source_held_bytes(const struct source *source); /* delivered and not released, what is on its way included */
 
 /* After SOURCE_CLOSED; joins the thread. */
 void source_free(struct source *source);

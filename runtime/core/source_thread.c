@@ -22,9 +22,6 @@ static const struct pipeline_backoff source_refused_backoff = {5000000, 30000000
  * asked whether it is current. */
 enum { SOURCE_POLL_MS = 1000, SOURCE_CONFIRM_MS = 20, SOURCE_TEXT_MAX = 1024 };
 
-/* The share of the budget at which a starving thread is woken. */
-enum { SOURCE_OPEN_SHARE = 4 };
-
 /* ---- news -----------------------------------------------------------------------------------------------------------
  */
 
@@ -203,8 +200,8 @@ static void source_on_deliver(void *self, const struct qb_message *messages, siz
 	for (size_t count; n; messages += count, n -= count) {
 		struct news *news = news_new(NEWS_BATCH, NULL, 0);
 		count = source_fill(source, messages, n, &news->batch);
-		source->taken_messages += (int64_t)news->batch->n_items;
-		source->taken_bytes += (int64_t)news->batch->size;
+		atomic_fetch_add(&source->taken_messages, (int64_t)news->batch->n_items);
+		atomic_fetch_add(&source->taken_bytes, (int64_t)news->batch->size);
 		source->n_failures = 0; /* it works: the next loss is a new one */
 		news_post(source, news);
 	}
@@ -419,25 +416,17 @@ static void source_open(struct source *source)
 		source->plugin->drain(source->instance);
 }
 
-static struct qb_budget source_budget(struct source *source)
-{
-	const struct qb_source_conf *conf = source->conf;
-	int64_t messages =
-		conf->max_outstanding_messages - source->taken_messages + atomic_load(&source->released_messages);
-	int64_t bytes = conf->max_outstanding_bytes - source->taken_bytes + atomic_load(&source->released_bytes);
-	bool is_low = source_is_starved(messages, conf->max_outstanding_messages) ||
-	              source_is_starved(bytes, conf->max_outstanding_bytes);
-	return is_low ? (struct qb_budget){0, 0} : (struct qb_budget){(size_t)messages, (size_t)bytes};
-}
+/* The most bytes of one poll: what it was promised cannot be taken back. */
+enum { SOURCE_POLL_BYTES = 1024 * 1024 };
 
-/* Says how much has to be released before it is worth waking. */
-static void source_starve(struct source *source)
+static struct qb_budget source_budget(const struct source *source)
 {
-	const struct qb_source_conf *conf = source->conf;
-	int64_t used_messages = conf->max_outstanding_messages - conf->max_outstanding_messages / SOURCE_OPEN_SHARE;
-	int64_t used_bytes = conf->max_outstanding_bytes - conf->max_outstanding_bytes / SOURCE_OPEN_SHARE;
-	atomic_store(&source->wake_bytes, source->taken_bytes - used_bytes);
-	atomic_store(&source->wake_messages, source->taken_messages - used_messages);
+	int64_t max_messages = source->conf->max_outstanding_messages, max_bytes = atomic_load(&source->limit_bytes);
+	int64_t messages = max_messages - atomic_load(&source->taken_messages) + atomic_load(&source->released_messages);
+	int64_t bytes = max_bytes - atomic_load(&source->taken_bytes) + atomic_load(&source->released_bytes);
+	bool is_low = source_is_starved(messages, max_messages) || source_is_starved(bytes, max_bytes);
+	bytes = bytes < SOURCE_POLL_BYTES ? bytes : SOURCE_POLL_BYTES;
+	return is_low ? (struct qb_budget){0, 0} : (struct qb_budget){(size_t)messages, (size_t)bytes};
 }
 
 /* After a standstill: serves the connection, fetches nothing, until the plugin knows which lanes are still ours. */
@@ -461,7 +450,7 @@ static enum qb_result source_poll_working(struct source *source)
 	if (!is_shut)
 		budget = source_budget(source);
 	if (!is_shut && !budget.messages) {
-		source_starve(source); /* announced first, looked again after: a release in between is seen by one of the two */
+		atomic_store(&source->is_starving, true); /* announced first, looked again after; see source_feed */
 		budget = source_budget(source);
 	}
 	return source->plugin->poll(source->instance, SOURCE_POLL_MS, &budget);

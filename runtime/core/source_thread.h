@@ -69,8 +69,6 @@ struct source_lane {
 	struct lane *lane; /* opaque here: the loop's */
 };
 
-#define SOURCE_NOT_STARVING INT64_MAX
-
 struct source {
 	const struct qb_plugin *plugin;
 	const struct qb_source_conf *conf;
@@ -84,7 +82,9 @@ struct source {
 	pthread_mutex_t wake_lock; /* guards is_open against a wake that comes while the plugin closes */
 	bool is_open;
 	_Atomic int64_t released_messages, released_bytes;
-	_Atomic int64_t wake_messages, wake_bytes; /* a starving thread wants to be woken when both are released */
+	_Atomic int64_t taken_messages, taken_bytes; /* delivered since the start; written by the thread only */
+	_Atomic int64_t limit_bytes;                 /* most that may be taken and not released */
+	_Atomic bool is_starving;                    /* the thread wants to be woken when there is room again */
 
 	/* the thread's own */
 	struct qb_host host;
@@ -92,7 +92,6 @@ struct source {
 	struct source_lane *lanes; /* open ones, by ascending number */
 	size_t n_lanes;
 	uint64_t last_lane;
-	int64_t taken_messages, taken_bytes;
 	uint64_t seed;
 	uint32_t n_failures;
 	uint64_t question; /* to be answered when the lanes are known to be ours; 0: none */

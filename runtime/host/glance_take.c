@@ -52,7 +52,7 @@ static void take_pipeline(struct taking *taking, const struct pipeline *from)
 	taking->pipeline = pipeline;
 	look_lanes(from, take_lane, taking);
 	qsort(pipeline->lanes, pipeline->n_lanes, sizeof *pipeline->lanes, compare_lanes);
-	snapshot->memory_used += pipeline->counts.buffered_bytes;
+	snapshot->memory_used += pipeline->counts.buffered_bytes + pipeline->counts.queue_bytes;
 	snapshot->n_in_flight += pipeline->counts.in_flight + pipeline->counts.orphans;
 }
 

@@ -256,6 +256,7 @@ static bool runtime_build_pipelines(struct runtime *runtime)
 		if (!source->readable || event_add(source->readable, NULL) < 0)
 			return false;
 	}
+	dispatcher_set_memory(runtime->dispatcher, conf->memory_max_bytes);
 	return true;
 }
 

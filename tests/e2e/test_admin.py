@@ -96,6 +96,31 @@ def test_metrics_count_what_happens(watched, tmp_path):
     assert proxy.stop() == EXIT_CLEAN
 
 
+def test_memory_is_shared_by_all_pipelines_and_none_is_starved(serve, tmp_path, ledger):
+    ceiling = 16 << 20
+    source = {"lanes": 2, "body_bytes": "4KiB"}
+    base = config(tmp_path, {"type": "memory"}, source, ledger)
+    orders = base["pipelines"].pop("orders")
+    greedy = {"source": orders["source"], "max_outstanding_bytes": "64MiB", "max_message_bytes": "1MiB"}
+    proxy = serve(merge(base, {"memory": {"max_bytes": ceiling}, "pools": None,
+                               "pipelines": {"first": greedy, "second": greedy},
+                               "admin": {"listen": "127.0.0.1:0"}}))
+    found = proxy.wait_log(r"shows metrics and health address=127\.0\.0\.1:(\d+)")
+
+    def held():
+        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=10)
+        read = samples(fetch(connection, "/metrics")[1])
+        each = [value for _, value in sorted(read["qbus_buffered_bytes"].items())]
+        return read["qbus_memory_used_bytes"][()], each
+    wait_until(lambda: held()[0] > ceiling * 0.6, 20, "most of the memory is used")
+    for _ in range(10):
+        used, each = held()
+        assert used == sum(each)
+        assert used <= ceiling + (2 << 20)  # polls that are under way when a share is cut
+        assert min(each) >= ceiling / 16 - (64 << 10)
+    assert proxy.stop() == EXIT_CLEAN
+
+
 def test_every_metric_is_documented_and_the_other_way_round(watched):
     from process import ROOT
     written = set(re.findall(r"^# TYPE (\S+) ", watched().page("/metrics")[1], re.M))

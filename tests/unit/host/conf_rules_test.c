@@ -103,14 +103,14 @@ static void pipelines_in_each_others_way_are_told(void **state)
 static void what_is_idle_is_printed_so(void **state)
 {
 	(void)state;
-	static const char text[] = BROKERS K("p", "topics: t", "") OTHER;
+	static const char text[] = BROKERS K("p", "topics: t", "") OTHER "pools: { w: { command: php } }\n";
 	char *printed = NULL;
 	size_t len = 0;
 	struct conf *conf = conf_parse("f", text, strlen(text), conf_fake_find, NULL);
 	FILE *out = open_memstream(&printed, &len);
 	conf_print(conf, out);
 	fclose(out);
-	assert_non_null(strstr(printed, "  max_bytes: 256MiB # not acted on in this version\n"));
+	assert_non_null(strstr(printed, "    idle_ttl: 10m # not acted on in this version\n"));
 	assert_non_null(strstr(printed, "    max_attempts: 0\n"));
 	free(printed);
 	conf_free(conf);

@@ -215,11 +215,10 @@ static void keys_are_checked_against_each_other(void **state)
 			"4:17: warning: this mode lets every user of the machine in; \"socket.allow_uids\" would say who may\n"},
 		{BASE "socket: { mode: 0666, allow_uids: 33 }\n", ""},
 		{BROKERS "memory: { max_bytes: 16MiB }\n" PIPELINES,
-			IDLE(
-				2, 11, "memory.max_bytes") "3:14: \"max_message_bytes\" (32MiB) is above \"memory.max_bytes\" (16MiB)\n"
-										   "3:14: warning: "
-										   "\"max_outstanding_bytes\" (64MiB) is above \"memory.max_bytes\" (16MiB), "
-										   "which is reached first\n"},
+			"3:14: \"max_message_bytes\" (32MiB) is above \"memory.max_bytes\" (16MiB)\n"
+			"3:14: warning: "
+			"\"max_outstanding_bytes\" (64MiB) is above \"memory.max_bytes\" (16MiB), "
+			"which is reached first\n"},
 		{KAFKA "    max_outstanding_bytes: 8MiB\n", "3:3: warning: one message of \"max_message_bytes\" (32MiB) goes "
 													"beyond \"max_outstanding_bytes\" (8MiB)\n"},
 		{KAFKA "    handler_timeout: 60s\n", "5:22: warning: \"handler_timeout\" (1m) is above "
