@@ -167,10 +167,11 @@ static void oversize(struct consumer *consumer, struct message *message)
 	const struct qb_host *host = consumer->host;
 
 	host->log(host->self, QB_WARN,
-		"message is rejected, its body is above max_message_bytes queue=%s tag=%" PRIu64 " bytes=%" PRIu64
-		" limit=%" PRId64,
+		"message is rejected, its body is above what max_message_bytes and max_outstanding_bytes allow queue=%s tag=%" PRIu64
+		" bytes=%" PRIu64 " limit=%" PRId64,
 		consumer->options->queue, message->tag, consumer->assemble.size, consumer->assemble.max_body);
 	acks_reject(&consumer->connection, message->tag);
+	host->measure(host->self, QB_OVERSIZE, consumer->lane, 1);
 	inbox_drop(&consumer->inbox, message);
 }
 
@@ -286,6 +287,7 @@ static enum qb_result frames_read(struct consumer *consumer, int64_t now_us, boo
 			"message is rejected, its header cannot be decoded queue=%s tag=%" PRIu64, consumer->options->queue,
 			assemble_tag(&consumer->assemble));
 		acks_reject(&consumer->connection, assemble_tag(&consumer->assemble));
+		consumer->host->measure(consumer->host->self, QB_UNREADABLE, consumer->lane, 1);
 	}
 	return status < 0 ? QB_LOST : QB_OK;
 }

@@ -84,13 +84,14 @@ static const struct metrics_row rows[] = {
 #define REASON(reason) (1u << (reason))
 #define ATTEMPT_REASONS (REASON(REASON_EXCEPTION) | REASON(REASON_DEADLINE) | REASON(REASON_CRASH))
 #define BURIAL_REASONS (ATTEMPT_REASONS | REASON(REASON_REJECTED) | REASON(REASON_OVERSIZE) | REASON(REASON_EXPIRED))
+#define REJECT_REASONS (BURIAL_REASONS | REASON(REASON_UNREADABLE))
 #define COUNTS(field) offsetof(struct pipeline_counts, field)
 
 static const struct metrics_reasons reason_rows[] = {
 	{"qbus_messages_retried_total", COUNTS(retried_by), ATTEMPT_REASONS, "Attempts that failed and are repeated."},
 	{"qbus_messages_dead_lettered_total", COUNTS(dead_lettered_by), BURIAL_REASONS,
 		"Messages whose dead letter the broker confirmed."},
-	{"qbus_messages_rejected_total", COUNTS(rejected_by), BURIAL_REASONS,
+	{"qbus_messages_rejected_total", COUNTS(rejected_by), REJECT_REASONS,
 		"Messages that were given up without a dead letter of ours."},
 };
 

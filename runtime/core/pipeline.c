@@ -336,6 +336,11 @@ static void pipeline_on_measure(void *ctx, enum qb_measure what, struct lane *la
 		pipeline->queue_bytes = value;
 	else if (what == QB_REBALANCES)
 		pipeline->counts.rebalances = (uint64_t)value;
+	else if (what == QB_OVERSIZE || what == QB_UNREADABLE) {
+		pipeline->counts.received += (uint64_t)value;
+		pipeline->counts.rejected += (uint64_t)value;
+		pipeline->counts.rejected_by[what == QB_OVERSIZE ? REASON_OVERSIZE : REASON_UNREADABLE] += (uint64_t)value;
+	}
 }
 
 static void pipeline_on_state(void *ctx, enum source_state state)

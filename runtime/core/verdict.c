@@ -33,6 +33,7 @@ static const char *const reason_names[N_REASONS] = {
 	[REASON_REJECTED] = "rejected",
 	[REASON_OVERSIZE] = "oversize",
 	[REASON_EXPIRED] = "expired",
+	[REASON_UNREADABLE] = "unreadable",
 	[REASON_OTHER] = "other",
 };
 

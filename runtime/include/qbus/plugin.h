@@ -148,6 +148,8 @@ enum qb_measure {
 	QB_QUEUE_BYTES,   /* held by the client library */
 	QB_COMMIT_ERRORS, /* count since the start */
 	QB_REBALANCES,    /* count since the start */
+	QB_OVERSIZE,      /* so many more that the plugin has rejected for their size, before they were delivered */
+	QB_UNREADABLE,    /* so many more that it has rejected because they cannot be decoded */
 };
 
 struct qb_lane_info {

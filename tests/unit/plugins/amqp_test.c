@@ -175,6 +175,7 @@ static void an_oversized_body_is_rejected_and_the_next_comes(void **state)
 	assert_string_equal(rig->messages[0].body, "small");
 	assert_int_equal(rig->messages[0].receipt, 2);
 	assert_non_null(rig_log_find(rig, "bytes=500000 limit=499999"));
+	assert_int_equal(rig_measure_sum(rig, QB_OVERSIZE), 1);
 	RIG_WAIT(rig, broker_count(pair->broker, dead) == 1, PATIENCE_MS);
 	broker_delete(pair->broker, dead);
 	free(body);

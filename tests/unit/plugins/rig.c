@@ -365,6 +365,16 @@ const struct rig_condition *rig_condition_find(const struct rig *rig, enum qb_co
 	return NULL;
 }
 
+int64_t rig_measure_sum(const struct rig *rig, enum qb_measure what)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < rig->n_measures; i++)
+		if (rig->measures[i].what == what)
+			sum += rig->measures[i].value;
+	return sum;
+}
+
 const char *rig_log_find(const struct rig *rig, const char *piece)
 {
 	for (size_t i = 0; i < rig->n_log; i++) {
