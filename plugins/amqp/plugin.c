@@ -4,6 +4,7 @@
  * a stack of 16 MiB: the library decodes tables inside tables by recursion, as deep as a frame is long. */
 #include "clock.h"
 #include "consumer.h"
+#include "graveyard.h"
 #include "publisher.h"
 
 #include <poll.h>
@@ -277,6 +278,15 @@ static bool plugin_is_current(void *self)
 	return !source->has_more;
 }
 
+static const struct qb_graveyard graveyard = {
+	.size = sizeof(struct qb_graveyard),
+	.open = graveyard_open,
+	.next = graveyard_next,
+	.again = graveyard_again,
+	.remove = graveyard_remove,
+	.close = graveyard_close,
+};
+
 extern const struct qb_plugin qbus_plugin;
 __attribute__((visibility("default"))) const struct qb_plugin qbus_plugin = {
 	.abi = QB_ABI,
@@ -295,4 +305,5 @@ __attribute__((visibility("default"))) const struct qb_plugin qbus_plugin = {
 	.close = plugin_close,
 	.wake = plugin_wake,
 	.is_current = plugin_is_current,
+	.graveyard = &graveyard,
 };

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "consumer.h"
+#include "graveyard.h"
 #include "options.h"
 #include "skip.h"
 
@@ -161,6 +162,15 @@ static const char *library(void)
 	return text;
 }
 
+static const struct qb_graveyard graveyard = {
+	.size = sizeof(struct qb_graveyard),
+	.open = graveyard_open,
+	.next = graveyard_next,
+	.again = graveyard_again,
+	.remove = graveyard_remove,
+	.close = graveyard_close,
+};
+
 extern const struct qb_plugin qbus_plugin;
 
 __attribute__((visibility("default"))) const struct qb_plugin qbus_plugin = {
@@ -183,4 +193,5 @@ __attribute__((visibility("default"))) const struct qb_plugin qbus_plugin = {
 	.wake = consumer_wake,
 	.skip = skip_lane,
 	.is_current = consumer_is_current,
+	.graveyard = &graveyard,
 };

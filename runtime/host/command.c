@@ -44,6 +44,10 @@ static const struct command commands[] = {
 		true},
 	{"reset", "reset [POOL]", "renews the workers of a pool, or of all, one after the other", command_reset, "csj",
 		true},
+	{"dlq", "dlq [show] PIPELINE -c FILE",
+		"shows its dead letters; --json, --limit N, --queue NAME where RabbitMQ has them", command_dlq, "cjaQL", true},
+	{NULL, "dlq retry PIPELINE ID...|--all", "publishes them to where they came from, then removes them"},
+	{NULL, "dlq remove PIPELINE ID...|--all", "removes them"},
 	{"version", "version [--json]", "prints the versions of qbus-proxy and of every library", command_version, "j",
 		false},
 	{"help", "help", "prints this page", command_help, "", false},
@@ -146,6 +150,9 @@ static const struct option option_names[] = {
 	{"source", required_argument, NULL, 'S'},
 	{"partition", required_argument, NULL, 'N'},
 	{"offset", required_argument, NULL, 'O'},
+	{"queue", required_argument, NULL, 'Q'},
+	{"limit", required_argument, NULL, 'L'},
+	{"all", no_argument, NULL, 'a'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -172,6 +179,8 @@ static const char **option_text(struct command_options *options, int letter)
 		{'S', &options->source},
 		{'N', &options->partition},
 		{'O', &options->offset},
+		{'Q', &options->queue},
+		{'L', &options->limit},
 	};
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		if (texts[i].letter == letter)
@@ -196,6 +205,7 @@ static int command_take(const struct command *command, int letter, struct comman
 	options->print = options->print || letter == 'p';
 	options->json = options->json || letter == 'j';
 	options->watch = options->watch || letter == 'w';
+	options->all = options->all || letter == 'a';
 	return 0;
 }
 

@@ -14,14 +14,17 @@ struct command_options {
 	const char *command;
 	char **words; /* what follows the command and is no option */
 	int n_words;
-	const char *file, *socket, *wait, *pipeline, *source, *partition, *offset;
-	bool print, json, watch;
+	const char *file, *socket, *wait, *pipeline, *source, *partition, *offset, *queue, *limit;
+	bool print, json, watch, all;
 };
 
 typedef int command_run_fn(const struct command_options *options);
 
 /* command_view.c: status, pipelines, workers, inflight, which show; pipelines, cancel and reset, which act. */
 command_run_fn command_view, command_pipelines, command_cancel, command_reset;
+
+/* command_dlq.c */
+command_run_fn command_dlq;
 
 /* command.c: NULL after the complaints were printed, with the exit code; else to be freed. */
 struct loader;
