@@ -11,6 +11,9 @@ int produce_command(int argc, char **argv);
 /* Measures the proxy, see run.c. Returns an exit_code. */
 int run_command(int argc, char **argv);
 
+/* Looks for the settings with which the proxy is fastest. */
+int tune_command(int argc, char **argv);
+
 /* The same with everything that reads this broker and is installed, and ratios. */
 int compare_command(int argc, char **argv);
 

@@ -18,6 +18,7 @@ static const struct command commands[] = {
 	{"produce", "fills a topic or a queue with order records and waits until all are confirmed", produce_command},
 	{"run", "measures qbus-proxy, and plain C consumers next to it", run_command},
 	{"compare", "measures what PHP programs would run otherwise, side by side with qbus-proxy", compare_command},
+	{"tune", "looks for the settings with which qbus-proxy is fastest", tune_command},
 	{"plain", "reads a topic or a queue without qbus-proxy, for run", plain_command},
 	{"version", "prints the version", version_command},
 	{"help", "prints this page", help_command},

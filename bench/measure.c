@@ -58,12 +58,13 @@ static uint64_t peak_of(pid_t pid)
 
 /* ---- tallies ---- */
 
-int measure_open(struct measure *measure, const char *directory, uint64_t every)
+int measure_open(struct measure *measure, const char *directory, uint64_t every, uint64_t seconds)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	char number[24];
 
 	memset(measure, 0, sizeof(*measure));
+	measure->limit_ns = (int64_t)seconds * 1000000000;
 	snprintf(measure->path, sizeof(measure->path), "%s/tally.sock", directory);
 	snprintf(number, sizeof(number), "%" PRIu64, every);
 	memcpy(address.sun_path, measure->path, strlen(measure->path));
@@ -160,6 +161,12 @@ static const char *trouble_of(pid_t main, int silent_ms)
 	return silent_ms >= PATIENCE_MS ? "nothing is handled any more" : NULL;
 }
 
+static bool is_enough(const struct measure *measure, uint64_t n_messages)
+{
+	return measure->n_total >= n_messages ||
+	       (measure->limit_ns && measure->last_ns - measure->first_ns >= measure->limit_ns);
+}
+
 static void sum_up(const struct measure *measure, pid_t main, double cpu_s, struct measure_result *result)
 {
 	*result = (struct measure_result){
@@ -189,7 +196,7 @@ int measure_wait(
 	const char *trouble = NULL;
 
 	measure->started_ns = started_ns;
-	while (measure->n_total < n_messages && !trouble) {
+	while (!is_enough(measure, n_messages) && !trouble) {
 		bool is_first = measure->first_ns == 0;
 		bool is_told = take_tally(measure);
 

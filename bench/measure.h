@@ -34,14 +34,15 @@ struct measure {
 	int fd;
 	char path[100];
 	int64_t started_ns, first_ns, last_ns;
+	int64_t limit_ns; /* that it measures at most; 0: no limit */
 	uint64_t n_first, n_total;
 	struct measure_counter counters[MEASURE_MAX_COUNTERS];
 	size_t n_counters;
 };
 
-/* Listens in the directory and puts the socket into the environment for those who count; one datagram every so many
+/* seconds: measured at most; 0: until all is handled. Listens in the directory and puts the socket into the environment for those who count; one datagram every so many
  * messages. 0, or -1 after a sentence on stderr. */
-int measure_open(struct measure *measure, const char *directory, uint64_t every);
+int measure_open(struct measure *measure, const char *directory, uint64_t every, uint64_t seconds);
 void measure_close(struct measure *measure);
 
 /* Makes measure_wait fail. For a signal handler. */

@@ -5,16 +5,13 @@
 #include "command.h"
 #include "number.h"
 #include "order.h"
-#include "tally.h"
+#include "round.h"
 
-#include <dirent.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char usage_run[] =
 	"Usage: qbus-bench run --kafka BOOTSTRAP [OPTION]...\n"
@@ -42,6 +39,8 @@ static const char usage_options[] =
 	"  --ordering MODE      none, partition or key (default none)\n"
 	"  --credit N           messages that a worker may hold, or auto (default auto)\n"
 	"  --work MICROSECONDS  of each message in the handler, by turning the processor (default 0)\n"
+	"  --sleep MICROSECONDS of each message in the handler, by sleeping, as one that asks a service (default 0)\n"
+	"  --seconds N          a round ends after so many, or with the last message (default: with the last message)\n"
 	"  --plain              also let a plain C consumer read the same, in the same rounds\n"
 	"  --rounds N           (default 3)\n"
 	"  --json FILE          write the result as JSON; - for stdout instead of the table\n"
@@ -67,6 +66,10 @@ enum {
 	OPT_WORKERS,
 	OPT_ROUNDS,
 	OPT_WORK,
+	OPT_SLEEP,
+	OPT_SECONDS,
+	OPT_MAX_WORKERS,
+	OPT_MEMORY,
 	OPT_PLAIN,
 	OPT_PROXY_OPTION,
 	OPT_PLAIN_OPTION,
@@ -89,6 +92,10 @@ static const struct option options[] = {
 	{"workers", required_argument, NULL, OPT_WORKERS},
 	{"rounds", required_argument, NULL, OPT_ROUNDS},
 	{"work", required_argument, NULL, OPT_WORK},
+	{"sleep", required_argument, NULL, OPT_SLEEP},
+	{"seconds", required_argument, NULL, OPT_SECONDS},
+	{"max-workers", required_argument, NULL, OPT_MAX_WORKERS},
+	{"memory", required_argument, NULL, OPT_MEMORY},
 	{"plain", no_argument, NULL, OPT_PLAIN},
 	{"proxy-option", required_argument, NULL, OPT_PROXY_OPTION},
 	{"plain-option", required_argument, NULL, OPT_PLAIN_OPTION},
@@ -117,6 +124,10 @@ static bool take_count(struct run_conf *conf, int option)
 		{&conf->n_workers, 1, MEASURE_MAX_COUNTERS - 1},
 		{&conf->n_rounds, 1, RUN_MAX_ROUNDS},
 		{&conf->work_us, 0, 60000000},
+		{&conf->sleep_us, 0, 60000000},
+		{&conf->seconds, 1, 3600},
+		{&conf->max_workers, 1, 64},
+		{&conf->max_mebibytes, 1, 1 << 20},
 	};
 	size_t i = (size_t)(option - OPT_MESSAGES);
 
@@ -135,7 +146,7 @@ static bool take_option(struct run_conf *conf, int option)
 {
 	if (option >= OPT_KAFKA && option <= OPT_WORKER)
 		return take_text(conf, option);
-	if (option >= OPT_MESSAGES && option <= OPT_WORK)
+	if (option >= OPT_MESSAGES && option <= OPT_MEMORY)
 		return take_count(conf, option);
 	switch (option) {
 	case OPT_PROXY:
@@ -152,94 +163,6 @@ static bool take_option(struct run_conf *conf, int option)
 	}
 }
 
-/* ---- before and after ---- */
-
-/* Where we are, the proxy next to us, and our worker in share/: the same places in the build tree and when installed. */
-static int find_programs(struct run_conf *conf)
-{
-	ssize_t len = readlink("/proc/self/exe", conf->bench, sizeof(conf->bench) - 1);
-
-	if (len <= 0)
-		return -1;
-	conf->bench[len] = '\0';
-	int folder = (int)(strrchr(conf->bench, '/') - conf->bench);
-	if (!*conf->proxy)
-		snprintf(conf->proxy, sizeof(conf->proxy), "%.*s/qbus-proxy", folder, conf->bench);
-	if (!conf->worker) {
-		snprintf(conf->own_worker, sizeof(conf->own_worker), "%.*s/" QBUS_BENCH_WORKER, folder, conf->bench);
-		conf->worker = conf->own_worker;
-	}
-	if (access(conf->proxy, X_OK) == 0 && access(conf->worker, R_OK) == 0)
-		return 0;
-	fprintf(stderr, "qbus-bench: %s or %s is not there; see --proxy and --worker\n", conf->proxy, conf->worker);
-	return -1;
-}
-
-static int prepare(struct run_conf *conf, char *name, size_t size)
-{
-	const char *folder = getenv("TMPDIR");
-	char work[24];
-
-	snprintf(name, size, "qbus-bench-%" PRIu64, conf->size);
-	if (!conf->topic)
-		conf->topic = name;
-	if (!conf->queue)
-		conf->queue = name;
-	snprintf(work, sizeof(work), "%" PRIu64, conf->work_us);
-	setenv(TALLY_WORK, work, 1);
-	conf->every = conf->n_messages < 100000 ? conf->n_messages / 100 + 1 : 1000;
-	if (find_programs(conf))
-		return -1;
-	snprintf(conf->directory, sizeof(conf->directory), "%.40s/qbus-bench.XXXXXX", folder ? folder : "/tmp");
-	if (!mkdtemp(conf->directory)) {
-		perror(conf->directory);
-		return -1;
-	}
-	snprintf(conf->group, sizeof(conf->group), "%s", strrchr(conf->directory, '/') + 1);
-	snprintf(conf->log, sizeof(conf->log), "%s/log", conf->directory);
-	snprintf(conf->file, sizeof(conf->file), "%s/qbus.yaml", conf->directory);
-	return 0;
-}
-
-static void clean_up(const struct run_conf *conf, bool keep_log)
-{
-	if (keep_log) {
-		fprintf(stderr, "qbus-bench: what the processes wrote is in %s\n", conf->log);
-		return;
-	}
-
-	DIR *directory = opendir(conf->directory);
-
-	for (const struct dirent *entry; directory && (entry = readdir(directory));)
-		unlinkat(dirfd(directory), entry->d_name, 0); /* refused for . and .. */
-	if (directory)
-		closedir(directory);
-	rmdir(conf->directory);
-}
-
-/* ---- the rounds ---- */
-
-static int run_side(const struct run_conf *conf, enum side_id side, size_t round, struct measure_result *ret_result)
-{
-	static struct measure measure;
-	struct child child = {0};
-	int err = run_load(conf, false);
-
-	if (!err)
-		err = measure_open(&measure, conf->directory, conf->every);
-	if (err)
-		return err;
-	err = run_start(conf, side, round, &child);
-	if (!err)
-		err = measure_wait(&measure, child.pid, child.started_ns, conf->n_messages, ret_result);
-	child_stop(&child);
-	measure_close(&measure);
-	if (!err)
-		fprintf(stderr, "round %zu %-26s %10.0f messages/s\n", round + 1, side_at(side)->name,
-			(double)ret_result->n_messages / ret_result->seconds);
-	return err;
-}
-
 /* Who was last begins the next round, so that what warms up or tires helps or harms both. */
 static int run_rounds(const struct run_conf *conf, struct run_results *results)
 {
@@ -249,17 +172,11 @@ static int run_rounds(const struct run_conf *conf, struct run_results *results)
 		for (size_t i = 0; i < conf->n_sides && !err; i++) {
 			enum side_id side = conf->sides[(round + i) % conf->n_sides];
 
-			err = run_side(conf, side, round, &results->rounds[side][round]);
+			err = round_measure(conf, side, round, &results->rounds[side][round]);
 		}
 		results->n_rounds += !err;
 	}
 	return err;
-}
-
-static void on_signal(int number)
-{
-	(void)number;
-	measure_cancel();
 }
 
 /* Everything that reads this broker and is installed. */
@@ -275,42 +192,41 @@ static void choose_sides(struct run_conf *conf)
 static int run_all(struct run_conf *conf)
 {
 	static struct run_results results;
-	char name[48];
 
-	if (prepare(conf, name, sizeof(name)))
+	if (round_prepare(conf))
 		return EXIT_ERROR;
 	if (conf->is_compare)
 		choose_sides(conf);
-	signal(SIGINT, on_signal);
-	signal(SIGTERM, on_signal);
 
 	int err = run_rounds(conf, &results);
 
 	if (!err)
 		err = run_report(conf, &results);
-	clean_up(conf, err != 0);
+	round_clean_up(conf, err != 0);
 	return err ? EXIT_ERROR : EXIT_CLEAN;
 }
 
-static int run_asked(struct run_conf *conf, const char *help)
+bool run_ask(struct run_conf *conf, const char *help, int *ret_exit)
 {
 	int option;
 
+	*ret_exit = EXIT_USAGE;
 	while ((option = getopt_long(conf->argc, conf->argv, "", options, NULL)) != -1) {
 		if (option == OPT_HELP) {
 			fputs(help, stdout);
 			fputs(usage_options, stdout);
-			return EXIT_CLEAN;
+			*ret_exit = EXIT_CLEAN;
+			return false;
 		}
 		if (!take_option(conf, option))
-			return EXIT_USAGE;
+			return false;
 	}
 	if (optind != conf->argc || !conf->bootstrap == !conf->url) {
 		fputs(help, stderr);
 		fputs(usage_options, stderr);
-		return EXIT_USAGE;
+		return false;
 	}
-	return run_all(conf);
+	return true;
 }
 
 static const struct run_conf run_defaults = {.n_messages = 1000000,
@@ -323,21 +239,28 @@ static const struct run_conf run_defaults = {.n_messages = 1000000,
 	.sides = {SIDE_PROXY, SIDE_PLAIN},
 	.n_sides = 1};
 
-int run_command(int argc, char **argv)
+struct run_conf run_conf_default(int argc, char **argv)
 {
 	struct run_conf conf = run_defaults;
 
 	conf.argc = argc;
 	conf.argv = argv;
-	return run_asked(&conf, usage_run);
+	return conf;
+}
+
+int run_command(int argc, char **argv)
+{
+	struct run_conf conf = run_conf_default(argc, argv);
+	int status;
+
+	return run_ask(&conf, usage_run, &status) ? run_all(&conf) : status;
 }
 
 int compare_command(int argc, char **argv)
 {
-	struct run_conf conf = run_defaults;
+	struct run_conf conf = run_conf_default(argc, argv);
+	int status;
 
-	conf.argc = argc;
-	conf.argv = argv;
 	conf.is_compare = true;
-	return run_asked(&conf, usage_compare);
+	return run_ask(&conf, usage_compare, &status) ? run_all(&conf) : status;
 }

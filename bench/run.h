@@ -8,6 +8,7 @@
 #include "side.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 
 enum { RUN_MAX_OPTIONS = 32, RUN_MAX_ROUNDS = 99, RUN_MAX_PATH = 512 };
 
@@ -16,7 +17,9 @@ struct run_conf {
 	const char *url, *queue;
 	const char *ordering, *credit; /* as in the configuration of the proxy */
 	uint64_t n_messages, size, n_workers, n_rounds, n_partitions;
-	uint64_t work_us; /* of the handler, for each message */
+	uint64_t work_us, sleep_us;          /* of the handler, for each message */
+	uint64_t seconds;                    /* of a round; 0: until the last message */
+	uint64_t max_workers, max_mebibytes; /* of tune: its bounds; max_mebibytes 0: none */
 	enum side_id sides[N_SIDES];
 	size_t n_sides;
 	bool is_compare;    /* tell ratios */
@@ -30,6 +33,7 @@ struct run_conf {
 	char own_worker[RUN_MAX_PATH + 64];
 	char directory[64];       /* private, removed at the end */
 	char log[128], file[128]; /* in it: what the processes write; the configuration */
+	char name[48];            /* of topic or queue, unless said */
 	char group[64];           /* of this run; a round appends its number */
 	int argc;
 	char **argv;
@@ -46,6 +50,10 @@ static inline uint64_t run_n_needed(const struct run_conf *conf)
 	return conf->n_messages + conf->every * conf->n_workers;
 }
 
+struct run_conf run_conf_default(int argc, char **argv);
+/* Reads the command line. False: there is nothing to do but to exit with *ret_exit. */
+bool run_ask(struct run_conf *conf, const char *help, int *ret_exit);
+
 /* Makes the topic or the queue if need be and fills it. A topic keeps its messages: it is filled once. A queue is
  * emptied and filled before each reading. */
 int run_load(const struct run_conf *conf, bool is_first);
@@ -53,6 +61,8 @@ int run_load(const struct run_conf *conf, bool is_first);
 int run_start(const struct run_conf *conf, enum side_id side, size_t round, struct child *child);
 /* Whether this side can run here; tells on stderr when it cannot. */
 bool run_is_there(const struct run_conf *conf, enum side_id side);
+/* One of the proxy's settings as --proxy-option has them, written as YAML with everything around it. */
+int run_write_options(FILE *file, const char *const *options, size_t n);
 /* Prints the table; writes the JSON if asked for. */
 int run_report(const struct run_conf *conf, const struct run_results *results);
 

@@ -11,18 +11,20 @@ enum { MAX_SETTINGS = 64 };
 
 /* In the order of the file. */
 static const struct {
-	const char *name, *heading, *indent;
+	const char *name, *parent, *heading, *indent;
 } sections[] = {
-	{"socket", "socket:\n", "  "},
-	{"admin", "admin:\n", "  "},
-	{"log", "log:\n", "  "},
-	{"memory", "memory:\n", "  "},
-	{"broker", "brokers:\n  bench:\n", "    "},
-	{"pipeline", "pipelines:\n  bench:\n", "    "},
-	{"source", "    source:\n", "      "},
-	{"fetch", "    fetch:\n", "      "},
-	{"pool", "pools:\n  bench:\n", "    "},
+	{"socket", "", "socket:\n", "  "},
+	{"admin", "", "admin:\n", "  "},
+	{"log", "", "log:\n", "  "},
+	{"memory", "", "memory:\n", "  "},
+	{"broker", "brokers:\n  bench:\n", "", "    "},
+	{"pipeline", "pipelines:\n  bench:\n", "", "    "},
+	{"source", "pipelines:\n  bench:\n", "    source:\n", "      "},
+	{"fetch", "pipelines:\n  bench:\n", "    fetch:\n", "      "},
+	{"pool", "pools:\n  bench:\n", "", "    "},
 };
+
+enum { N_SECTIONS = sizeof(sections) / sizeof(sections[0]) };
 
 struct setting {
 	const char *section;
@@ -61,7 +63,7 @@ static int set_option(struct settings *settings, const char *option)
 	char key[64];
 	const char *dot = strchr(option, '.'), *equals = strchr(option, '=');
 
-	for (size_t i = 0; dot && equals && dot < equals && i < sizeof(sections) / sizeof(sections[0]); i++) {
+	for (size_t i = 0; dot && equals && dot < equals && i < N_SECTIONS; i++) {
 		if (strncmp(option, sections[i].name, (size_t)(dot - option)) || sections[i].name[dot - option])
 			continue;
 		snprintf(key, sizeof(key), "%.*s", (int)(equals - dot - 1), dot + 1);
@@ -69,7 +71,7 @@ static int set_option(struct settings *settings, const char *option)
 		return 0;
 	}
 	fprintf(stderr, "qbus-bench: '%s' is not SECTION.KEY=VALUE; the sections are", option);
-	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
+	for (size_t i = 0; i < N_SECTIONS; i++)
 		fprintf(stderr, " %s", sections[i].name);
 	fputc('\n', stderr);
 	return -1;
@@ -109,19 +111,32 @@ static int set_all(struct settings *settings, const struct run_conf *conf, const
 	return err;
 }
 
-static void write_section(FILE *file, const struct settings *settings, size_t section)
+static bool has_section(const struct settings *settings, size_t section)
 {
-	bool is_empty = true;
-
 	for (size_t i = 0; i < settings->n; i++) {
-		const struct setting *setting = &settings->list[i];
+		if (strcmp(settings->list[i].section, sections[section].name) == 0)
+			return true;
+	}
+	return false;
+}
 
-		if (strcmp(setting->section, sections[section].name) != 0)
+static void write_settings(FILE *file, const struct settings *settings)
+{
+	const char *parent = "";
+
+	for (size_t section = 0; section < N_SECTIONS; section++) {
+		if (!has_section(settings, section))
 			continue;
-		if (is_empty)
-			fputs(sections[section].heading, file);
-		fprintf(file, "%s%s: %s\n", sections[section].indent, setting->key, setting->value);
-		is_empty = false;
+		if (strcmp(parent, sections[section].parent) != 0)
+			fputs(sections[section].parent, file);
+		parent = sections[section].parent;
+		fputs(sections[section].heading, file);
+		for (size_t i = 0; i < settings->n; i++) {
+			const struct setting *setting = &settings->list[i];
+
+			if (strcmp(setting->section, sections[section].name) == 0)
+				fprintf(file, "%s%s: %s\n", sections[section].indent, setting->key, setting->value);
+		}
 	}
 }
 
@@ -138,9 +153,20 @@ static int write_conf(const struct run_conf *conf, const char *group)
 		perror(conf->file);
 		return -1;
 	}
-	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
-		write_section(file, &settings, i);
+	write_settings(file, &settings);
 	return fclose(file) ? -1 : 0;
+}
+
+int run_write_options(FILE *file, const char *const *options, size_t n)
+{
+	struct settings settings = {.n = 0};
+
+	for (size_t i = 0; i < n; i++) {
+		if (set_option(&settings, options[i]))
+			return -1;
+	}
+	write_settings(file, &settings);
+	return 0;
 }
 
 static int start_plain(const struct run_conf *conf, const char *group, struct child *child)

@@ -9,6 +9,7 @@
 /* The environment of a consumer. */
 #define TALLY_SOCKET "QBUS_BENCH_SOCKET" /* path of the bench's datagram socket */
 #define TALLY_WORK "QBUS_BENCH_WORK"     /* microseconds of work for each message, in PHP */
+#define TALLY_SLEEP "QBUS_BENCH_SLEEP"   /* microseconds of sleep for each message, in PHP */
 #define TALLY_EVERY "QBUS_BENCH_EVERY"   /* how many messages make a datagram */
 
 struct tally {

@@ -27,3 +27,10 @@ def test_the_work_of_a_handler_is_done(kafka, tmp_path):
     bench("run", "--kafka", kafka.bootstrap, "--messages", "1000", "--rounds", "1", "--work", "1000",
           "--json", tmp_path / "r")
     assert 0 < sides(tmp_path / "r")["qbus-proxy"] <= 1000  # one worker, a millisecond each
+
+
+def test_tune_finds_that_handlers_which_wait_want_more_workers(kafka):
+    told = bench("tune", "--kafka", kafka.bootstrap, "--messages", "600", "--sleep", "5000", "--seconds", "1",
+                 "--max-workers", "4")
+    assert "num_workers: 4" in told.splitlines()[-1]
+    assert "The handlers take the workers' whole time" in told

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* One round of a run, and what has to be there before and gone after all of them. */
+#include "round.h"
+
+#include "tally.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void on_signal(int number)
+{
+	(void)number;
+	measure_cancel();
+}
+
+static void export(const char *name, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	setenv(name, text, 1);
+}
+
+/* Where we are, the proxy next to us, and our worker in share/: the same places in the build tree and when installed. */
+static int find_programs(struct run_conf *conf)
+{
+	ssize_t len = readlink("/proc/self/exe", conf->bench, sizeof(conf->bench) - 1);
+
+	if (len <= 0)
+		return -1;
+	conf->bench[len] = '\0';
+	int folder = (int)(strrchr(conf->bench, '/') - conf->bench);
+	if (!*conf->proxy)
+		snprintf(conf->proxy, sizeof(conf->proxy), "%.*s/qbus-proxy", folder, conf->bench);
+	if (!conf->worker) {
+		snprintf(conf->own_worker, sizeof(conf->own_worker), "%.*s/" QBUS_BENCH_WORKER, folder, conf->bench);
+		conf->worker = conf->own_worker;
+	}
+	if (access(conf->proxy, X_OK) == 0 && access(conf->worker, R_OK) == 0)
+		return 0;
+	fprintf(stderr, "qbus-bench: %s or %s is not there; see --proxy and --worker\n", conf->proxy, conf->worker);
+	return -1;
+}
+
+int round_prepare(struct run_conf *conf)
+{
+	const char *folder = getenv("TMPDIR");
+
+	snprintf(conf->name, sizeof(conf->name), "qbus-bench-%" PRIu64, conf->size);
+	if (!conf->topic)
+		conf->topic = conf->name;
+	if (!conf->queue)
+		conf->queue = conf->name;
+	export(TALLY_WORK, conf->work_us);
+	export(TALLY_SLEEP, conf->sleep_us);
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
+	conf->every = conf->n_messages < 100000 ? conf->n_messages / 100 + 1 : 1000;
+	if (find_programs(conf))
+		return -1;
+	snprintf(conf->directory, sizeof(conf->directory), "%.40s/qbus-bench.XXXXXX", folder ? folder : "/tmp");
+	if (!mkdtemp(conf->directory)) {
+		perror(conf->directory);
+		return -1;
+	}
+	snprintf(conf->group, sizeof(conf->group), "%s", strrchr(conf->directory, '/') + 1);
+	snprintf(conf->log, sizeof(conf->log), "%s/log", conf->directory);
+	snprintf(conf->file, sizeof(conf->file), "%s/qbus.yaml", conf->directory);
+	return 0;
+}
+
+void round_clean_up(const struct run_conf *conf, bool keep_log)
+{
+	if (keep_log) {
+		fprintf(stderr, "qbus-bench: what the processes wrote is in %s\n", conf->log);
+		return;
+	}
+
+	DIR *directory = opendir(conf->directory);
+
+	for (const struct dirent *entry; directory && (entry = readdir(directory));)
+		unlinkat(dirfd(directory), entry->d_name, 0); /* refused for . and .. */
+	if (directory)
+		closedir(directory);
+	rmdir(conf->directory);
+}
+
+int round_measure(const struct run_conf *conf, enum side_id side, size_t round, struct measure_result *ret_result)
+{
+	static struct measure measure;
+	struct child child = {0};
+	int err = run_load(conf, false);
+
+	if (!err)
+		err = measure_open(&measure, conf->directory, conf->every, conf->seconds);
+	if (err)
+		return err;
+	err = run_start(conf, side, round, &child);
+	if (!err)
+		err = measure_wait(&measure, child.pid, child.started_ns, conf->n_messages, ret_result);
+	child_stop(&child);
+	measure_close(&measure);
+	if (!err)
+		fprintf(stderr, "round %zu %-26s %10.0f messages/s\n", round + 1, side_at(side)->name,
+			(double)ret_result->n_messages / ret_result->seconds);
+	return err;
+}
