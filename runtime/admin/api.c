@@ -89,6 +89,10 @@ static json_t *api_reasons(const struct snapshot *snapshot)
 							 api_text(pipeline->conf->name), "why", api_text(pipeline->look.cancelled)));
 		api_add_lanes(reasons, pipeline);
 	}
+	for (size_t i = 0; i < snapshot->n_pools; i++)
+		if (snapshot->pools[i].is_crash_looping)
+			json_array_append_new(
+				reasons, json_pack("{s:s, s:o}", "reason", "crash loop", "pool", api_text(snapshot->pools[i].name)));
 	return reasons;
 }
 
@@ -184,9 +188,13 @@ static json_t *api_worker(const struct snapshot_worker *worker)
 
 static json_t *api_pool(const struct snapshot_pool *pool)
 {
-	return json_pack("{s:o, s:I, s:I, s:I, s:o, s:o}", "name", api_text(pool->name), "wanted",
+	json_t *exits = json_object();
+	for (size_t i = 0; i < pool->n_exits; i++)
+		json_object_set_new(exits, pool->exits[i].reason, api_count(pool->exits[i].n));
+	return json_pack("{s:o, s:I, s:I, s:I, s:o, s:o, s:b, s:o}", "name", api_text(pool->name), "wanted",
 		(json_int_t)pool->n_wanted, "alive", (json_int_t)pool->n_alive, "ready", (json_int_t)pool->n_ready, "starts",
-		api_count(pool->n_starts), "breaking", api_text(pool->breaking));
+		api_count(pool->n_starts), "breaking", api_text(pool->breaking), "crash_looping", (int)pool->is_crash_looping,
+		"exits", exits);
 }
 
 void api_write_status(FILE *out, const struct snapshot *snapshot)

@@ -261,6 +261,25 @@ static void metrics_times_write(FILE *out, const struct snapshot *snapshot, cons
 
 /* ---- workers and the process ---- */
 
+static void metrics_exits(FILE *out, const struct snapshot *snapshot)
+{
+	metrics_head(out, "qbus_worker_exits_total", "counter", "Worker processes that ended, by reason.");
+	for (size_t i = 0; i < snapshot->n_pools; i++) {
+		const struct snapshot_pool *pool = &snapshot->pools[i];
+		for (size_t j = 0; j < pool->n_exits; j++) {
+			metrics_label(out, "qbus_worker_exits_total{", "pool", pool->name);
+			fprintf(out, ",reason=\"%s\"} %" PRIu64 "\n", pool->exits[j].reason, pool->exits[j].n);
+		}
+	}
+	metrics_head(out, "qbus_pool_crash_looping", "gauge", "1 while no worker of the pool lives long.");
+	for (size_t i = 0; i < snapshot->n_pools; i++) {
+		if (!*snapshot->pools[i].name)
+			continue;
+		metrics_label(out, "qbus_pool_crash_looping{", "pool", snapshot->pools[i].name);
+		fprintf(out, "} %d\n", snapshot->pools[i].is_crash_looping);
+	}
+}
+
 static void metrics_workers(FILE *out, const struct snapshot *snapshot)
 {
 	metrics_head(out, "qbus_workers", "gauge", "Workers by pool (empty: not started by qbus-proxy) and state.");
@@ -278,6 +297,7 @@ static void metrics_workers(FILE *out, const struct snapshot *snapshot)
 		metrics_label(out, "qbus_worker_starts_total{", "pool", snapshot->pools[i].name);
 		fprintf(out, "} %" PRIu64 "\n", snapshot->pools[i].n_starts);
 	}
+	metrics_exits(out, snapshot);
 	metrics_head(out, "qbus_worker_rss_bytes", "gauge", "Resident memory of a worker, by its place in the pool.");
 	for (size_t i = 0; i < snapshot->n_workers; i++) {
 		const struct snapshot_worker *worker = &snapshot->workers[i];

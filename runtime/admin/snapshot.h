@@ -48,10 +48,18 @@ struct snapshot_worker {
 	int64_t running_us; /* how long its oldest delivery can have run; 0: it holds none */
 };
 
+struct snapshot_exits {
+	const char *reason;
+	uint64_t n;
+};
+
 struct snapshot_pool {
 	const char *name;
 	uint32_t n_wanted, n_alive, n_ready;
 	uint64_t n_starts;
+	const struct snapshot_exits *exits;
+	size_t n_exits;
+	bool is_crash_looping;
 	size_t n_in[SNAPSHOT_WORKER_STATES];
 	char breaking[SNAPSHOT_BREAKING_BYTES]; /* by what calls that hang can be broken, with spaces between; "none" */
 };

@@ -129,6 +129,25 @@ void dispatcher_worker_changed(struct worker *worker)
 	crew_place(worker);
 }
 
+void dispatcher_worker_retire(struct worker *worker, const char *reason)
+{
+	worker->is_leaving = true;
+	crew_place(worker);
+	worker->ops->drain(worker, reason);
+}
+
+void dispatcher_worker_swollen(struct worker *worker)
+{
+	const struct entry *entry = worker_find(worker, worker->base_id);
+	if (!entry || worker->swollen_id == worker->base_id)
+		return;
+	worker->swollen_id = worker->base_id;
+	log_say(LOG_WARN, entry->pipeline->conf->name,
+		"handler takes too much memory worker=%u source=%s partition=%d receipt=%lld", worker->number,
+		entry->lane->source, entry->lane->partition, (long long)entry->receipt);
+	worker->ops->cancel(worker, entry->id, 0);
+}
+
 /* Alone: it was running, so it is charged. One of several: any of them may have been running when the worker died;
  * nobody is charged, and each is delivered alone next time, so that the culprit shows itself. */
 static void dispatcher_take_back(struct worker *worker, bool in_peace, const char *reason, int64_t now_us)
@@ -138,6 +157,8 @@ static void dispatcher_take_back(struct worker *worker, bool in_peace, const cha
 	if (worker->is_overdue)
 		cause = (struct verdict_cause){
 			REASON_DEADLINE, "the handler did not end within its deadline and grace", worker->exit};
+	else if (worker->swollen_id == worker->base_id)
+		cause = (struct verdict_cause){REASON_MEMORY, "the worker took more than max_worker_memory.hard", worker->exit};
 	for (uint64_t id = worker->next_id; worker->n_held && id-- > worker->base_id;) {
 		struct entry *entry = worker_find(worker, id);
 		if (!entry)
@@ -233,11 +254,13 @@ size_t dispatcher_retry(struct worker *worker, uint64_t id, int64_t delay_us, co
 	/* The client's clock may be the first to see it. */
 	bool was_told = (worker->whole.stage != DEADLINE_RUNS && id == worker->clock_id) ||
 	                (reason && strncmp(reason, DISPATCH_DEADLINE, sizeof DISPATCH_DEADLINE - 1) == 0);
+	bool was_swollen = id == worker->swollen_id;
 	struct entry *entry = dispatcher_take(worker, id);
 	if (!entry)
 		return 1;
 	was_told |= entry->is_broken;
-	struct verdict_cause cause = {was_told ? REASON_DEADLINE : REASON_EXCEPTION, reason, NULL};
+	enum pipeline_reason why = was_swollen ? REASON_MEMORY : was_told ? REASON_DEADLINE : REASON_EXCEPTION;
+	struct verdict_cause cause = {why, reason, NULL};
 	verdict_failed(entry->pipeline, entry, &cause, delay_us, now_us);
 	return 0;
 }
@@ -344,13 +367,7 @@ void dispatcher_stop(struct dispatcher *dispatcher)
 
 void dispatcher_drain_workers(struct dispatcher *dispatcher, const char *reason)
 {
-	list_each(pos, &dispatcher->workers)
-	{
-		struct worker *worker = list_item(pos, struct worker, link);
-		worker->is_leaving = true;
-		crew_place(worker);
-		worker->ops->drain(worker, reason);
-	}
+	list_each(pos, &dispatcher->workers) dispatcher_worker_retire(list_item(pos, struct worker, link), reason);
 }
 
 bool dispatcher_is_idle(const struct dispatcher *dispatcher)

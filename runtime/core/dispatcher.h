@@ -17,6 +17,7 @@ enum pipeline_reason {
 	REASON_EXCEPTION,
 	REASON_DEADLINE,
 	REASON_CRASH,
+	REASON_MEMORY,
 	REASON_REJECTED,
 	REASON_OVERSIZE,
 	REASON_EXPIRED,
@@ -71,6 +72,11 @@ const struct pipeline *dispatcher_worker_pipeline(const struct worker *worker, s
  * charged). The worker is not touched any more after this returns. Does nothing for a worker that was never added. */
 void dispatcher_worker_gone(
 	struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason, int64_t now_us);
+/* Asks one worker to finish what it holds and to leave. */
+void dispatcher_worker_retire(struct worker *worker, const char *reason);
+/* It takes too much memory and may be ended for it: what it runs is told to stop, once, and fails by REASON_MEMORY unless
+ * it is settled well. */
+void dispatcher_worker_swollen(struct worker *worker);
 /* The worker's credit (0: automatic) or is_full has changed. */
 void dispatcher_worker_changed(struct worker *worker);
 

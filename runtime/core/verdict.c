@@ -30,6 +30,7 @@ static const char *const reason_names[N_REASONS] = {
 	[REASON_EXCEPTION] = "exception",
 	[REASON_DEADLINE] = "deadline",
 	[REASON_CRASH] = "crash",
+	[REASON_MEMORY] = "memory",
 	[REASON_REJECTED] = "rejected",
 	[REASON_OVERSIZE] = "oversize",
 	[REASON_EXPIRED] = "expired",

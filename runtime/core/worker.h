@@ -77,6 +77,7 @@ struct worker {
 	bool is_overdue;  /* past the grace too: it is being ended */
 	bool is_alone;    /* holds one suspect and gets nothing else */
 	bool is_leaving;
+	uint64_t swollen_id; /* the delivery that was told that its worker takes too much memory */
 };
 
 /* Before dispatcher_worker_add; number must be unique in the life of the process and below 2^23: ids are built on it.

@@ -21,10 +21,12 @@ enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_TEXT, CONF_LOG_JSON };
 
 struct conf_socket {
 	const char *path;
-	int64_t mode;                     /* permission bits */
 	const char *owner, *group;        /* names that exist */
-	const struct qb_pair *allow_uids; /* each in .number; none: whom the mode lets in */
+	const struct qb_pair *allow_uids; /* each in .number; both none: whom the mode lets in */
 	size_t n_allow_uids;
+	const struct qb_pair *allow_gids;
+	size_t n_allow_gids;
+	int64_t mode, max_connections, handshake_timeout_us; /* mode: permission bits */
 };
 
 struct conf_admin {
@@ -59,13 +61,12 @@ struct conf_pool {
 	int64_t max_jobs;                 /* 0: no limit */
 	int64_t recycle_after_breaks;     /* 0: never for that reason */
 	int64_t leak_check;               /* look every N messages; 0: off */
-	int64_t ttl_us, idle_ttl_us;      /* 0: no limit */
 	int64_t soft_memory, hard_memory; /* bytes of RSS; 0: no limit */
-	int64_t allocate_timeout_us, destroy_timeout_us;
+	int64_t ttl_us, idle_ttl_us, allocate_timeout_us, destroy_timeout_us; /* ttl, idle_ttl 0: no limit */
+	bool has_private_ipc;
 	const struct qb_pair *environment; /* name and text */
 	size_t n_environment;
-	const char *user;      /* a user that exists */
-	const char *directory; /* a directory that exists */
+	const char *user, *directory; /* that exist */
 };
 
 /* One sentence about one place of the file. line and column count from 1. */

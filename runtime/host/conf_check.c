@@ -28,7 +28,7 @@ static void check_root(struct conf_draft *draft)
 	if (conf->admin.socket && strcmp(conf->socket.path, conf->admin.socket) == 0)
 		conf_report_error(&draft->report, conf_section_at(&draft->root, "admin.socket"),
 			"\"socket.path\" and \"admin.socket\" must be two different files");
-	if ((conf->socket.mode & 02) && !conf->socket.n_allow_uids)
+	if ((conf->socket.mode & 02) && !conf->socket.n_allow_uids && !conf->socket.n_allow_gids)
 		conf_report_warn(&draft->report, conf_section_at(&draft->root, "socket.mode"),
 			"this mode lets every user of the machine in; \"socket.allow_uids\" would say who may");
 }

@@ -22,14 +22,6 @@ static bool pages_read(const char *path, struct pages *ret_pages)
 	return is_read;
 }
 
-uint64_t glance_resident_bytes(pid_t pid)
-{
-	char path[32];
-	struct pages pages;
-	snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
-	return pages_read(path, &pages) ? pages.resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
 static uint64_t count_descriptors(void)
 {
 	uint64_t n = 0;

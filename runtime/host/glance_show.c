@@ -230,6 +230,7 @@ static const struct column pool_columns[] = {
 	{"READY", "ready", CELL_NUMBER},
 	{"STARTS", "starts", CELL_NUMBER},
 	{"BREAKS CALLS BY", "breaking", CELL_TEXT},
+	{"CRASH LOOP", "crash_looping", CELL_FLAG},
 };
 static const struct column worker_columns[] = {
 	{"WORKER", "number", CELL_NUMBER},
@@ -270,7 +271,7 @@ static const struct table deliveries_table = {"In flight", "deliveries", COLUMNS
 
 static void reason_print(FILE *out, const json_t *reason)
 {
-	static const char *const facts[] = {"pipeline", "broker", "source", "partition", "offset"};
+	static const char *const facts[] = {"pipeline", "pool", "broker", "source", "partition", "offset"};
 	cell text;
 	cell_write(json_object_get(reason, "reason"), CELL_TEXT, text, sizeof text);
 	fprintf(out, "not ready: %s", text);

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "host/version.h"
+#include "pool/process.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -99,7 +100,7 @@ static void take_session(void *ctx, struct session *session)
 		.state = state_of(&info),
 		.n_held = (uint32_t)info.n_held,
 		.reported_bytes = info.memory_bytes,
-		.rss_bytes = glance_resident_bytes(info.peer.pid),
+		.rss_bytes = process_resident_bytes(info.peer.pid),
 		.age_us = taking->now_us - info.opened_us,
 	};
 }
@@ -165,6 +166,14 @@ static void take_pool_states(struct snapshot *snapshot, struct snapshot_pool *po
 		pool->n_in[SNAPSHOT_STARTING] += pool->n_alive - n_attached;
 }
 
+static void take_exits(struct snapshot_pool *to, const struct pool *pool)
+{
+	struct snapshot_exits *exits = alloc_zero(N_POOL_EXITS * sizeof *exits);
+	for (enum pool_exit why = POOL_EXIT_NONE + 1; why < N_POOL_EXITS; why++)
+		exits[to->n_exits++] = (struct snapshot_exits){pool_exit_name(why), pool_n_exits(pool, why)};
+	to->exits = exits;
+}
+
 static void take_pools(struct taking *taking)
 {
 	const struct runtime *runtime = taking->runtime;
@@ -180,7 +189,9 @@ static void take_pools(struct taking *taking)
 			.n_alive = pool_n_alive(pool),
 			.n_ready = pool_n_ready(pool),
 			.n_starts = pool_n_starts(pool),
+			.is_crash_looping = pool_is_crash_looping(pool),
 		};
+		take_exits(&snapshot->pools[i], pool);
 	}
 	for (size_t i = 0; i < snapshot->n_pools; i++) {
 		struct snapshot_pool *pool = &snapshot->pools[i];
@@ -293,6 +304,8 @@ void glance_drop(struct snapshot *snapshot)
 		free(snapshot->pipelines[i].lanes);
 	for (size_t i = 0; i < snapshot->n_workers; i++)
 		free(snapshot->workers[i].pipelines);
+	for (size_t i = 0; i < snapshot->n_pools; i++)
+		free((void *)snapshot->pools[i].exits);
 	free(snapshot->pipelines);
 	free(snapshot->workers);
 	free(snapshot->pools);

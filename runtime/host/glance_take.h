@@ -22,6 +22,5 @@ void glance_drop(struct snapshot *snapshot);
 
 /* glance_process.c: what the kernel knows. */
 void glance_process(struct snapshot_process *ret_process); /* all but start_seconds */
-uint64_t glance_resident_bytes(pid_t pid);                 /* 0: there is no such process */
 
 #endif

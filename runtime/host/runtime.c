@@ -11,7 +11,6 @@
 #include "host/command.h"
 #include "host/glance.h"
 #include "host/version.h"
-#include "pool/process.h"
 #include "pool/strays.h"
 #include "wire/proto.h"
 
@@ -21,9 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* RUNTIME_SESSIONS_MAX: workers at once; more are refused with a sentence. */
-enum { RUNTIME_SESSIONS_MAX = 4096 };
 
 /* RUNTIME_STANDSTILL_US: the loop turns once a second at least; a longer gap means that the process did not run. */
 enum { RUNTIME_STANDSTILL_US = 2000000 };
@@ -50,19 +46,10 @@ static int64_t runtime_now(void *ctx)
 	return runtime->now_us;
 }
 
-/* The pool and the number of the worker whose process group has this pid. */
-static struct pool *runtime_find_worker(const struct runtime *runtime, pid_t pid, uint32_t *ret_number)
-{
-	for (size_t i = 0; i < runtime->n_pools; i++)
-		if ((*ret_number = pool_find(runtime->pools[i], pid)))
-			return runtime->pools[i];
-	return NULL;
-}
-
 static const char *runtime_pool_of(void *ctx, pid_t pid)
 {
 	uint32_t number;
-	struct pool *pool = runtime_find_worker(ctx, pid, &number);
+	struct pool *pool = pools_find(ctx, pid, &number);
 	if (!pool)
 		return NULL;
 	pool_worker_ready(pool, number);
@@ -81,7 +68,7 @@ static bool runtime_has_process(const struct runtime *runtime, const struct sess
 	struct session_info info;
 	uint32_t number;
 	session_tell(session, &info);
-	return !info.pool || runtime_find_worker(runtime, info.peer.pid, &number);
+	return !info.pool || pools_find(runtime, info.peer.pid, &number);
 }
 
 static void runtime_attached(void *ctx, const struct session *session)
@@ -114,9 +101,9 @@ static bool runtime_overdue(void *ctx, const struct session *session, const char
 	struct session_info info;
 	uint32_t number;
 	session_tell(session, &info);
-	struct pool *pool = runtime_find_worker(ctx, info.peer.pid, &number);
+	struct pool *pool = pools_find(ctx, info.peer.pid, &number);
 	if (pool)
-		pool_kill(pool, number, reason);
+		pool_kill(pool, number, POOL_EXIT_DEADLINE, reason);
 	return pool;
 }
 
@@ -126,24 +113,12 @@ static void runtime_session_closed(void *ctx, const struct session *session)
 	struct session_info info;
 	uint32_t number;
 	session_tell(session, &info);
-	struct pool *pool = info.end_code ? runtime_find_worker(ctx, info.peer.pid, &number) : NULL;
-	if (pool)
-		pool_kill(pool, number, info.end_reason);
+	struct pool *pool = info.pool ? pools_find(ctx, info.peer.pid, &number) : NULL;
+	if (pool && info.end_code)
+		pool_kill(pool, number, POOL_EXIT_PROTOCOL, info.end_reason);
+	else if (pool)
+		pool_worker_left(pool, number);
 	runtime_changed(ctx);
-}
-
-static void runtime_pool_news(void *ctx)
-{
-	runtime_changed(ctx);
-}
-
-static void runtime_worker_exited(void *ctx, uint32_t number, pid_t pid, int status)
-{
-	struct runtime *runtime = ctx;
-	char how[32];
-	(void)number;
-	session_set_exited(runtime->sessions, pid, process_describe(status, how, sizeof how));
-	runtime_changed(runtime);
 }
 
 /* ---- events ---- */
@@ -182,25 +157,26 @@ static void runtime_on_child(evutil_socket_t signal, short what, void *ctx)
 
 /* ---- building ---- */
 
-static void runtime_count_jobs(void *ctx, struct session *session)
-{
-	const struct runtime *runtime = ctx;
-	struct session_info info;
-	uint32_t number;
-	session_tell(session, &info);
-	struct pool *pool = info.pool ? runtime_find_worker(runtime, info.peer.pid, &number) : NULL;
-	if (pool)
-		pool_worker_has_settled(pool, number, info.n_settled);
-	if (pool && breaking_is_worn(runtime->breaking, &info))
-		pool_retire(pool, number, "it has its recycle_after_breaks");
-}
-
-/* Once a second: max_jobs and recycle_after_breaks need not be exact, and so costs nothing while messages flow. */
 static void runtime_on_second(evutil_socket_t fd, short what, void *ctx)
 {
 	struct runtime *runtime = ctx;
 	(void)fd, (void)what;
-	session_set_each(runtime->sessions, runtime_count_jobs, runtime);
+	pools_report(runtime);
+}
+
+static void runtime_on_watchdog(evutil_socket_t fd, short what, void *ctx)
+{
+	const struct runtime *runtime = ctx;
+	(void)fd, (void)what;
+	notify_say(&runtime->notify, "WATCHDOG=1");
+}
+
+/* By the loop itself, so that a loop which hangs is noticed. */
+static bool runtime_start_watchdog(struct runtime *runtime)
+{
+	int64_t every_us = runtime->notify.watchdog_us / 2;
+	struct timeval every = {.tv_sec = every_us / 1000000, .tv_usec = every_us % 1000000};
+	return every_us == 0 || event_add(runtime->watchdog, &every) == 0;
 }
 
 static bool runtime_add_signal(struct runtime *runtime, int signal, event_callback_fn callback)
@@ -217,7 +193,9 @@ static bool runtime_build_loop(struct runtime *runtime)
 		return false;
 	runtime->timer = evtimer_new(runtime->base, runtime_on_timer, runtime);
 	runtime->every_second = event_new(runtime->base, -1, EV_PERSIST, runtime_on_second, runtime);
-	return runtime->timer && runtime->every_second && runtime_add_signal(runtime, SIGTERM, runtime_on_stop) &&
+	runtime->watchdog = event_new(runtime->base, -1, EV_PERSIST, runtime_on_watchdog, runtime);
+	return runtime->timer && runtime->every_second && runtime->watchdog &&
+	       runtime_add_signal(runtime, SIGTERM, runtime_on_stop) &&
 	       runtime_add_signal(runtime, SIGINT, runtime_on_stop) &&
 	       runtime_add_signal(runtime, SIGHUP, runtime_on_hangup) &&
 	       runtime_add_signal(runtime, SIGCHLD, runtime_on_child);
@@ -260,10 +238,47 @@ static bool runtime_build_pipelines(struct runtime *runtime)
 	return true;
 }
 
+/* The numbers of a list of the configuration; uid_t and gid_t are the same type. Free it. */
+static uid_t *runtime_ids(const struct qb_pair *items, size_t n)
+{
+	uid_t *ids = alloc_new(n * sizeof *ids);
+	for (size_t i = 0; i < n; i++)
+		ids[i] = (uid_t)items[i].number;
+	return ids;
+}
+
+static bool runtime_listen(struct runtime *runtime)
+{
+	const struct conf_socket *conf = &runtime->conf->socket;
+	char error[LISTENER_ERROR_BYTES];
+	struct passwd *owner = conf->owner ? getpwnam(conf->owner) : NULL;
+	struct group *group = conf->group ? getgrnam(conf->group) : NULL;
+	uid_t *uids = runtime_ids(conf->allow_uids, conf->n_allow_uids);
+	gid_t *gids = runtime_ids(conf->allow_gids, conf->n_allow_gids);
+	struct listener_conf listener = {
+		.path = conf->path,
+		.mode = (mode_t)conf->mode,
+		.owner = owner ? owner->pw_uid : GUARD_UNCHANGED,
+		.group = group ? group->gr_gid : GUARD_UNCHANGED,
+		.allow_uids = uids,
+		.n_allow_uids = conf->n_allow_uids,
+		.allow_gids = gids,
+		.n_allow_gids = conf->n_allow_gids,
+		.max_sessions = (size_t)conf->max_connections,
+	};
+	int status = listener_open(runtime->base, &listener, runtime->sessions, &runtime->listener, error);
+	free(uids);
+	free(gids);
+	if (status < 0)
+		log_say(LOG_ERROR, NULL, "%s", error);
+	return status == 0;
+}
+
 static bool runtime_build_sessions(struct runtime *runtime)
 {
-	static const struct session_host host = {
+	runtime->session_host = (struct session_host){
 		.server = "qbus-proxy/" QBUS_VERSION,
+		.handshake_timeout_us = runtime->conf->socket.handshake_timeout_us,
 		.now = runtime_now,
 		.pool_of = runtime_pool_of,
 		.changed = runtime_changed,
@@ -272,89 +287,18 @@ static bool runtime_build_sessions(struct runtime *runtime)
 		.break_begin = runtime_break_begin,
 		.break_end = runtime_break_end,
 		.overdue = runtime_overdue,
+		.grown = pools_worker_grown,
 		.closed = runtime_session_closed,
 	};
-	const struct conf_socket *conf = &runtime->conf->socket;
-	char error[LISTENER_ERROR_BYTES];
-	struct passwd *owner = conf->owner ? getpwnam(conf->owner) : NULL;
-	struct group *group = conf->group ? getgrnam(conf->group) : NULL;
-	uid_t *uids = alloc_new(conf->n_allow_uids * sizeof *uids);
-	for (size_t i = 0; i < conf->n_allow_uids; i++)
-		uids[i] = (uid_t)conf->allow_uids[i].number;
-	struct listener_conf listener = {
-		.path = conf->path,
-		.mode = (mode_t)conf->mode,
-		.owner = owner ? owner->pw_uid : GUARD_UNCHANGED,
-		.group = group ? group->gr_gid : GUARD_UNCHANGED,
-		.allow_uids = uids,
-		.n_allow_uids = conf->n_allow_uids,
-		.max_sessions = RUNTIME_SESSIONS_MAX,
-	};
-	runtime->sessions = session_set_new(runtime->base, runtime->dispatcher, &host, runtime);
-	int status = listener_open(runtime->base, &listener, runtime->sessions, &runtime->listener, error);
-	free(uids);
-	if (status < 0)
-		log_say(LOG_ERROR, NULL, "%s", error);
-	return status == 0;
-}
-
-static const char **runtime_argv(const struct conf_pool *pool)
-{
-	const char **argv = alloc_zero((pool->n_command + 1) * sizeof *argv);
-	for (size_t i = 0; i < pool->n_command; i++)
-		argv[i] = pool->command[i].text;
-	return argv;
-}
-
-static bool runtime_build_pool(struct runtime *runtime, const struct conf_pool *conf)
-{
-	static const struct pool_ops ops = {.exited = runtime_worker_exited, .stopped = runtime_pool_news};
-	const char **argv = runtime_argv(conf);
-	char *socket = realpath(runtime->conf->socket.path, NULL);
-	struct pool_variable *environment = alloc_new(conf->n_environment * sizeof *environment);
-	for (size_t i = 0; i < conf->n_environment; i++)
-		environment[i] = (struct pool_variable){conf->environment[i].name, conf->environment[i].text};
-	struct pool_conf pool = {
-		.name = conf->name,
-		.socket = socket ? socket : runtime->conf->socket.path,
-		.argv = argv,
-		.num_workers = (uint32_t)conf->num_workers,
-		.inherited = (const char *const *)environ,
-		.hidden = runtime->conf->hidden,
-		.environment = environment,
-		.n_environment = conf->n_environment,
-		.user = conf->user,
-		.directory = conf->directory,
-		.allocate_timeout_us = conf->allocate_timeout_us,
-		.ttl_us = conf->ttl_us,
-		.max_jobs = (uint64_t)conf->max_jobs,
-		.destroy_timeout_us = conf->destroy_timeout_us,
-	};
-	int status = pool_new(&pool, runtime->base, &ops, runtime, &runtime->pools[runtime->n_pools]);
-	if (status == 0)
-		runtime->n_pools++;
-	free(environment);
-	free(socket);
-	free(argv);
-	return status == 0;
-}
-
-static bool runtime_build_pools(struct runtime *runtime)
-{
-	const struct conf *conf = runtime->conf;
-	runtime->pools = alloc_zero(conf->n_pools * sizeof *runtime->pools);
-	strays_adopt();
-	for (size_t i = 0; i < conf->n_pools; i++)
-		if (!runtime_build_pool(runtime, &conf->pools[i]))
-			return false;
-	return true;
+	runtime->sessions = session_set_new(runtime->base, runtime->dispatcher, &runtime->session_host, runtime);
+	return runtime_listen(runtime);
 }
 
 /* Sources last: what they bring has somewhere to go. */
 static bool runtime_start(struct runtime *runtime)
 {
 	static const struct timeval second = {.tv_sec = 1};
-	if (event_add(runtime->every_second, &second) < 0)
+	if (event_add(runtime->every_second, &second) < 0 || !runtime_start_watchdog(runtime))
 		return false;
 	for (size_t i = 0; i < runtime->n_pools; i++)
 		pool_start(runtime->pools[i]);
@@ -414,6 +358,8 @@ static void runtime_free_events(struct runtime *runtime)
 			event_free(runtime->signals[i]);
 	if (runtime->every_second)
 		event_free(runtime->every_second);
+	if (runtime->watchdog)
+		event_free(runtime->watchdog);
 	if (runtime->timer)
 		event_free(runtime->timer);
 	free(runtime->sources);
@@ -456,17 +402,22 @@ int runtime_serve(struct conf *conf)
 	struct runtime runtime = {.conf = conf, .now_us = clock_now_us()};
 	runtime_begin_log(conf);
 	signal(SIGPIPE, SIG_IGN);
+	keeper_start(&runtime.keeper);
+	notify_open(&runtime.notify);
 	runtime.breaking = breaking_new(conf);
 	bool is_built = runtime_build_loop(&runtime) && runtime_build_pipelines(&runtime) &&
-	                runtime_build_sessions(&runtime) && runtime_build_pools(&runtime) &&
+	                runtime_build_sessions(&runtime) && pools_build(&runtime) &&
 	                glance_open(&runtime, &runtime.glance) == 0 && runtime_start(&runtime);
 	if (is_built) {
 		log_say(LOG_INFO, NULL, "serving version=%s socket=%s pipelines=%zu pools=%zu", version_own(),
 			conf->socket.path, conf->n_pipelines, conf->n_pools);
+		notify_say(&runtime.notify, "READY=1");
 		runtime_turn(&runtime);
 	}
 	bool is_cut_short = runtime.is_cut_short;
 	runtime_done(&runtime);
+	keeper_stop(&runtime.keeper);
+	notify_close(&runtime.notify);
 	if (is_built)
 		log_say(LOG_INFO, NULL, "ends %s", is_cut_short ? "before everything was settled" : "clean");
 	return !is_built ? EXIT_ERROR : is_cut_short ? EXIT_CUT_SHORT : EXIT_CLEAN;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* What the process is made of. Only runtime.c (building and turning), shutdown.c (taking down) and glance_take.h
- * (showing) include this. */
+/* What the process is made of. Only runtime.c (building and turning), pools.c (workers that are ours), shutdown.c
+ * (taking down) and glance_take.h (showing) include this. */
 #ifndef QBUS_HOST_RUNTIME_INSIDE_H
 #define QBUS_HOST_RUNTIME_INSIDE_H
 
 #include "core/dispatcher.h"
 #include "host/breaking.h"
 #include "host/conf.h"
+#include "host/notify.h"
+#include "pool/keeper.h"
 #include "pool/pool.h"
 #include "wire/listener.h"
 #include "wire/session.h"
@@ -31,6 +33,7 @@ struct runtime {
 	struct conf *conf;
 	struct event_base *base;
 	struct dispatcher *dispatcher;
+	struct session_host session_host;
 	struct session_set *sessions;
 	struct listener *listener;
 	struct breaking *breaking;
@@ -38,18 +41,28 @@ struct runtime {
 	size_t n_pools;
 	struct runtime_source *sources; /* parallel to the dispatcher's pipelines */
 	size_t n_sources;
-	struct event *timer, *every_second;
+	struct event *timer, *every_second, *watchdog;
 	struct event *signals[4];
 	size_t n_signals;
 	struct glance *glance;
-	int64_t now_us;  /* of this turn */
-	int64_t boot_us; /* when the clock was read last; jumps when the process stood still */
-	bool is_waiting; /* now_us is of the last turn; runtime_now knows better */
-	bool wants_turn; /* something happened after the tick: turn again without waiting */
+	struct keeper keeper;
+	struct notify notify;
+	int64_t extended_us; /* when the service manager was last asked for more time */
+	int64_t now_us;      /* of this turn */
+	int64_t boot_us;     /* when the clock was read last; jumps when the process stood still */
+	bool is_waiting;     /* now_us is of the last turn; runtime_now knows better */
+	bool wants_turn;     /* something happened after the tick: turn again without waiting */
 	enum shutdown_step step;
 	int64_t step_until_us; /* when the step is cut short */
 	bool is_cut_short;
 };
+
+/* pools.c */
+bool pools_build(struct runtime *runtime);
+/* The pool and the number of the worker whose process group has this pid. NULL: none of ours. */
+struct pool *pools_find(const struct runtime *runtime, pid_t pid, uint32_t *ret_number);
+void pools_report(struct runtime *runtime); /* once a second: what sessions know, for who is to be renewed */
+void pools_worker_grown(void *ctx, const struct session *session); /* session_host.grown; ctx: the runtime */
 
 /* shutdown.c */
 void shutdown_begin(struct runtime *runtime, const char *why); /* said again: at once */

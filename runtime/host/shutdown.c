@@ -9,6 +9,10 @@
  * to be ended (their own destroy_timeout comes on top) before the process goes without them. */
 enum { SHUTDOWN_SOURCES_US = 6000000, SHUTDOWN_CLOSE_US = 10000000, SHUTDOWN_LOOK_US = 50000 };
 
+/* How often, while it goes on, and for how long the service manager is asked to wait. */
+enum { SHUTDOWN_EXTEND_US = 1000000 };
+#define SHUTDOWN_EXTENSION "EXTEND_TIMEOUT_USEC=10000000"
+
 static const char *const shutdown_step_names[] = {
 	[SHUTDOWN_NOT] = "serving",
 	[SHUTDOWN_DRAINING] = "draining",
@@ -47,6 +51,7 @@ void shutdown_begin(struct runtime *runtime, const char *why)
 {
 	if (runtime->step == SHUTDOWN_NOT) {
 		log_say(LOG_INFO, NULL, "draining: fetching stops, running handlers finish why=%s", why);
+		notify_say(&runtime->notify, "STOPPING=1\nSTATUS=draining");
 		runtime->step = SHUTDOWN_DRAINING;
 		runtime->step_until_us = runtime->now_us + runtime->conf->drain_timeout_us;
 		dispatcher_stop(runtime->dispatcher);
@@ -66,8 +71,18 @@ static bool shutdown_is_gone(const struct runtime *runtime)
 	return dispatcher_is_closed(runtime->dispatcher);
 }
 
+/* The drain is bounded by its own configuration; a unit's TimeoutStopSec need not be kept in step with that. */
+static void shutdown_extend(struct runtime *runtime)
+{
+	if (runtime->step == SHUTDOWN_NOT || runtime->now_us < runtime->extended_us + SHUTDOWN_EXTEND_US)
+		return;
+	runtime->extended_us = runtime->now_us;
+	notify_say(&runtime->notify, SHUTDOWN_EXTENSION);
+}
+
 int64_t shutdown_advance(struct runtime *runtime)
 {
+	shutdown_extend(runtime);
 	bool is_late = runtime->step != SHUTDOWN_NOT && runtime->now_us >= runtime->step_until_us;
 	switch (runtime->step) {
 	case SHUTDOWN_NOT:

@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/wait.h>
 
 enum {
-	CRASH_LOOP = 5, /* short lives in a row that make one */
 	DESTROY_MS = 1000,
 };
 
@@ -32,6 +32,12 @@ static uint64_t random_below(uint64_t most)
 static uint64_t vary(uint64_t number)
 {
 	return number - random_below(number / 5);
+}
+
+/* From half of it to all of it. */
+static int64_t spread(int64_t delay_us)
+{
+	return delay_us - (int64_t)random_below((uint64_t)delay_us / 2);
 }
 
 static void timer_set(struct event *timer, int64_t delay_us)
@@ -121,6 +127,8 @@ static int64_t place_back_off(struct place *place)
 	for (uint32_t i = 0; i < place->n_short && delay_us < common->backoff_max_us; i++)
 		delay_us *= 2;
 	place->n_short++;
+	if (common->n_short >= PLACE_CRASH_LOOP)
+		return spread(common->backoff_max_us);
 	return (int64_t)vary((uint64_t)(delay_us < common->backoff_max_us ? delay_us : common->backoff_max_us));
 }
 
@@ -130,6 +138,8 @@ void place_start(struct place *place)
 	int err = place_spawn(place);
 
 	if (err) {
+		place->common->n_short++;
+
 		int64_t delay_us = place_back_off(place);
 
 		log_say(LOG_ERROR, place->who, "cannot be started: %s; tries again restart_ms=%" PRId64, strerror(-err),
@@ -138,11 +148,29 @@ void place_start(struct place *place)
 		return;
 	}
 	place->started_us = clock_now_us();
+	place->ready_us = 0;
+	place->idle_since_us = CLOCK_NEVER;
 	place->ttl_us = (int64_t)vary((uint64_t)common->ttl_us);
+	place->idle_ttl_us = (int64_t)vary((uint64_t)common->idle_ttl_us);
 	place->n_jobs = vary(common->max_jobs);
-	place->is_refused = false;
+	place->n_settled = 0;
+	place->soft_bytes = common->soft_bytes;
+	place->why = POOL_EXIT_NONE;
+	place->is_swollen = false;
 	log_say(LOG_INFO, place->who, "starts pid=%d", (int)place->process.pid);
 	place_enter(place, PLACE_STARTING, common->allocate_timeout_us ? common->allocate_timeout_us : CLOCK_NEVER);
+}
+
+/* Who needs more than the soft limit before it has done anything would be renewed without end. */
+static void place_check_soft(struct place *place)
+{
+	place->rss_bytes = place->soft_bytes ? process_resident_bytes(place->process.pid) : 0;
+	if (!place->soft_bytes || place->rss_bytes < place->soft_bytes)
+		return;
+	log_say(LOG_WARN, place->who,
+		"takes more than max_worker_memory.soft from the start, is not renewed for that rss_bytes=%" PRIu64,
+		place->rss_bytes);
+	place->soft_bytes = 0;
 }
 
 void place_ready(struct place *place)
@@ -151,9 +179,12 @@ void place_ready(struct place *place)
 
 	if (place->state != PLACE_STARTING)
 		return;
+	place->ready_us = place->idle_since_us = clock_now_us();
 	if (place->ttl_us > 0)
-		left_us = place->started_us + place->ttl_us - clock_now_us();
+		left_us = place->started_us + place->ttl_us - place->ready_us;
+	place_check_soft(place);
 	place_enter(place, PLACE_READY, left_us > 0 ? left_us : 0);
+	place->common->changed(place->common);
 }
 
 /* ---- end ---- */
@@ -163,10 +194,17 @@ bool place_is_ending(const struct place *place)
 	return place->state == PLACE_ENDING || place->state == PLACE_KILLED;
 }
 
-void place_end(struct place *place)
+bool place_is_due(const struct place *place)
+{
+	return place->state == PLACE_READY && place->why != POOL_EXIT_NONE;
+}
+
+void place_end(struct place *place, enum pool_exit why)
 {
 	if (!place_has_process(place) || place_is_ending(place))
 		return;
+	if (place->state != PLACE_RETIRING)
+		place->why = why;
 	process_signal(&place->process, SIGTERM);
 	process_signal(&place->process, SIGCONT); /* a stopped process does not see the SIGTERM otherwise */
 	place_enter(place, PLACE_ENDING, place->common->destroy_timeout_us);
@@ -183,26 +221,107 @@ static void place_refuse(struct place *place)
 {
 	log_say(LOG_ERROR, place->who, "is not ready in time, is ended pid=%d allocate_timeout_ms=%" PRId64,
 		(int)place->process.pid, place->common->allocate_timeout_us / 1000);
-	place->is_refused = true;
-	place_end(place);
+	place_end(place, POOL_EXIT_START);
 }
 
-void place_retire(struct place *place, const char *reason)
+void place_retire(struct place *place)
 {
-	log_say(LOG_INFO, place->who, "is to leave: %s pid=%d", reason, (int)place->process.pid);
+	log_say(LOG_INFO, place->who, "is to leave: %s pid=%d", place->reason, (int)place->process.pid);
 	place_enter(place, PLACE_RETIRING, CLOCK_NEVER);
-	place->common->retire(place->common, place, reason);
+	place->common->retire(place->common, place, place->reason);
 }
 
-static void place_expire(struct place *place)
+void place_expire(struct place *place, enum pool_exit why, const char *reason)
 {
-	place_retire(place, "its ttl is over");
+	bool can_be_due = place->state == PLACE_READY || place->state == PLACE_STARTING;
+
+	if (!can_be_due || place->why != POOL_EXIT_NONE)
+		return;
+	place->why = why;
+	place->reason = reason;
+	place->common->changed(place->common);
 }
 
-void place_has_settled(struct place *place, uint64_t n_messages)
+static void place_ttl_over(struct place *place)
 {
-	if (place->state == PLACE_READY && place->n_jobs && n_messages >= place->n_jobs)
-		place_retire(place, "its max_jobs are done");
+	place_expire(place, POOL_EXIT_TTL, "its ttl is over");
+}
+
+static void place_lingers(struct place *place)
+{
+	place_end(place, place->why);
+}
+
+void place_left(struct place *place)
+{
+	if (place->state == PLACE_RETIRING)
+		place_enter(place, PLACE_RETIRING, place->common->destroy_timeout_us);
+}
+
+void place_report(struct place *place, uint64_t n_settled, bool is_busy)
+{
+	int64_t now_us = clock_now_us();
+
+	if (is_busy)
+		place->idle_since_us = CLOCK_NEVER;
+	else if (place->idle_since_us == CLOCK_NEVER || n_settled != place->n_settled)
+		place->idle_since_us = now_us;
+	place->n_settled = n_settled;
+
+	int64_t idle_us = is_busy ? 0 : now_us - place->idle_since_us;
+
+	if (place->n_jobs && n_settled >= place->n_jobs)
+		place_expire(place, POOL_EXIT_JOBS, "its max_jobs are done");
+	if (place->idle_ttl_us && idle_us >= place->idle_ttl_us)
+		place_expire(place, POOL_EXIT_IDLE, "its idle_ttl is over");
+	if (place->state == PLACE_RETIRING && idle_us >= place->common->destroy_timeout_us)
+		place_lingers(place); /* it was asked and does not care */
+}
+
+/* ---- memory ---- */
+
+/* The first time it is told. Who is still there at the next look, or is far beyond, has had its chance. */
+static void place_above_hard(struct place *place)
+{
+	struct place_common *common = place->common;
+	bool is_enough = place->is_swollen || place->rss_bytes - common->hard_bytes >= common->hard_bytes / 2;
+
+	place->is_swollen = true;
+	common->swollen(common, place);
+	if (!is_enough)
+		return;
+	log_say(LOG_WARN, place->who,
+		"takes more than max_worker_memory.hard, gets SIGKILL pid=%d rss_bytes=%" PRIu64 " hard_bytes=%" PRIu64,
+		(int)place->process.pid, place->rss_bytes, common->hard_bytes);
+	place->why = POOL_EXIT_MEMORY_HARD;
+	process_signal(&place->process, SIGKILL);
+	place_enter(place, PLACE_KILLED, CLOCK_NEVER);
+}
+
+/* It serves on until its successor is there, unless that takes it half way to the hard limit. */
+static void place_above_soft(struct place *place)
+{
+	uint64_t soft = place->soft_bytes, hard = place->common->hard_bytes;
+	uint64_t urgent = soft + (hard > soft ? hard - soft : soft) / 2;
+
+	place_expire(place, POOL_EXIT_MEMORY, "it takes more than max_worker_memory.soft");
+	if (place_is_due(place) && place->rss_bytes >= urgent)
+		place_retire(place);
+}
+
+void place_look(struct place *place)
+{
+	const struct place_common *common = place->common;
+
+	if (!place_has_process(place) || place->state == PLACE_KILLED || !(common->soft_bytes || common->hard_bytes))
+		return;
+	place->rss_bytes = process_resident_bytes(place->process.pid);
+	if (place->soft_bytes && place->rss_bytes >= place->soft_bytes)
+		place_above_soft(place);
+	if (common->hard_bytes && place->rss_bytes >= common->hard_bytes)
+		place_above_hard(place);
+	else
+		place->is_swollen = false;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *ctx)
@@ -210,7 +329,8 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 	static void (*const moves[])(struct place * place) = {
 		[PLACE_WAITING] = place_start,
 		[PLACE_STARTING] = place_refuse,
-		[PLACE_READY] = place_expire,
+		[PLACE_READY] = place_ttl_over,
+		[PLACE_RETIRING] = place_lingers,
 		[PLACE_ENDING] = place_kill,
 	};
 	struct place *place = ctx;
@@ -220,11 +340,42 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 	moves[place->state](place);
 }
 
+/* Why the process that has ended did so. */
+static enum pool_exit place_judge(const struct place *place)
+{
+	bool was_renewed = place->state == PLACE_RETIRING && place->process.status == 0;
+
+	if (place_is_ending(place) || was_renewed)
+		return place->why;
+	if (place->common->is_stopping)
+		return POOL_EXIT_STOP;
+	return WIFSIGNALED(place->process.status) ? POOL_EXIT_SIGNAL : POOL_EXIT_EXIT;
+}
+
+/* Counts those who went by themselves soon after they were ready, or before. */
+static void place_count_row(struct place *place, enum pool_exit why, const char *status)
+{
+	struct place_common *common = place->common;
+	bool was_well = place->ready_us && clock_now_us() - place->ready_us >= common->short_life_us;
+
+	if (was_well || pool_exit_is_renewal(why))
+		common->n_short = 0;
+	else if (why == POOL_EXIT_EXIT || why == POOL_EXIT_SIGNAL || why == POOL_EXIT_START)
+		common->n_short++;
+	if (common->n_short == PLACE_CRASH_LOOP && !common->is_stopping)
+		log_say(LOG_ERROR, common->name, "is in a crash loop: %s, and %d short lives in a row; restarts wait", status,
+			PLACE_CRASH_LOOP);
+}
+
 /* How long to wait after a life of that length, which counts as a failure or not. */
-static int64_t place_delay(struct place *place, int64_t lived_us, bool is_failure)
+static int64_t place_delay(struct place *place, enum pool_exit why, int64_t lived_us, bool is_failure)
 {
 	const struct place_common *common = place->common;
 
+	if (pool_exit_is_renewal(why)) {
+		place->n_short = 0;
+		return 0;
+	}
 	if (lived_us >= common->long_life_us || (!is_failure && lived_us >= common->short_life_us))
 		place->n_short = 0;
 	return !is_failure && lived_us >= common->short_life_us ? 0 : place_back_off(place);
@@ -243,8 +394,6 @@ static void place_say_end(const struct place *place, int64_t lived_us, int64_t d
 	if (delay_us != CLOCK_NEVER)
 		snprintf(next, sizeof(next), " restart_ms=%" PRId64, delay_us / 1000);
 	log_say(level, place->who, "%s pid=%d lived_ms=%" PRId64 "%s", how, (int)place->process.pid, lived_us / 1000, next);
-	if (place->n_short == CRASH_LOOP && !place->common->is_stopping)
-		log_say(LOG_ERROR, place->who, "is in a crash loop: %s, and %d short lives in a row", status, CRASH_LOOP);
 }
 
 static void place_exited(struct place *place)
@@ -253,15 +402,25 @@ static void place_exited(struct place *place)
 	pid_t pid = place->process.pid;
 	int status = place->process.status;
 	int64_t lived_us = clock_now_us() - place->started_us;
-	bool is_failure = place->is_refused || (status != 0 && !place_is_ending(place));
-	int64_t delay_us = common->is_stopping ? CLOCK_NEVER : place_delay(place, lived_us, is_failure);
+	enum pool_exit why = place_judge(place);
+	bool is_failure = why == POOL_EXIT_START || (status != 0 && !place_is_ending(place));
+	char words[64];
 
 	output_close(&place->out); /* its last words come before those about it */
 	output_close(&place->err);
+	place_count_row(place, why, process_describe(status, words, sizeof(words)));
+	common->n_exits[why]++;
+	place_enter(place, PLACE_EMPTY, CLOCK_NEVER);
+
+	bool is_filled = !common->is_stopping && common->is_wanted(common);
+	int64_t delay_us = is_filled ? place_delay(place, why, lived_us, is_failure) : CLOCK_NEVER;
+
 	place_say_end(place, lived_us, delay_us, is_failure);
 	place_clear(place);
-	place_enter(place, common->is_stopping ? PLACE_EMPTY : PLACE_WAITING, delay_us);
+	if (is_filled)
+		place_enter(place, PLACE_WAITING, delay_us);
 	common->exited(common, place, pid, status);
+	common->changed(common);
 }
 
 static void on_exited(evutil_socket_t fd, short what, void *ctx)

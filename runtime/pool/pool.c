@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "pool/place.h"
+#include "pool/roster.h"
 #include "pool/strays.h"
 
 #include <assert.h>
@@ -23,6 +24,8 @@ enum {
 	MIN_SWEEPS = 2,
 	MAX_SWEEPS = 50, /* in a row: something forks faster than it dies, the next end tries again */
 	FREE_TIMEOUT_US = 1000000,
+	LOOK_US = 150000, /* between two looks at everybody's memory */
+	SPARE_SHARE = 8,  /* so many workers share one more place, in which a successor starts */
 };
 
 struct pool {
@@ -35,7 +38,8 @@ struct pool {
 	bool is_stopped;
 	struct event *sweep;
 	uint32_t n_sweeps; /* in a row */
-	uint64_t reset;    /* processes up to this start are to be renewed; 0: none are */
+	struct event *look, *turn;
+	struct roster roster;
 	uint32_t n_places;
 	struct place places[];
 };
@@ -44,6 +48,66 @@ static struct place *place_of(struct pool *pool, uint32_t number)
 {
 	assert(number >= 1 && number <= pool->n_places);
 	return &pool->places[number - 1];
+}
+
+/* ---- how many, and whom to renew ---- */
+
+static void pool_balance(struct pool *pool)
+{
+	while (!pool->common.is_stopping && roster_step(&pool->roster))
+		;
+}
+
+/* News come in the middle of other things; what follows from them is done when the loop comes by. */
+static void on_changed(struct place_common *common)
+{
+	struct pool *pool = list_item(common, struct pool, common);
+
+	event_active(pool->turn, EV_TIMEOUT, 0);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *ctx)
+{
+	struct pool *pool = ctx;
+
+	(void)fd;
+	(void)what;
+	for (uint32_t i = 0; i < pool->n_places; i++) {
+		if (pool->places[i].wants_look)
+			place_look(&pool->places[i]);
+		pool->places[i].wants_look = false;
+	}
+	pool_balance(pool);
+}
+
+static bool is_wanted(const struct place_common *common)
+{
+	const struct pool *pool = list_item(common, struct pool, common);
+
+	return roster_lacks(&pool->roster);
+}
+
+static bool is_well(const struct place *place, int64_t now_us)
+{
+	return place->state == PLACE_READY && now_us - place->ready_us >= place->common->short_life_us;
+}
+
+static void on_look(evutil_socket_t fd, short what, void *ctx)
+{
+	struct pool *pool = ctx;
+	int64_t now_us = clock_now_us();
+	bool has_well = false;
+
+	(void)fd;
+	(void)what;
+	for (uint32_t i = 0; i < pool->n_places; i++) {
+		place_look(&pool->places[i]);
+		has_well |= is_well(&pool->places[i], now_us);
+	}
+	if (has_well && pool_is_crash_looping(pool))
+		log_say(LOG_INFO, pool->name, "is out of its crash loop");
+	if (has_well)
+		pool->common.n_short = 0;
 }
 
 /* ---- strays ---- */
@@ -109,10 +173,16 @@ static void on_retire(struct place_common *common, struct place *place, const ch
 {
 	struct pool *pool = list_item(common, struct pool, common);
 
-	if (pool->ops->retire)
-		pool->ops->retire(pool->ctx, place->number, place->process.pid, reason);
-	else
-		place_end(place);
+	if (!pool->ops->retire || !pool->ops->retire(pool->ctx, place->number, place->process.pid, reason))
+		place_end(place, place->why);
+}
+
+static void on_swollen(struct place_common *common, struct place *place)
+{
+	struct pool *pool = list_item(common, struct pool, common);
+
+	if (pool->ops->swollen)
+		pool->ops->swollen(pool->ctx, place->number, place->process.pid);
 }
 
 /* ---- the pool ---- */
@@ -155,6 +225,7 @@ static void set_environment(
 		environment_set(environment, conf->environment[i].name, conf->environment[i].value);
 	environment_set(environment, "QBUS_SOCKET", conf->socket);
 	environment_set(environment, "QBUS_POOL", conf->name);
+	environment_set(environment, "QBUS_PROXY", strays_marker());
 }
 
 static void set_common(struct pool *pool, const struct pool_conf *conf, struct event_base *base)
@@ -162,17 +233,26 @@ static void set_common(struct pool *pool, const struct pool_conf *conf, struct e
 	pool->common = (struct place_common){
 		.base = base,
 		.name = pool->name,
-		.plan = {.argv = pool->argv, .user = conf->user ? &pool->user : NULL, .directory = pool->directory},
+		.plan = {.argv = pool->argv,
+			.user = conf->user ? &pool->user : NULL,
+			.directory = pool->directory,
+			.has_private_ipc = conf->has_private_ipc},
 		.allocate_timeout_us = conf->allocate_timeout_us,
 		.destroy_timeout_us = conf->destroy_timeout_us,
 		.ttl_us = conf->ttl_us,
+		.idle_ttl_us = conf->idle_ttl_us,
 		.max_jobs = conf->max_jobs,
+		.soft_bytes = conf->soft_bytes,
+		.hard_bytes = conf->hard_bytes,
 		.backoff_initial_us = or_else(conf->backoff_initial_us, 100000),
 		.backoff_max_us = or_else(conf->backoff_max_us, 10000000),
 		.short_life_us = or_else(conf->short_life_us, 1000000),
 		.long_life_us = or_else(conf->long_life_us, 10000000),
 		.exited = on_exited,
 		.retire = on_retire,
+		.changed = on_changed,
+		.swollen = on_swollen,
+		.is_wanted = is_wanted,
 	};
 	set_environment(&pool->common.environment, conf, &pool->user);
 }
@@ -189,7 +269,8 @@ int pool_new(const struct pool_conf *conf, struct event_base *base, const struct
 		return err;
 	}
 
-	struct pool *pool = alloc_zero(sizeof(*pool) + conf->num_workers * sizeof(struct place));
+	uint32_t n_places = conf->num_workers + 1 + conf->num_workers / SPARE_SHARE;
+	struct pool *pool = alloc_zero(sizeof(*pool) + n_places * sizeof(struct place));
 
 	pool->ops = ops;
 	pool->ctx = ctx;
@@ -198,8 +279,11 @@ int pool_new(const struct pool_conf *conf, struct event_base *base, const struct
 	pool->argv = copy_list(conf->argv);
 	pool->user = user;
 	pool->sweep = evtimer_new(base, on_sweep, pool);
+	pool->look = event_new(base, -1, EV_PERSIST, on_look, pool);
+	pool->turn = evtimer_new(base, on_turn, pool);
 	set_common(pool, conf, base);
-	pool->n_places = conf->num_workers;
+	pool->n_places = n_places;
+	pool->roster = (struct roster){pool->places, n_places, conf->num_workers};
 	for (uint32_t i = 0; i < pool->n_places; i++)
 		place_init(&pool->places[i], &pool->common, i + 1);
 	*ret_pool = pool;
@@ -235,6 +319,8 @@ void pool_free(struct pool *pool)
 	for (uint32_t i = 0; i < pool->n_places; i++)
 		place_done(&pool->places[i]);
 	event_free(pool->sweep);
+	event_free(pool->look);
+	event_free(pool->turn);
 	process_user_done(&pool->user);
 	environment_done(&pool->common.environment);
 	for (char **word = pool->argv; *word; word++)
@@ -247,10 +333,12 @@ void pool_free(struct pool *pool)
 
 void pool_start(struct pool *pool)
 {
-	for (uint32_t i = 0; i < pool->n_places; i++) {
-		if (pool->places[i].state == PLACE_EMPTY && !pool->common.is_stopping)
-			place_start(&pool->places[i]);
-	}
+	struct timeval look = {.tv_usec = LOOK_US};
+
+	if (pool->common.is_stopping)
+		return;
+	event_add(pool->look, &look);
+	pool_balance(pool);
 }
 
 void pool_stop(struct pool *pool)
@@ -260,40 +348,16 @@ void pool_stop(struct pool *pool)
 	pool->common.is_stopping = true;
 	for (uint32_t i = 0; i < pool->n_places; i++) {
 		place_cancel(&pool->places[i]);
-		place_end(&pool->places[i]);
+		place_end(&pool->places[i], POOL_EXIT_STOP);
 	}
 	pool_sweep_later(pool, 0);
 }
 
-/* ---- reset ---- */
-
-static void pool_reset_next(struct pool *pool)
-{
-	struct place *next = NULL;
-
-	if (!pool->reset || pool->common.is_stopping)
-		return;
-	for (uint32_t i = pool->n_places; i-- > 0;) {
-		struct place *place = &pool->places[i];
-
-		if (place_has_process(place) && place->state != PLACE_READY)
-			return; /* on its way in or out: its successor, or itself, will be ready some day */
-		if (place_has_process(place) && place->start <= pool->reset)
-			next = place;
-	}
-	if (next)
-		place_retire(next, "an operator resets the pool");
-	else
-		pool->reset = 0;
-}
-
 uint32_t pool_reset(struct pool *pool)
 {
-	uint32_t n = pool_n_alive(pool);
-
-	pool->reset = pool->common.n_starts;
-	pool_reset_next(pool);
-	return n;
+	for (uint32_t i = 0; i < pool->n_places; i++)
+		place_expire(&pool->places[i], POOL_EXIT_RESET, "an operator resets the pool");
+	return pool_n_alive(pool);
 }
 
 bool pool_is_stopped(const struct pool *pool)
@@ -324,30 +388,37 @@ pid_t pool_worker_pid(const struct pool *pool, uint32_t number)
 void pool_worker_ready(struct pool *pool, uint32_t number)
 {
 	place_ready(place_of(pool, number));
-	pool_reset_next(pool);
 }
 
-void pool_worker_has_settled(struct pool *pool, uint32_t number, uint64_t n_messages)
+void pool_worker_report(struct pool *pool, uint32_t number, uint64_t n_settled, bool is_busy)
 {
-	place_has_settled(place_of(pool, number), n_messages);
+	place_report(place_of(pool, number), n_settled, is_busy);
 }
 
-void pool_retire(struct pool *pool, uint32_t number, const char *reason)
+void pool_worker_has_grown(struct pool *pool, uint32_t number)
 {
-	struct place *place = place_of(pool, number);
-
-	if (place->state == PLACE_READY)
-		place_retire(place, reason);
+	place_of(pool, number)->wants_look = true;
+	on_changed(&pool->common);
 }
 
-void pool_kill(struct pool *pool, uint32_t number, const char *reason)
+void pool_worker_left(struct pool *pool, uint32_t number)
+{
+	place_left(place_of(pool, number));
+}
+
+void pool_worker_renew(struct pool *pool, uint32_t number, enum pool_exit why, const char *reason)
+{
+	place_expire(place_of(pool, number), why, reason);
+}
+
+void pool_kill(struct pool *pool, uint32_t number, enum pool_exit why, const char *reason)
 {
 	struct place *place = place_of(pool, number);
 
 	if (!place_has_process(place) || place_is_ending(place))
 		return;
 	log_say(LOG_WARN, place->who, "is ended: %s pid=%d", reason, (int)place->process.pid);
-	place_end(place);
+	place_end(place, why);
 }
 
 /* ---- for the status ---- */
@@ -359,7 +430,7 @@ const char *pool_name(const struct pool *pool)
 
 uint32_t pool_n_workers(const struct pool *pool)
 {
-	return pool->n_places;
+	return pool->roster.n_workers;
 }
 
 uint32_t pool_n_alive(const struct pool *pool)
@@ -383,4 +454,14 @@ uint32_t pool_n_ready(const struct pool *pool)
 uint64_t pool_n_starts(const struct pool *pool)
 {
 	return pool->common.n_starts;
+}
+
+uint64_t pool_n_exits(const struct pool *pool, enum pool_exit why)
+{
+	return pool->common.n_exits[why];
+}
+
+bool pool_is_crash_looping(const struct pool *pool)
+{
+	return pool->common.n_short >= PLACE_CRASH_LOOP;
 }

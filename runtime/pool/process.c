@@ -12,6 +12,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,9 @@
 #include <unistd.h>
 
 enum { EXIT_NOT_STARTED = 127 };
+
+/* Added to a worker's badness: when memory runs out, a worker goes before the proxy and its messages come again. */
+#define CHILD_OOM_SCORE "500"
 
 static struct list processes = {&processes, &processes};
 
@@ -62,6 +66,18 @@ static int child_descriptors(const struct child *child)
 	return close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 }
 
+/* What is refused here, as in most containers, is done without. */
+static int child_isolate(const struct child *child)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	ssize_t written = fd < 0 ? -1 : write(fd, CHILD_OOM_SCORE, sizeof(CHILD_OOM_SCORE) - 1);
+
+	(void)written;
+	if (child->plan->has_private_ipc)
+		unshare(CLONE_NEWIPC);
+	return 0;
+}
+
 static int child_user(const struct child *child)
 {
 	const struct process_user *user = child->plan->user;
@@ -94,7 +110,7 @@ static int child_execute(const struct child *child)
 	return execvp(child->plan->argv[0], child->plan->argv);
 }
 
-enum { STEP_USER = 2, STEP_DIRECTORY = 4, STEP_EXECUTE = 5 };
+enum { STEP_USER = 3, STEP_DIRECTORY = 5, STEP_EXECUTE = 6 };
 
 static const struct {
 	const char *verb;
@@ -102,6 +118,7 @@ static const struct {
 } steps[] = {
 	{"reset the signals", child_signals},
 	{"set up the descriptors", child_descriptors},
+	{"be set apart", child_isolate},
 	[STEP_USER] = {"become user", child_user},
 	{"be bound to the proxy", child_bond},
 	[STEP_DIRECTORY] = {"enter", child_directory},
@@ -277,6 +294,25 @@ bool process_wait(struct process *process, int timeout_ms)
 
 	poll(&exited, 1, timeout_ms);
 	return process_collect(process);
+}
+
+uint64_t process_resident_bytes(pid_t pid)
+{
+	char path[32], text[96];
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	close_one(&fd);
+	if (len <= 0)
+		return 0;
+	text[len] = '\0';
+
+	const char *resident = strchr(text, ' '); /* the second number, in pages */
+
+	return resident ? strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 /* ---- in words ---- */

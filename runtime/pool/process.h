@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* An identity, looked up before the fork. */
@@ -27,6 +28,7 @@ struct process_plan {
 	char **environment;
 	const struct process_user *user; /* NULL: stays who we are */
 	const char *directory;           /* NULL: stays where we are */
+	bool has_private_ipc;            /* System V objects of its own, which go with the last process; where allowed */
 };
 
 struct process {
@@ -56,6 +58,9 @@ bool process_collect(struct process *process);
 bool process_wait(struct process *process, int timeout_ms);
 /* Writes "cannot execute php: No such file or directory" when it ended before it was itself; false: it was not so. */
 bool process_failure(const struct process *process, const struct process_plan *plan, char *text, size_t size);
+
+/* Resident memory; 0: there is no such process, or it may not be looked at. */
+uint64_t process_resident_bytes(pid_t pid);
 
 /* Writes a wait status in words: "exit 255", "signal SIGSEGV". Returns text. */
 const char *process_describe(int status, char *text, size_t size);

@@ -2,15 +2,20 @@
 /* Adopts, finds, kills and reaps the orphans that workers leave behind. */
 #include "pool/strays.h"
 
+#include "pool/environment.h"
 #include "pool/process.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -105,4 +110,104 @@ size_t strays_kill(strays_condemn *condemn, void *ctx)
 		closedir(threads);
 	free(data);
 	return n;
+}
+
+/* ---- those of a dead proxy ---- */
+
+/* When the process began, in the kernel's ticks since the boot. 0: there is no such process. */
+static unsigned long long start_of(pid_t pid)
+{
+	char path[32], text[1024];
+	unsigned long long ticks = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+
+	size_t len = read_file(path, text, sizeof(text) - 1);
+
+	text[len] = '\0';
+
+	const char *rest = strrchr(text, ')'); /* a name may contain anything */
+
+	for (int field = 2; rest && field < 22; field++)
+		rest = strchr(rest + 1, ' ');
+	if (rest)
+		ticks = strtoull(rest, NULL, 10);
+	return ticks;
+}
+
+static unsigned long long own_namespace(void)
+{
+	struct stat stat_of_ns;
+
+	return stat("/proc/self/ns/pid", &stat_of_ns) ? 0 : (unsigned long long)stat_of_ns.st_ino;
+}
+
+const char *strays_marker(void)
+{
+	static char marker[64];
+
+	if (!*marker)
+		snprintf(marker, sizeof(marker), "%llu.%d.%llu", own_namespace(), (int)getpid(), start_of(getpid()));
+	return marker;
+}
+
+/* The pidfd is there before the look, so what is hit is what was looked at. */
+static bool kill_if_condemned(pid_t pid, char *data, strays_condemn *condemn, void *ctx)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	bool is_killed = pidfd >= 0 && is_condemned(pid, data, condemn, ctx) &&
+	                 syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0;
+
+	if (pidfd >= 0)
+		close(pidfd);
+	return is_killed;
+}
+
+static size_t kill_everywhere(strays_condemn *condemn, void *ctx)
+{
+	DIR *all = opendir("/proc");
+	char *data = malloc(MAX_ENVIRONMENT);
+	size_t n = 0;
+
+	for (const struct dirent *entry; all && data && (entry = readdir(all));) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (isdigit((unsigned char)entry->d_name[0]) && pid > 1 && pid != getpid())
+			n += kill_if_condemned(pid, data, condemn, ctx);
+	}
+	if (all)
+		closedir(all);
+	free(data);
+	return n;
+}
+
+static bool is_of(void *ctx, const char *environment, size_t len)
+{
+	const char *marker = environment_find(environment, len, "QBUS_PROXY");
+
+	return marker && strcmp(marker, ctx) == 0;
+}
+
+size_t strays_kill_of(const char *marker)
+{
+	return kill_everywhere(is_of, (void *)marker);
+}
+
+static bool is_left(void *ctx, const char *environment, size_t len)
+{
+	const char *socket = environment_find(environment, len, "QBUS_SOCKET");
+	const char *marker = environment_find(environment, len, "QBUS_PROXY");
+	unsigned long long ns, start;
+	int pid;
+
+	if (!socket || !marker || strcmp(socket, ctx) != 0)
+		return false;
+	if (sscanf(marker, "%llu.%d.%llu", &ns, &pid, &start) != 3)
+		return false;
+	return ns == own_namespace() && start_of(pid) != start;
+}
+
+size_t strays_kill_left(const char *socket)
+{
+	return kill_everywhere(is_left, (void *)socket);
 }

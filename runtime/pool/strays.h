@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Children that we did not start: what the descendants of a dead worker become when we adopt them. Main thread only.
+/* Processes that nobody waits for: what the descendants of a dead worker, or of a dead proxy, become. Main thread only.
  *
- * Without strays_adopt there are none. They are found through /proc; where that is shut, they live on. */
+ * They are found through /proc by the environment that they were started with; one that hides it, or where /proc is
+ * shut, lives on. Descendants of a worker become our children when we adopt them. */
 #ifndef QBUS_POOL_STRAYS_H
 #define QBUS_POOL_STRAYS_H
 
@@ -21,5 +22,14 @@ typedef bool strays_condemn(void *ctx, const char *environment, size_t len);
 
 /* Kills each stray that condemn says true of. Returns how many. Costs one look at each child. */
 size_t strays_kill(strays_condemn *condemn, void *ctx);
+
+/* This process as QBUS_PROXY names it to the workers: the namespace of its number, its number, when it began. */
+const char *strays_marker(void);
+/* Kills whatever the proxy of that marker has started, wherever it is now. Returns how many. Costs a look at each
+ * process of the machine, as does the next one. */
+size_t strays_kill_of(const char *marker);
+/* Kills what was started for workers at that socket by a proxy that does not live any more. Those whose proxy cannot be
+ * known for sure, because its number is of another namespace, are left alone. */
+size_t strays_kill_left(const char *socket);
 
 #endif

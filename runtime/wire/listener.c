@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LISTENER_BACKLOG = 512, LISTENER_ACCEPTS = 64 /* in one turn */ };
+enum { LISTENER_BACKLOG = 512, LISTENER_ACCEPTS = 64 /* in one turn */, LISTENER_GROUPS = 1024 };
 
 struct listener {
 	struct listener_conf conf;
@@ -28,7 +28,27 @@ struct listener {
 
 /* ---- who may ---- */
 
-static bool listener_allows(const struct listener *listener, const struct session_peer *peer)
+static bool listener_allows_group(const struct listener_conf *conf, gid_t gid)
+{
+	for (size_t i = 0; i < conf->n_allow_gids; i++)
+		if (conf->allow_gids[i] == gid)
+			return true;
+	return false;
+}
+
+static bool listener_allows_groups(const struct listener_conf *conf, int fd)
+{
+	gid_t groups[LISTENER_GROUPS];
+	socklen_t len = sizeof groups;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) != 0)
+		return false;
+	for (size_t i = 0; i < len / sizeof *groups; i++)
+		if (listener_allows_group(conf, groups[i]))
+			return true;
+	return false;
+}
+
+static bool listener_allows(const struct listener *listener, int fd, const struct session_peer *peer)
 {
 	const struct listener_conf *conf = &listener->conf;
 	if ((conf->n_allow_uids == 0 && conf->n_allow_gids == 0) || peer->uid == geteuid())
@@ -36,10 +56,7 @@ static bool listener_allows(const struct listener *listener, const struct sessio
 	for (size_t i = 0; i < conf->n_allow_uids; i++)
 		if (conf->allow_uids[i] == peer->uid)
 			return true;
-	for (size_t i = 0; i < conf->n_allow_gids; i++)
-		if (conf->allow_gids[i] == peer->gid)
-			return true;
-	return false;
+	return listener_allows_group(conf, peer->gid) || (conf->n_allow_gids && listener_allows_groups(conf, fd));
 }
 
 /* Says why, as far as that goes at once, and closes. */
@@ -59,7 +76,7 @@ static void listener_admit(struct listener *listener, int fd)
 	socklen_t len = sizeof cred;
 	int result = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
 	struct session_peer peer = {.pid = cred.pid, .uid = cred.uid, .gid = cred.gid};
-	if (result != 0 || !listener_allows(listener, &peer)) {
+	if (result != 0 || !listener_allows(listener, fd, &peer)) {
 		listener->counts.forbidden++;
 		log_say(LOG_WARN, NULL, "refuses a worker: its user may not attach pid=%d uid=%u gid=%u", (int)peer.pid,
 			(unsigned)peer.uid, (unsigned)peer.gid);

@@ -23,7 +23,7 @@ struct listener_conf {
 	gid_t group;
 	const uid_t *allow_uids; /* both lists empty: whom the mode lets in. The process's own uid may always. */
 	size_t n_allow_uids;
-	const gid_t *allow_gids; /* against the worker's primary group */
+	const gid_t *allow_gids; /* of which the worker is a member, by its primary or a supplementary group */
 	size_t n_allow_gids;
 	size_t max_sessions; /* more are refused with ERROR; 0: no limit */
 };

@@ -359,6 +359,20 @@ void session_broken(struct session *session)
 	deadline_broken(&session->worker);
 }
 
+bool session_retire(struct session *session, const char *reason)
+{
+	if (!session->is_known || session->state != SESSION_OPEN)
+		return false;
+	dispatcher_worker_retire(&session->worker, reason);
+	return true;
+}
+
+void session_swollen(struct session *session)
+{
+	if (session->is_known && session->state != SESSION_ENDING)
+		dispatcher_worker_swollen(&session->worker);
+}
+
 void session_tell(const struct session *session, struct session_info *ret_info)
 {
 	*ret_info = (struct session_info){

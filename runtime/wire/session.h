@@ -48,6 +48,8 @@ struct session_host {
 	/* A worker of a pool is past deadline and grace: end its process. False: there is none, the session is ended instead.
 	 * From dispatcher_tick; may be NULL. */
 	bool (*overdue)(void *ctx, const struct session *session, const char *reason);
+	/* The worker reports at least a MiB more of memory than the last time this was called; may be NULL. */
+	void (*grown)(void *ctx, const struct session *session);
 	void (*closed)(void *ctx, const struct session *session); /* the connection is closed, the session goes now */
 };
 
@@ -90,6 +92,10 @@ void session_broken(struct session *session);
 /* The process that leads this group has ended, as `how` says ("exit 255"). The session of a pool's worker waits for that,
  * a second at most, when its connection ends while it holds deliveries; their dead letters tell it. */
 void session_set_exited(struct session_set *set, pid_t group, const char *how);
+/* Lets it finish what it holds and leave. False: it is leaving already, or has not said HELLO. */
+bool session_retire(struct session *session, const char *reason);
+/* It takes too much memory: what it runs is told to stop, and if it dies of it, that is the reason. */
+void session_swollen(struct session *session);
 void session_tell(const struct session *session, struct session_info *ret_info);
 
 #endif

@@ -14,12 +14,13 @@ struct evbuffer;
 
 enum {
 	SESSION_INPUT_BYTES = 256 * 1024,
-	SESSION_OUTPUT_HIGH = 1024 * 1024, /* nothing more is delivered */
-	SESSION_OUTPUT_LOW = 256 * 1024,   /* it is again */
-	SESSION_ANSWERS_MAX = 1024 * 1024, /* other frames, but CHUNK, that a worker may leave unread */
-	SESSION_CHUNKS_MAX = 1024 * 1024,  /* bytes of bodies that a worker may ask for and leave unread */
-	SESSION_LATE_PIECE = 256,          /* ids in one LATE */
-	SESSION_LATE_MAX = 4096,           /* late verdicts in one SETTLE; above it, nonsense */
+	SESSION_OUTPUT_HIGH = 1024 * 1024,  /* nothing more is delivered */
+	SESSION_OUTPUT_LOW = 256 * 1024,    /* it is again */
+	SESSION_ANSWERS_MAX = 1024 * 1024,  /* other frames, but CHUNK, that a worker may leave unread */
+	SESSION_CHUNKS_MAX = 1024 * 1024,   /* bytes of bodies that a worker may ask for and leave unread */
+	SESSION_GROWTH_BYTES = 1024 * 1024, /* of reported memory, before the host hears of it */
+	SESSION_LATE_PIECE = 256,           /* ids in one LATE */
+	SESSION_LATE_MAX = 4096,            /* late verdicts in one SETTLE; above it, nonsense */
 };
 
 struct session_set {
@@ -46,6 +47,7 @@ struct session {
 	int fd;
 	struct session_peer peer;
 	int64_t opened_us;
+	uint64_t told_bytes; /* of memory, when the host last heard of it */
 	struct event *readable, *writable, *timer;
 	struct frame_reader reader;
 	struct evbuffer *output;

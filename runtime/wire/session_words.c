@@ -175,6 +175,15 @@ static void settle_verdict(void *ctx, const struct proto_verdict *verdict)
 		late_add(session, verdict->id);
 }
 
+static void settle_tell_growth(struct session *session)
+{
+	const struct session_host *host = session->set->host;
+	if (!host->grown || session->worker.memory_bytes < session->told_bytes + SESSION_GROWTH_BYTES)
+		return;
+	session->told_bytes = session->worker.memory_bytes;
+	host->grown(session->set->ctx, session);
+}
+
 static const char *say_settle(struct session *session, const struct frame *frame)
 {
 	static const struct proto_settle_sink sink = {settle_acks, settle_verdict};
@@ -182,6 +191,7 @@ static const char *say_settle(struct session *session, const struct frame *frame
 	session->has_settled = true;
 	const char *wrong = proto_settle_read(frame, &sink, session, &session->worker.memory_bytes);
 	late_send(session);
+	settle_tell_growth(session);
 	if (!wrong && session->set->n_late_in_frame > SESSION_LATE_MAX)
 		wrong = "SETTLE: more than 4096 verdicts for deliveries that the session does not hold";
 	return wrong;

@@ -40,13 +40,21 @@ def is_alive(pid):
         return False
 
 
+def is_keeper(pid):
+    """The proxy's helper that cleans up behind a killed proxy: no worker."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "qbus-keeper"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def descendants(pid):
-    """Process ids of all children, their children and so on."""
+    """Process ids of all children, their children and so on; workers and what they started."""
     found = []
     try:
         for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                found += [int(child), *descendants(child)]
+                found += [] if is_keeper(child) else [int(child), *descendants(child)]
     except (FileNotFoundError, ProcessLookupError):
         pass
     return found

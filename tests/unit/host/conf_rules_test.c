@@ -110,7 +110,7 @@ static void what_is_idle_is_printed_so(void **state)
 	FILE *out = open_memstream(&printed, &len);
 	conf_print(conf, out);
 	fclose(out);
-	assert_non_null(strstr(printed, "    idle_ttl: 10m # not acted on in this version\n"));
+	assert_non_null(strstr(printed, "    leak_check: 0 # not acted on in this version\n"));
 	assert_non_null(strstr(printed, "    max_attempts: 0\n"));
 	free(printed);
 	conf_free(conf);
