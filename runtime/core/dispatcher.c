@@ -198,7 +198,8 @@ static struct entry *dispatcher_take(struct worker *worker, uint64_t id)
 	if (!entry)
 		return NULL;
 	worker_drop(worker, id);
-	deadline_settled(worker, id, worker->crew->dispatcher->now_us);
+	if (worker->n_parts)
+		deadline_settled(worker, id, worker->crew->dispatcher->now_us);
 	if (!worker->n_settled++) {
 		worker->settled_of = entry->pipeline;
 		worker->settled_stamp_ms = entry->timestamp_ms;

@@ -125,6 +125,11 @@ void breaking_greet(const struct breaking *breaking, const struct session *sessi
 	if (info.pool)
 		return;
 	snprintf(who, sizeof who, "worker %u", (unsigned)info.number);
+	if (!unblock_is_peer(info.peer.pid, info.fd)) {
+		log_say(LOG_WARN, who, "is not seen to hold its session's socket: it is neither signalled nor broken pid=%d",
+			(int)info.peer.pid);
+		return;
+	}
 	struct unblock_stages stages = breaking_find(breaking, &info);
 	breaking_say(who, &stages);
 }

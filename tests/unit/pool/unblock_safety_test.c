@@ -436,6 +436,20 @@ static void a_process_that_has_ended_is_gone(void **state)
 	unblock_end(&hung.unblock);
 }
 
+/* A number that was the worker's may be another's by now; the session's other end is not. */
+static void only_who_holds_the_session_is_its_peer(void **state)
+{
+	struct hung hung, other;
+
+	(void)state;
+	hung_fork(&hung, in_session);
+	hung_fork(&other, in_session);
+	assert_true(unblock_is_peer(hung.pid, hung.session));
+	assert_false(unblock_is_peer(other.pid, hung.session));
+	hung_kill(&hung);
+	hung_kill(&other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -453,6 +467,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_done_while_the_session_has_news),
 		cmocka_unit_test(a_thread_that_is_asked_at_any_moment_loses_nothing),
 		cmocka_unit_test(a_process_that_has_ended_is_gone),
+		cmocka_unit_test(only_who_holds_the_session_is_its_peer),
 	};
 
 	return cmocka_run_group_tests(tests, hung_setup, NULL);
