@@ -55,12 +55,14 @@ $try = static function (Qbus\Message $message) use ($ledger, $after, $kept, $get
     $receipt = $message->offset;
     $deadlineUs = intdiv(hrtime(true), 1000) + (int) ($message->remaining() * 1e6);
     $seen = ['pid' => getmypid(), 'receipt' => $receipt, 'attempt' => $message->attempt];
+    $left = static fn (): int => $deadlineUs - intdiv(hrtime(true), 1000);
     $seen['after'] = $after->ask('later'); // blocks for a while: a break that comes late would hit it
-    $seen['left_us'] = $deadlineUs - intdiv(hrtime(true), 1000);
+    $seen['after_us'] = $left();
     if ($seen['after'] === '') {
         $after->close();
     }
     $seen['whole'] = $kept->ask('ping');   // what the last try left of the connection
+    $seen['whole_us'] = $left();
     if ($seen['whole'] === '') {
         $kept->close();
     }

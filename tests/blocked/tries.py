@@ -9,6 +9,7 @@ from scene import HERE, counters, settings
 TIMEOUT_MS, BREAK_MS = 25, 5
 SPREAD_US = 75          # an answer comes so long after the break began, at most
 COLUMNS = ("what became of a try", "tries", "share")
+OWN_US = -BREAK_MS * 500 # left of the time of a message, below which its calls may be broken for its own sake
 BUSY = 0.7              # share of a processor from which a wait in curl counts as a loop
 
 
@@ -25,36 +26,60 @@ def configuration(scene, adversary, ledger, n):
     return base
 
 
-def sort_out(lines):
-    """Facts and faults of what the handlers saw, in the order of writing."""
-    tries, last, redelivered, dead = {}, None, set(), set()
-    faults, n_slow = [], 0
-    for line in lines:
-        if "calm" in line:
-            faults.append("a connection of another process was broken")
-            continue
-        if line["after"] == "" and line["left_us"] > -BREAK_MS * 500:
-            faults.append(f"the call behind try {last} was broken, {line['left_us']} us before its deadline")
-        n_slow += line["after"] == ""   # on a busy machine it comes to its own end
-        if line["whole"] == "" and last is not None:
-            dead.add(last)
+class Seen:
+    """What the handlers saw, in the order of writing."""
+
+    def __init__(self, lines):
+        self.tries = {}             # receipt -> its first attempt
+        self.delivered_again = set()
+        self.shut = set()           # tries behind which their connection was dead
+        self.n_slow = 0
+        self.faults = []
+        self.last = self.user = None    # the last try, and the one that used the kept connection last
+        for line in lines:
+            if "calm" in line:
+                self.faults.append("a connection of another process was broken")
+            else:
+                self.read(line)
+        self.judge()
+
+    def read(self, line):
+        # On a busy machine these calls come to an end of their own.
+        self.n_slow += any(line[call] == "" and line[f"{call}_us"] <= OWN_US for call in ("after", "whole"))
+        if line["after"] == "" and line["after_us"] > OWN_US:
+            self.faults.append(f"the call behind try {self.last} was broken with {line['after_us']} us of its time left")
+        if line["whole"] == "":
+            if line["whole_us"] > OWN_US and self.user is not None:
+                self.shut.add(self.user)
+            self.user = None
         if line["attempt"] > 1:
-            redelivered.add(line["receipt"])
-        else:
-            tries[line["receipt"]] = line
-            last = line["receipt"]
-    streams = {receipt for receipt, line in tries.items() if line["by"] == "stream"}
-    empty = {receipt for receipt, line in tries.items() if line["got"] == ""}
-    faults += [f"try {receipt} was acked, though it had got nothing" for receipt in sorted(empty - redelivered)]
-    faults += [f"try {receipt} was acked, though its connection was shut" for receipt in sorted(dead - redelivered)]
-    faults += [f"curl used {line['cpu']:.2f} of a processor in try {receipt}" for receipt, line in tries.items()
-               if line["by"] == "curl" and line["cpu"] > BUSY]
-    if len({line["pid"] for line in tries.values()}) != 1:
-        faults.append("the worker did not live")
-    facts = {"broken, no answer": len(empty & streams), "answered, connection whole": len(streams - empty - dead),
-             "answered, but the connection was shut": len((streams & dead) - empty),
-             "not begun in time": n_slow, "curl, no answer": len(empty - streams), "curl, answered": len(tries.keys() - empty - streams)}
-    return facts, faults, len(tries), len(redelivered)
+            self.delivered_again.add(line["receipt"])
+            return
+        self.last = line["receipt"]
+        self.tries[self.last] = line
+        if line["by"] == "stream":
+            self.user = self.last
+
+    def of(self, by, answered):
+        return {receipt for receipt, line in self.tries.items() if line["by"] == by and (line["got"] != "") == answered}
+
+    def judge(self):
+        empty = self.of("stream", False) | self.of("curl", False)
+        self.faults += [f"try {receipt} was acked, though it had got nothing"
+                        for receipt in sorted(empty - self.delivered_again)]
+        self.faults += [f"try {receipt} was acked, though its connection was shut"
+                        for receipt in sorted(self.shut - self.delivered_again)]
+        self.faults += [f"curl used {line['cpu']:.2f} of a processor in try {receipt}"
+                        for receipt, line in self.tries.items() if line["by"] == "curl" and line["cpu"] > BUSY]
+        if len({line["pid"] for line in self.tries.values()}) != 1:
+            self.faults.append("the worker did not live")
+
+    def rows(self):
+        answered = self.of("stream", True)
+        found = {"no answer": self.of("stream", False), "answered, connection whole": answered - self.shut,
+                 "answered, but the connection was shut": answered & self.shut,
+                 "curl, no answer": self.of("curl", False), "curl, answered": self.of("curl", True)}
+        return [(what, str(len(tries)), f"{len(tries) / len(self.tries):.4f}") for what, tries in found.items()]
 
 
 def play(scene, n):
@@ -77,16 +102,15 @@ def play(scene, n):
 
         wait_until(all_is_tried, 30 + n * 0.2, f"{n} tries")
         count = wait_until(all_is_acked, 10, f"{n} tries are acked")
-        found, faults, n_tries, n_redelivered = sort_out([json.loads(line) for line in ledger.read_text().splitlines()])
+        seen = Seen([json.loads(line) for line in ledger.read_text().splitlines()])
         told = {"answers upon a break": adversary.struck.value, "asked again by curl": adversary.asked_again.value,
                 "counted as broken": int(count.get(("qbus_deadline_total", "try", "broken"), 0)),
-                "delivered again": n_redelivered, "acked": n}
-        if n_tries != n:
-            faults.append(f"{n_tries} tries of {n}")
+                "delivered again": len(seen.delivered_again), "too slow to be told apart": seen.n_slow, "acked": n}
+        if len(seen.tries) != n:
+            seen.faults.append(f"{len(seen.tries)} tries of {n}")
         if adversary.struck.value < n / 5:
-            faults.append("few answers came upon a break")
+            seen.faults.append("few answers came upon a break")
         proxy.stop()
-        rows = [(what, str(k), f"{k / n_tries:.4f}") for what, k in found.items()]
-        return rows, told, faults
+        return seen.rows(), told, seen.faults
     finally:
         adversary.finish()
