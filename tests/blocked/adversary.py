@@ -48,6 +48,10 @@ class Adversary:
     # ---- in its process ----
 
     def serve(self):
+        try:
+            os.nice(-10)        # it has to be there when the proxy is
+        except PermissionError:
+            pass
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.listener, selectors.EVENT_READ)
         later = []              # (when, whom)

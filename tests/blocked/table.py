@@ -102,7 +102,8 @@ def possible(scene, calls):
 
 
 def configuration(scene, calls, ledger):
-    one = {"source": {"messages": 1}, "handler_timeout": f"{TIMEOUT_MS}ms", "handler_grace": f"{GRACE_MS}ms", "backoff": {"initial": "50ms", "max": "100ms"}}
+    one = {"source": {"messages": 1}, "handler_timeout": f"{TIMEOUT_MS}ms", "handler_grace": f"{GRACE_MS}ms",
+           "backoff": {"initial": "50ms", "max": "100ms"}}
     handler = [HERE / "handler.php", ledger.path, json.dumps(scene.addresses()), *(call.name for call in calls)]
     after = {"source": {"rate": 20}}    # so that a worker that lives has a next message
     each = {call.name: {**one, "handler_break": call.handler_break} for call in calls}
