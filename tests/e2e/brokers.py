@@ -250,6 +250,11 @@ class RabbitMQ:
         except (pika.exceptions.AMQPError, OSError):
             return False
 
+    def evaluate(self, expression):
+        """Begins to ask the Erlang machine; the answer comes on the process' stdout."""
+        return subprocess.Popen(["/usr/lib/rabbitmq/bin/rabbitmqctl", "-q", "eval", expression], text=True,
+                                env={**os.environ, **self.environment}, stdout=subprocess.PIPE)
+
     def beam(self):
         """Process id of the Erlang machine (the process that was started is a shell around it)."""
         return int((self.directory / "pid").read_text())

@@ -67,7 +67,8 @@ class StrangeAmqp(Strange):
 
     def mirrored(self):
         """The headers of the next message as another reader sees them."""
-        return self.stream.channel.basic_get("mirror-" + self.label, auto_ack=True)[1].headers
+        found = wait_until(lambda: self.stream.channel.basic_get("mirror-" + self.label, auto_ack=True)[1], 40, "it is there")
+        return found.headers
 
     def finish(self):
         super().finish()
@@ -83,10 +84,13 @@ class NestedHeaders(StrangeAmqp):
             table = {}
             for _ in range(levels):
                 table = {"": table}
-            self.publish(table, None)
-            buried.add(self.publish(table, "reject"))
-            facts[f"sent_{levels}"] = self.depth(self.mirrored())
-            assert facts[f"sent_{levels}"] == self.depth(self.mirrored()) == levels, facts
+            buried.add(self.publish(table, "reject"))   # of the deepest one only: RabbitMQ itself takes 10 s for it
+            depths = [self.depth(self.mirrored())]
+            if levels != LEVELS[-1]:
+                self.publish(table, None)
+                depths.append(self.depth(self.mirrored()))
+            assert set(depths) == {levels}, depths
+            facts[f"sent_{levels}"] = len(depths)
         self.publish(None, None)
         return buried
 
