@@ -25,6 +25,9 @@ final class Client implements Session
     /** Nanoseconds for which verdicts may wait for company. */
     private const GATHER = 200_000;
 
+    /** Nanoseconds after which a handler's end is looked at: it may have been told to end, and a call of its broken. */
+    private const LONG = 50_000_000;
+
     /** Nanoseconds between two collections of garbage. */
     private const COLLECT = 1_000_000_000;
 
@@ -60,13 +63,13 @@ final class Client implements Session
     private int $attempt = 1;
     private int $timeout = 0;
 
-    /** @var array<int, int> id => half its time, of those that a guarded client has given out and that were not judged yet */
+    /** @var array<int, int> id => when it has taken long; what a guarded client has given out and nobody has judged */
     private array $out = [];
 
-    // The delivery given out last: when it was (never: it is done with), after how long it is to be looked at, and when
+    // The delivery given out last: when it was (never: it is done with), after how long its end is looked at, and when
     // its time is over where that is not $timeout later; the last id that was acked by word.
     private int $begun = \PHP_INT_MAX;
-    private int $half = \PHP_INT_MAX;
+    private int $long = \PHP_INT_MAX;
     private int $until = 0;
     private int $saidAck = 0;
 
@@ -179,7 +182,7 @@ final class Client implements Session
         $this->begun = $now;
         if ($this->guarded) {
             $message->watch(new Guard($this, $id));
-            $this->out[$id] = $now + $this->half;
+            $this->out[$id] = $now + $this->long;
         }
 
         return $message;
@@ -465,15 +468,14 @@ final class Client implements Session
     private function pause(int $now, ?float $timeout): bool
     {
         $until = $timeout === null ? \PHP_INT_MAX : $now + (int) ($timeout * 1e9);
-        if ($now - $this->begun >= $this->half) {
+        if ($now - $this->begun >= $this->long) {
             $this->lookBack($now);
         }
-        if ($this->row === $this->nRows) {
-            return $this->refill($until);
+        if ($now >= $this->flushAt) {
+            $this->flush($now);
         }
-        $this->flush($now);
 
-        return !$this->stopping;
+        return $this->row === $this->nRows ? $this->refill($until) : !$this->stopping;
     }
 
     /** Opens the next frame of deliveries, waiting for it until $until; false: there is none. */
@@ -526,7 +528,7 @@ final class Client implements Session
             $this->flush(\hrtime(true));
             $this->timeout = $timeout;
             // 0 was asked for: see lookBackAt() and hearCancel().
-            $this->half = $this->half === 0 ? 0 : $timeout >> 1;
+            $this->long = $this->long === 0 ? 0 : \min(self::LONG, $timeout >> 1);
         }
     }
 
@@ -627,7 +629,7 @@ final class Client implements Session
     private function hearCancel(int $id): void
     {
         $this->cancelled[$id] = true;
-        $this->half = $this->flushAt = 0;
+        $this->long = $this->flushAt = 0;
         if (\count($this->cancelled) > self::MAX_CANCELLED) {
             unset($this->cancelled[\array_key_first($this->cancelled)]);
         }
@@ -647,12 +649,12 @@ final class Client implements Session
     }
 
     /**
-     * The last message took more than half of its time. Was that too long, by this clock or by the proxy's? Then its
-     * verdict goes out and has its effect before anything else begins, or the next call could be broken for its sake.
+     * The last message took long. Was that too long, by this clock or by the proxy's? Then its verdict goes out and has
+     * its effect before anything else begins, or the next call could be broken for its sake.
      */
     private function lookBack(int $now): void
     {
-        if ($now >= ($this->until ?: $this->begun + $this->timeout) || $this->wasToldOf($this->lastId())) {
+        if ($now >= ($this->until ?: $this->begun + $this->timeout) || $this->wasToldOf($this->lastId(), $now)) {
             $this->fence();
             if ($this->batches) {
                 // What lies here was held together with what may have been broken: let it begin anew.
@@ -661,14 +663,14 @@ final class Client implements Session
             }
         }
         $this->begun = \PHP_INT_MAX;
-        $this->half = $this->timeout >> 1;
+        $this->long = \min(self::LONG, $this->timeout >> 1);
         $this->until = 0;
     }
 
     /** What runs is looked at when it ends, however short it was; it has time until then. */
     private function lookBackAt(int $until): void
     {
-        $this->half = $this->flushAt = 0;
+        $this->long = $this->flushAt = 0;
         $this->until = $until;
     }
 
@@ -677,23 +679,32 @@ final class Client implements Session
         return $this->firstId + $this->row - 1;
     }
 
-    /** Whether the time of a delivery is over, by this clock, or because the proxy says so of what took half of it. */
+    /** Whether the time of a delivery is over, by this clock, or because the proxy says so of what took long. */
     private function isOver(int $id, int $deadline): bool
     {
         $now = \hrtime(true);
 
         return $now >= $deadline || $this->isTold($id)
-            || ($now >= ($this->out[$id] ?? $this->begun + $this->half) && $this->wasToldOf($id));
+            || ($now >= ($this->out[$id] ?? $this->begun + $this->long) && $this->wasToldOf($id, $now));
     }
 
-    /** As isTold(), after a look at all that has come; also where the proxy took an earlier delivery for this one. */
-    private function wasToldOf(int $id): bool
+    /**
+     * As isTold(), after a look at what has come; also where the proxy took an earlier delivery for this one. When half
+     * of the time is over all is looked at, before that no more than the handler may have ahead.
+     */
+    private function wasToldOf(int $id, int $now): bool
     {
-        while ($this->open && $this->receive(0.0)) {
+        $isHalf = $this->isHalfOver($now);
+        while ($this->open && ($isHalf || !$this->connection->inbox->isFull()) && $this->receive(0.0)) {
         }
         $earlier = $this->mistaken[$id] ?? ($this->verdicts->firstAck() ?: $this->ackFirst);
 
         return $this->isTold($id) || isset($this->cancelled[$earlier]);
+    }
+
+    private function isHalfOver(int $now): bool
+    {
+        return $now - $this->begun >= $this->timeout >> 1;
     }
 
     /** Whether a CANCEL has come for it, or for one that is handled together with it. */
@@ -709,8 +720,11 @@ final class Client implements Session
         $this->endRun();
         $this->excuseFirst();
         $last = $this->lastId();
-        if (isset($this->mistaken[$last]) && $last === $this->returned() && $this->verdicts->takeAck($last)) {
-            $this->verdicts->add($last, Verdict::Retry, -1, 'deadline: it returned after its time');
+        $wasSaid = $this->saidAck === $last;
+        $isMistaken = !$this->guarded && isset($this->mistaken[$last]);
+        if (($wasSaid || $isMistaken) && $this->verdicts->takeAck($last)) {
+            $reason = $wasSaid ? null : 'deadline: it returned after its time';
+            $this->verdicts->add($last, $wasSaid ? Verdict::Ack : Verdict::Retry, -1, $reason);
         }
         $this->flush(\hrtime(true));
         $this->send(Word::SYNC, [++$this->nAskedSync]);
@@ -731,7 +745,7 @@ final class Client implements Session
     {
         $first = $this->verdicts->firstAck();
         $last = $this->lastId();
-        if ($first === 0 || $this->batches || isset($this->mistaken[$last]) || $first === $this->returned()) {
+        if ($first === 0 || $first === $last || $this->batches || isset($this->mistaken[$last])) {
             return;
         }
         $this->verdicts->takeAck($first);
@@ -739,20 +753,12 @@ final class Client implements Session
         $this->mistaken = [$last => $first];
     }
 
-    /** The last one's id where its ack, if there is one, means no more than that its handler returned; else 0. */
-    private function returned(): int
-    {
-        $last = $this->lastId();
-
-        return $this->guarded || $this->saidAck === $last ? 0 : $last;
-    }
-
     private function flush(int $now): void
     {
         // What took long is looked at when it ends, also when this is called at its very end.
-        $this->flushAt = $this->half === 0 ? 0 : \min($now + self::GATHER, $this->begun + $this->half);
+        $this->flushAt = $this->long === 0 ? 0 : \min($now + self::GATHER, $this->begun + $this->long);
         $this->endRun();
-        if ($now - $this->begun >= $this->half) {
+        if ($this->long === 0 || $this->isHalfOver($now)) {
             $this->excuseFirst();
         }
         if ($this->verdicts->isEmpty()) {

@@ -49,7 +49,8 @@ final class Worker
     }
 
     /**
-     * Gathers messages of this pipeline, up to $size or until $wait seconds after the first, and hands them over together.
+     * Gathers messages of this pipeline, up to $size or until $wait seconds after the first, and hands them over
+     * together.
      *
      * The handler may give each its own verdict; what has none when it returns is acked, when it throws it is judged by
      * the exception. All have the time of the first, and the waiting is part of it. A message of another pipeline ends

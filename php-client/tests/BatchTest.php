@@ -152,7 +152,8 @@ final class BatchTest extends TestCase
     {
         $runner = \posix_getpid();
         $worker = $this->worker(static function (Peer $peer) use ($runner): array {
-            $peer->write(Peer::deliver([...self::rows('m')], self::ID, 30000, 1) . Peer::deliver(self::rows('ab'), self::ID + 1));
+            $peer->write(Peer::deliver(self::rows('m'), self::ID, 30000, 1)
+                . Peer::deliver(self::rows('ab'), self::ID + 1));
             $peer->settled(1);
             \posix_kill($runner, \SIGTERM);
 
@@ -160,7 +161,8 @@ final class BatchTest extends TestCase
         }, false);
         $worker->on('mails', static fn () => null)
             ->onBatch('orders', 10, 20.0, static fn () => self::fail('it began'))->run();
-        self::assertSame([[self::ID + 1, 3, -1, null], [self::ID + 2, 3, -1, null]], $this->proxy->result()[1]['others']);
+        $others = $this->proxy->result()[1]['others'];
+        self::assertSame([[self::ID + 1, 3, -1, null], [self::ID + 2, 3, -1, null]], $others);
     }
 
     public function testABatchThatWaitsAsLongAsItMayTakeIsRefused(): void

@@ -219,4 +219,54 @@ final class HandlerTest extends TestCase
         $this->expectException(AlreadySettled::class);
         $message->extend(1.0);
     }
+
+    public function testAPartOfAHandlerHasItsLimit(): void
+    {
+        $proxy = new FakeProxy();
+        $message = $proxy->message();
+        self::assertSame(7, $message->within(1.0, static fn () => 7));
+        $own = new \RuntimeException('read error on connection');
+        try {
+            $message->within(1.0, static function () use ($proxy, $message, $own): void {
+                $proxy->cancel($message);
+                throw $own;
+            });
+            self::fail('it was cancelled');
+        } catch (DeadlineExceeded $exceeded) {
+            self::assertSame($own, $exceeded->getPrevious());
+        }
+    }
+
+    public function testAPartThatIsOverTimeFailsTheMessageForThatReason(): void
+    {
+        $proxy = new FakeProxy();
+        $slow = static fn (Message $m) => $m->within(0.001, static fn () => \usleep(2000));
+        $settled = $proxy->handle($slow, $proxy->message());
+        self::assertSame(Verdict::Retry, $settled->verdict);
+        self::assertSame('deadline: a part of message 1 of test took longer than 0.001 s', $settled->reason);
+    }
+
+    public function testABatchHasAVerdictForEach(): void
+    {
+        $proxy = new FakeProxy();
+        $batch = [$proxy->message('a'), $proxy->message('b'), $proxy->message('c')];
+        $settled = $proxy->handleBatch(static fn (array $messages) => $messages[1]->reject('why'), $batch);
+        self::assertEquals(
+            [new Settled(1, Verdict::Ack), new Settled(2, Verdict::Reject, null, 'why'), new Settled(3, Verdict::Ack)],
+            $settled,
+        );
+    }
+
+    public function testABatchThatThrowsIsJudgedButForWhatHasItsVerdict(): void
+    {
+        $proxy = new FakeProxy();
+        $settled = $proxy->handleBatch(static function (array $messages): void {
+            $messages[0]->ack();
+            throw new \LogicException('x');
+        }, [$proxy->message('a'), $proxy->message('b')]);
+        self::assertEquals(
+            [new Settled(1, Verdict::Ack), new Settled(2, Verdict::Retry, null, 'LogicException: x')],
+            $settled,
+        );
+    }
 }

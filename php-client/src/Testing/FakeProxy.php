@@ -88,7 +88,7 @@ final class FakeProxy implements Session
     }
 
     /**
-     * Does with the handler what a worker does that was given it by onBatch(); what came of each message, in their order.
+     * Does with the handler what a worker does that was given it by onBatch(); what came of each message, in order.
      *
      * @param callable(list<Message>): mixed $handler
      * @param list<Message>                  $batch
