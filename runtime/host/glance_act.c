@@ -126,6 +126,6 @@ int glance_reset(void *ctx, const char *query, FILE *body)
 	}
 	if (!n_pools)
 		return act_answer(body, ACT_REFUSED, is_named ? "there is no pool %s" : "there is no pool%s", name);
-	return act_answer(body, ACT_DONE, "%" PRIu32 " worker%s will be renewed, one after the other", n_workers,
+	return act_answer(body, ACT_DONE, "%" PRIu32 " worker%s will be renewed, each when a successor is ready", n_workers,
 		n_workers == 1 ? "" : "s");
 }

@@ -222,6 +222,24 @@ static void publications_are_refused_as_often_as_asked(void **state)
 	rig_free(rig);
 }
 
+static void a_wedged_lane_goes_on_behind_what_is_skipped(void **state)
+{
+	(void)state;
+	struct rig *rig = OPEN("wedge", "messages", "10", "script", "wedge@4");
+
+	RIG_WAIT(rig, rig_condition_find(rig, QB_WEDGED, rig->lanes[0].id), 2000);
+	rig_poll(rig, 0);
+	assert_int_equal(rig->n_messages, 4);
+	assert_int_equal((rig->plugin->skip)(rig->source, rig->lanes[0].id, 3), -ERANGE);
+	assert_int_equal((rig->plugin->skip)(rig->source, rig->lanes[0].id, 10), -ERANGE);
+	assert_int_equal((rig->plugin->skip)(rig->source, rig->lanes[0].id, 5), 0);
+	assert_false(rig_condition_find(rig, QB_WEDGED, rig->lanes[0].id)->on);
+	assert_int_equal((rig->plugin->skip)(rig->source, rig->lanes[0].id, 7), -EBUSY);
+	RIG_WAIT(rig, rig->n_messages == 8, 2000);
+	assert_int_equal(rig->messages[4].receipt, 6);
+	rig_free(rig);
+}
+
 static void a_script_with_a_typo_is_refused(void **state)
 {
 	(void)state;
@@ -255,6 +273,7 @@ int main(void)
 		cmocka_unit_test(a_wake_ends_a_waiting_poll),
 		cmocka_unit_test(a_poll_without_messages_waits_its_time),
 		cmocka_unit_test(publications_are_refused_as_often_as_asked),
+		cmocka_unit_test(a_wedged_lane_goes_on_behind_what_is_skipped),
 		cmocka_unit_test(a_script_with_a_typo_is_refused),
 	};
 
