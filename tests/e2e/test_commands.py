@@ -141,7 +141,8 @@ def test_a_wedged_lane_goes_on_where_an_operator_says(watched):
     with Client(proxy.socket) as worker:
         worker.welcome(credit=100)
         worker.ack(worker.take(5))
-        wait_until(lambda: metric(proxy, "qbus_lane_wedged", topic="memory") == 1, 10, "the lane is wedged")
+        wait_until(lambda: "lane wedged" in proxy.page("/readyz")[1], 10, "the lane is wedged")
+        assert metric(proxy, "qbus_lane_wedged", topic="memory") == 1
         reason, = json.loads(proxy.page("/readyz")[1])["reasons"]
         assert (reason["reason"], reason["partition"], reason["offset"]) == ("lane wedged", 0, 5)
         assert "was read" in command(proxy, *skip, "4", code=EXIT_ERROR)
@@ -157,7 +158,7 @@ def test_a_wedged_lane_goes_on_where_an_operator_says(watched):
 
 def test_an_offset_beyond_the_end_is_not_skipped_to(watched):
     proxy = watched(messages=20, pipelines={"orders": {"source": {"lanes": 1, "script": ["wedge@5"]}}})
-    wait_until(lambda: metric(proxy, "qbus_lane_wedged", topic="memory") == 1, 10, "the lane is wedged")
+    wait_until(lambda: "lane wedged" in proxy.page("/readyz")[1], 10, "the lane is wedged")
     fetch(UnixConnection(proxy.directory / "admin.sock"), "/skip?pipeline=orders&source=memory&partition=0&offset=20", "POST")
     proxy.wait_log("lane is not skipped source=memory partition=0 to=20: the broker has no message there")
     assert metric(proxy, "qbus_lane_wedged", topic="memory") == 1
