@@ -68,6 +68,7 @@ static const struct fixed fixed_consumer[] = {
 
 static const struct fixed fixed_producer[] = {
 	{"enable.idempotence", "true"}, {"message.timeout.ms", "30000"},
+	{"topic.metadata.propagation.max.ms", "2000"}, /* so long a topic that is not there counts as about to be */
 	{"batch.num.messages",
 		"1"}, /* a batch that is too large for the topic fails whole, and the wrong letters with it */
 };

@@ -15,6 +15,7 @@ LINES_MAX = 12      # in so long; a loop without a pause would write hundreds
 
 class Gone(Case):
     n_rounds = 1
+    is_story = True
     has_twin = False    # what was handled before is the proof
     ordered = False
 

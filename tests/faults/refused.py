@@ -82,10 +82,7 @@ class RefusedKafka(Refused):
         return KafkaGraves(self.kafka, name)
 
     def configure(self, graves):
-        # A topic that is not there is looked for as long before it counts as missing; 30 s by default.
-        patience = {"topic.metadata.propagation.max.ms": 2000}
         return self.kafka_configuration(self.kafka, self.topic, pipelines=self.pipeline(graves),
-                                        brokers={"b": {"properties": patience}},
                                         pools={"php": {"num_workers": WORKERS}})
 
 

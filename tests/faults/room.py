@@ -18,6 +18,7 @@ SMALL = 1024
 
 class Room(Case):
     n_rounds = 1
+    is_story = True
     has_twin = False
     ordered = False
 

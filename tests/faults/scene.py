@@ -75,6 +75,7 @@ class Case:
     n_rounds = 5
     n_short = 1000      # rounds at most of a run that is scaled down, for cases whose rounds take long
     has_twin = True     # whether a run without faults proves something
+    is_story = False    # with a beginning and an end: one round, whatever is asked for
     ordered = True
 
     def __init__(self, scene, faults, label):

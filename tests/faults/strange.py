@@ -18,6 +18,7 @@ sys.setrecursionlimit(4 * LEVELS[-1])
 
 class Strange(Case):
     n_rounds = 1
+    is_story = True
     has_twin = False    # a second reader finds what was sent: that is the proof
     ordered = False
 

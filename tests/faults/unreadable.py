@@ -19,6 +19,7 @@ SICK, WELL = 0, 1   # partitions
 
 class Unreadable(Case):
     n_rounds = 1
+    is_story = True
     has_twin = False    # its own partitions that are well are the proof
     ordered = False
     words = None        # in the reason that is told
