@@ -43,6 +43,7 @@ def play(scene):
         return all(count.get(("qbus_messages_acked_total", call.name)) for call in calls) and count
 
     count = wait_until(all_is_acked, 90, "every part has ended and every message is acked")
+    proxy.stop()
     ledger.read()
     rows = []
     for call in calls[:-1]:
