@@ -60,3 +60,24 @@ const char *leaks_read(const struct frame *frame, struct leaks *ret_leaks)
 	}
 	return NULL;
 }
+
+/* FNV-1a (Fowler, Noll, Vo). Two paths with one hash cost one line of the log. */
+static uint32_t leak_hash(const char *path)
+{
+	uint32_t hash = 2166136261u;
+	for (; *path; path++)
+		hash = (hash ^ (unsigned char)*path) * 16777619u;
+	return hash;
+}
+
+bool leaks_tell(struct leaks *leaks, const char *path)
+{
+	uint32_t hash = leak_hash(path);
+	for (uint32_t i = 0; i < leaks->n_told; i++)
+		if (leaks->told[i] == hash)
+			return false;
+	if (leaks->n_told == LEAKS_TOLD_MAX)
+		return false;
+	leaks->told[leaks->n_told++] = hash;
+	return true;
+}

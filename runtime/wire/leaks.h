@@ -5,9 +5,10 @@
 
 #include "wire/frame.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
-enum { LEAKS_MAX = 32, LEAKS_PATH_BYTES = 256 };
+enum { LEAKS_MAX = 32, LEAKS_PATH_BYTES = 256, LEAKS_TOLD_MAX = 256 };
 
 struct leak {
 	char path[LEAKS_PATH_BYTES + 1]; /* as App\Cache::$items; printable but for bytes above 126 */
@@ -19,10 +20,15 @@ struct leaks {
 	uint64_t n_looks; /* in this worker */
 	uint32_t n;
 	struct leak leaks[LEAKS_MAX];
+	uint32_t n_told;
+	uint32_t told[LEAKS_TOLD_MAX]; /* hashes of the paths that the log has */
 };
 
 /* Replaces what *ret_leaks says, which it also does, with less, when the frame is wrong. NULL, or the sentence that is
  * wrong. */
 const char *leaks_read(const struct frame *frame, struct leaks *ret_leaks);
+
+/* Whether the log shall have this path: true once for each, and no more when it has had LEAKS_TOLD_MAX. */
+bool leaks_tell(struct leaks *leaks, const char *path);
 
 #endif

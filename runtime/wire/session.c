@@ -392,5 +392,6 @@ void session_tell(const struct session *session, struct session_info *ret_info)
 		.has_signals = session->has_signals,
 		.n_breaks = session->worker.n_breaks,
 		.leaks = session->leaks,
+		.growth = &session->growth,
 	};
 }

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 struct event_base;
+struct growth;
 struct leaks;
 struct session;
 struct session_set;
@@ -71,6 +72,7 @@ struct session_info {
 	bool has_signals;          /* it has a handler for SIGUSR1 */
 	uint32_t n_breaks;         /* how often its time was over and a call of its was broken */
 	const struct leaks *leaks; /* what it said of what grows; NULL: nothing */
+	const struct growth *growth;
 };
 
 /* dispatcher, base and host must outlive the set. */

@@ -4,6 +4,7 @@
 #ifndef QBUS_WIRE_SESSION_INSIDE_H
 #define QBUS_WIRE_SESSION_INSIDE_H
 
+#include "core/growth.h"
 #include "wire/frame.h"
 #include "wire/leaks.h"
 #include "wire/proto.h"
@@ -53,6 +54,7 @@ struct session {
 	struct evbuffer *output;
 	size_t n_answer_bytes;        /* of frames other than DELIVER and CHUNK since the output was empty */
 	size_t n_chunk_bytes;         /* of bodies in the output */
+	struct growth growth;         /* of its memory */
 	struct leaks *leaks;          /* what it reported last; NULL: nothing */
 	bool has_signals;             /* it has a handler for SIGUSR1 */
 	bool can_stream;              /* bodies above the threshold stay here until the worker asks for them */

@@ -184,6 +184,17 @@ static void settle_tell_growth(struct session *session)
 	host->grown(session->set->ctx, session);
 }
 
+static void settle_memory(struct session *session)
+{
+	struct worker *worker = &session->worker;
+	uint64_t n = worker_n_settled(worker);
+	if (growth_add(&session->growth, n, worker->memory_bytes, session_now(session)))
+		log_say(LOG_WARN, session->who,
+			"its memory rises steadily bytes_per_message=%.0f memory_bytes=%llu messages=%llu pool=%s",
+			growth_slope(&session->growth), (unsigned long long)worker->memory_bytes, (unsigned long long)n,
+			worker->pool ? worker->pool : "-");
+}
+
 static const char *say_settle(struct session *session, const struct frame *frame)
 {
 	static const struct proto_settle_sink sink = {settle_acks, settle_verdict};
@@ -192,6 +203,7 @@ static const char *say_settle(struct session *session, const struct frame *frame
 	const char *wrong = proto_settle_read(frame, &sink, session, &session->worker.memory_bytes);
 	late_send(session);
 	settle_tell_growth(session);
+	settle_memory(session);
 	if (!wrong && session->set->n_late_in_frame > SESSION_LATE_MAX)
 		wrong = "SETTLE: more than 4096 verdicts for deliveries that the session does not hold";
 	return wrong;
@@ -250,7 +262,15 @@ static const char *say_leak(struct session *session, const struct frame *frame)
 {
 	if (!session->leaks)
 		session->leaks = alloc_zero(sizeof *session->leaks);
-	return leaks_read(frame, session->leaks);
+	const char *wrong = leaks_read(frame, session->leaks);
+	for (uint32_t i = 0; !wrong && i < session->leaks->n; i++) {
+		const struct leak *leak = &session->leaks->leaks[i];
+		if (leaks_tell(session->leaks, leak->path))
+			log_say(LOG_WARN, session->who, "%s keeps growing: in %llu of %llu looks bytes=%llu pool=%s", leak->path,
+				(unsigned long long)leak->n_grew, (unsigned long long)leak->n_looks, (unsigned long long)leak->bytes,
+				session->worker.pool ? session->worker.pool : "-");
+	}
+	return wrong;
 }
 
 static const char *say_bye(struct session *session, const struct frame *frame)

@@ -42,7 +42,7 @@ final class Walk
     /** Objects entered between two looks at the clock. */
     private const STRIDE = 32;
 
-    /** @var \WeakMap<object, int> marks: all that is kept of objects; a second weak reference to each would cost more */
+    /** @var \WeakMap<object, int> marks: all that is kept of objects, as a second weak reference to each would cost more */
     private readonly \WeakMap $marks;
 
     /** @var array<int, Path> of objects, by number */
