@@ -165,6 +165,8 @@ static json_t *api_pipeline(const struct snapshot_pipeline *pipeline)
 			"acked_uncommitted", api_count(counts->acked_uncommitted), "ack_gap", api_count(pipeline->ack_gap), "lag",
 			(json_int_t)counts->lag, "oldest_in_flight_seconds", api_seconds(pipeline->oldest_in_flight_us));
 	json_object_update_new(object, gauges);
+	json_object_set_new(object, "growth_bytes_per_1000", json_real(1000 * pipeline->growth));
+	json_object_set_new(object, "leaking", json_boolean(pipeline->is_leaking));
 	json_object_update_new(object, api_counters(pipeline));
 	json_object_set_new(object, "handler_seconds", api_times(&times->handler));
 	json_object_set_new(object, "wait_seconds", api_times(&times->wait));
@@ -173,17 +175,46 @@ static json_t *api_pipeline(const struct snapshot_pipeline *pipeline)
 	return object;
 }
 
+/* What its handler has to do with now. */
+static json_t *api_current(const struct snapshot_worker *worker)
+{
+	const struct entry *entry = worker->current;
+	if (!entry)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:i, s:I, s:i, s:o}", "id", api_count(entry->id), "pipeline",
+		api_text(pipeline_conf(entry->pipeline)->name), "source", api_text(entry->lane->source), "partition",
+		(int)entry->lane->partition, "offset", (json_int_t)entry->receipt, "attempt", (int)entry->attempt,
+		"remaining_seconds", api_seconds(worker->remaining_us));
+}
+
+static json_t *api_leaks(const struct snapshot_worker *worker)
+{
+	json_t *leaks = json_array();
+	for (size_t i = 0; i < worker->n_leaks; i++) {
+		const struct snapshot_leak *leak = &worker->leaks[i];
+		json_array_append_new(
+			leaks, json_pack("{s:o, s:o, s:o, s:o}", "path", api_text(leak->path), "looks", api_count(leak->n_looks),
+					   "grew", api_count(leak->n_grew), "bytes", api_count(leak->bytes)));
+	}
+	return leaks;
+}
+
 static json_t *api_worker(const struct snapshot_worker *worker)
 {
 	json_t *pipelines = json_array();
 	for (size_t i = 0; i < worker->n_pipelines; i++)
 		json_array_append_new(pipelines, api_text(worker->pipelines[i]));
-	return json_pack("{s:I, s:i, s:o, s:i, s:o, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "number",
+	json_t *object = json_pack("{s:I, s:i, s:o, s:i, s:o, s:s, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "number",
 		(json_int_t)worker->number, "pid", (int)worker->pid, "pool", api_text(worker->pool), "place",
 		(int)worker->place, "client", api_text(worker->client), "state", snapshot_worker_state_name(worker->state),
 		"pipelines", pipelines, "held", (json_int_t)worker->n_held, "credit", (json_int_t)worker->credit,
 		"memory_bytes", api_count(worker->reported_bytes), "rss_bytes", api_count(worker->rss_bytes), "age_seconds",
 		api_seconds(worker->age_us), "running_seconds", api_seconds(worker->running_us));
+	json_t *growth = json_pack("{s:o, s:f, s:b, s:o, s:o, s:o}", "messages", api_count(worker->n_messages),
+		"growth_bytes_per_1000", 1000 * worker->growth, "leaking", (int)worker->is_leaking, "current",
+		api_current(worker), "leak_looks", api_count(worker->n_leak_looks), "leaks", api_leaks(worker));
+	json_object_update_new(object, growth);
+	return object;
 }
 
 static json_t *api_pool(const struct snapshot_pool *pool)

@@ -76,6 +76,7 @@ static const struct metrics_row rows[] = {
 		"Messages acked out of order that did not fit into a commit; a restart would deliver them again."},
 	{"qbus_consumer_cancelled_total", COUNTER(counts.cancels), "How often the broker ended the consumer."},
 	{"qbus_connection_blocked", FLAG(look.is_blocked), "Whether the broker takes no publications."},
+	{"qbus_worker_leaking", FLAG(is_leaking), "Whether the memory of one of its workers rises steadily."},
 	{"qbus_breaker_open", FLAG(is_breaker_open), "Whether failures have stopped delivery or let only probes through."},
 	{"qbus_pipeline_paused", FLAG(is_paused), "Whether delivery stands still because the dead-letter target refused."},
 	{"qbus_pipeline_held", FLAG(look.is_held), "Whether delivery stands still because an operator paused it."},
@@ -198,6 +199,18 @@ static void metrics_deadlines(FILE *out, const struct snapshot *snapshot, const 
 			metrics_label(out, "{", "pipeline", pipeline->conf->name);
 			fprintf(out, ",stage=\"%s\"} %" PRIu64 "\n", row->stages[stage].name, *(const uint64_t *)field);
 		}
+	}
+}
+
+static void metrics_growth(FILE *out, const struct snapshot *snapshot)
+{
+	const char *name = "qbus_worker_growth_bytes_per_message";
+	metrics_head(
+		out, name, "gauge", "Memory that PHP allocates more for each message, of the worker that grows the most.");
+	for (size_t i = 0; i < snapshot->n_pipelines; i++) {
+		fputs(name, out);
+		metrics_label(out, "{", "pipeline", snapshot->pipelines[i].conf->name);
+		fprintf(out, "} %.6g\n", snapshot->pipelines[i].growth);
 	}
 }
 
@@ -347,6 +360,7 @@ void metrics_write(FILE *out, const struct snapshot *snapshot)
 		metrics_reasons_write(out, snapshot, &reason_rows[i]);
 	for (size_t i = 0; i < N_ROWS(stages_rows); i++)
 		metrics_deadlines(out, snapshot, &stages_rows[i]);
+	metrics_growth(out, snapshot);
 	metrics_sources(out, snapshot);
 	for (size_t i = 0; i < N_ROWS(times_rows); i++)
 		metrics_times_write(out, snapshot, &times_rows[i]);

@@ -28,8 +28,16 @@ struct snapshot_pipeline {
 	uint64_t n_reconnects, ack_gap; /* ack_gap: of the lane where it is largest */
 	int64_t oldest_in_flight_us;    /* how long the handler that runs longest has run; 0: none runs */
 	bool is_paused, is_breaker_open;
+	double growth;             /* bytes of memory for each message, of its worker that grows the most */
+	bool is_leaking;           /* the memory of one of its workers rises steadily */
 	const struct lane **lanes; /* by source and partition */
 	size_t n_lanes;
+};
+
+/* A path to values in a worker that keep growing. */
+struct snapshot_leak {
+	const char *path;
+	uint64_t n_looks, n_grew, bytes;
 };
 
 /* Attached, with a session. */
@@ -45,7 +53,15 @@ struct snapshot_worker {
 	uint32_t n_held, credit;
 	uint64_t reported_bytes, rss_bytes; /* what the client said of its memory, and what the kernel says */
 	int64_t age_us;
-	int64_t running_us; /* how long its oldest delivery can have run; 0: it holds none */
+	int64_t running_us;          /* how long its oldest delivery can have run; 0: it holds none */
+	const struct entry *current; /* that delivery; NULL: it holds none */
+	int64_t remaining_us;        /* until its deadline, negative when that has passed */
+	uint64_t n_messages;         /* it has settled */
+	double growth;               /* bytes of reported memory for each of them */
+	bool is_leaking;             /* that rises steadily */
+	uint64_t n_leak_looks;       /* how often it looked for what grows */
+	struct snapshot_leak *leaks;
+	size_t n_leaks;
 };
 
 struct snapshot_exits {

@@ -37,7 +37,8 @@ static const struct command commands[] = {
 	{NULL, "pipelines skip NAME LANE", "gives up what a wedged lane cannot read; LANE: --source TOPIC"},
 	{NULL, "", "--partition N --offset N, which is the last offset given up"},
 	{"workers", "workers [--watch]", "tells of its pools and workers; --watch: again every second", command_view,
-		"csjw", false},
+		"csjwl", false},
+	{NULL, "workers --leaks", "tells what keeps growing in them, by path (leak_check of their pool)"},
 	{"inflight", "inflight [--pipeline NAME]", "tells which messages workers hold, the longest running first",
 		command_view, "csjP", false},
 	{"cancel", "cancel ID", "the delivery is past its deadline now; ID as inflight tells it", command_cancel, "csj",
@@ -145,6 +146,7 @@ static const struct option option_names[] = {
 	{"print", no_argument, NULL, 'p'},
 	{"json", no_argument, NULL, 'j'},
 	{"watch", no_argument, NULL, 'w'},
+	{"leaks", no_argument, NULL, 'l'},
 	{"wait", required_argument, NULL, 'W'},
 	{"pipeline", required_argument, NULL, 'P'},
 	{"source", required_argument, NULL, 'S'},
@@ -206,6 +208,7 @@ static int command_take(const struct command *command, int letter, struct comman
 	options->json = options->json || letter == 'j';
 	options->watch = options->watch || letter == 'w';
 	options->all = options->all || letter == 'a';
+	options->leaks = options->leaks || letter == 'l';
 	return 0;
 }
 

@@ -15,7 +15,7 @@ struct command_options {
 	char **words; /* what follows the command and is no option */
 	int n_words;
 	const char *file, *socket, *wait, *pipeline, *source, *partition, *offset, *queue, *limit;
-	bool print, json, watch, all;
+	bool print, json, watch, all, leaks;
 };
 
 typedef int command_run_fn(const struct command_options *options);

@@ -95,7 +95,7 @@ static void view_pause(int ms)
 
 static int view_show(const struct command_options *options, const char *socket, const char *target)
 {
-	const struct glance_view *view = glance_view_find(options->command);
+	const struct glance_view *view = glance_view_find(options->leaks ? "leaks" : options->command);
 	int status = EXIT_ERROR;
 	char *answer = view_ask(socket, "GET", target);
 	if (answer && options->watch && !options->json)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum cell_kind { CELL_TEXT, CELL_NUMBER, CELL_BYTES, CELL_SECONDS, CELL_FLAG, CELL_LIST };
+enum cell_kind { CELL_TEXT, CELL_NUMBER, CELL_BYTES, CELL_SECONDS, CELL_FLAG, CELL_LIST, CELL_PLACE };
 
 enum { CELL_BYTES_MAX = 160 };
 
@@ -21,9 +21,10 @@ struct column {
 
 struct table {
 	const char *title;
-	const char *list; /* the key of the list; "pipelines.lanes": of each pipeline, with its name as "pipeline" */
+	const char *list; /* the key of the list; "pipelines.lanes": the lists of all pipelines */
 	const struct column *columns;
 	size_t n_columns;
+	const char *whole, *whole_key; /* then each has, as its `whole`, what the pipeline has as `whole_key` */
 };
 
 struct glance_view {
@@ -38,9 +39,9 @@ static void bytes_write(double n, char *ret, size_t size)
 {
 	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
 	size_t unit = 0;
-	for (; n >= 1024 && unit < 4; unit++)
+	for (; (n >= 1024 || n <= -1024) && unit < 4; unit++)
 		n /= 1024;
-	snprintf(ret, size, "%.*f %s", unit && n < 100 ? 1 : 0, n, units[unit]);
+	snprintf(ret, size, "%.*f %s", unit && n < 100 && n > -100 ? 1 : 0, n, units[unit]);
 }
 
 static void seconds_write(double seconds, char *ret, size_t size)
@@ -67,6 +68,20 @@ static void list_write(const json_t *list, char *ret, size_t size)
 	}
 }
 
+static void text_write(const char *text, char *ret, size_t size);
+
+/* A message by the place that the broker knows it by. */
+static void place_write(const json_t *message, char *ret, size_t size)
+{
+	const char *source = json_string_value(json_object_get(message, "source"));
+	text_write(source ? source : "-", ret, size);
+	size_t len = strlen(ret);
+	if (source)
+		snprintf(ret + len, size - len, "[%" JSON_INTEGER_FORMAT "] %" JSON_INTEGER_FORMAT,
+			json_integer_value(json_object_get(message, "partition")),
+			json_integer_value(json_object_get(message, "offset")));
+}
+
 /* Names come from outside: what would move the cursor is not printed. */
 static void text_write(const char *text, char *ret, size_t size)
 {
@@ -80,6 +95,10 @@ static void cell_write(const json_t *value, enum cell_kind kind, char *ret, size
 {
 	if (kind == CELL_LIST)
 		list_write(value, ret, size);
+	else if (kind == CELL_PLACE)
+		place_write(value, ret, size);
+	else if (!value || json_is_null(value))
+		snprintf(ret, size, "-");
 	else if (kind == CELL_BYTES)
 		bytes_write(json_number_value(value), ret, size);
 	else if (kind == CELL_SECONDS)
@@ -119,7 +138,7 @@ static void table_line(FILE *out, const struct table *table, const cell *cells, 
 {
 	for (size_t i = 0; i < table->n_columns; i++) {
 		enum cell_kind kind = table->columns[i].kind;
-		bool is_left = kind == CELL_TEXT || kind == CELL_LIST || kind == CELL_FLAG;
+		bool is_left = kind == CELL_TEXT || kind == CELL_LIST || kind == CELL_FLAG || kind == CELL_PLACE;
 		int pad = widths[i] - text_width(cells[i]);
 		bool is_last = i + 1 == table->n_columns;
 		fprintf(out, "%s%*s%s%*s", i ? "  " : "", is_left ? 0 : pad, "", cells[i], is_left && !is_last ? pad : 0, "");
@@ -151,27 +170,28 @@ static void table_print(FILE *out, const struct table *table, const json_t *rows
 	free(cells);
 }
 
-/* The lanes of all pipelines, each with its pipeline's name. */
-static json_t *collect_lanes(json_t *answer)
+/* The parts of all, each with the name of its whole: the lanes of pipelines, the leaks of workers. */
+static json_t *collect_parts(json_t *answer, const struct table *table)
 {
-	json_t *lanes = json_array();
+	char wholes[32];
+	const char *parts = strchr(table->list, '.') + 1;
+	snprintf(wholes, sizeof wholes, "%.*s", (int)(parts - 1 - table->list), table->list);
+	json_t *collected = json_array(), *whole, *part;
 	size_t i, j;
-	json_t *pipeline, *lane;
-	json_array_foreach(json_object_get(answer, "pipelines"), i, pipeline)
+	json_array_foreach(json_object_get(answer, wholes), i, whole)
 	{
-		json_array_foreach(json_object_get(pipeline, "lanes"), j, lane)
+		json_array_foreach(json_object_get(whole, parts), j, part)
 		{
-			json_object_set(lane, "pipeline", json_object_get(pipeline, "name"));
-			json_array_append(lanes, lane);
+			json_object_set(part, table->whole, json_object_get(whole, table->whole_key));
+			json_array_append(collected, part);
 		}
 	}
-	return lanes;
+	return collected;
 }
 
 static void table_show(FILE *out, const struct table *table, json_t *answer)
 {
-	bool is_nested = strchr(table->list, '.');
-	json_t *rows = is_nested ? collect_lanes(answer) : json_incref(json_object_get(answer, table->list));
+	json_t *rows = table->whole ? collect_parts(answer, table) : json_incref(json_object_get(answer, table->list));
 	if (json_array_size(rows))
 		table_print(out, table, rows);
 	else
@@ -237,14 +257,26 @@ static const struct column worker_columns[] = {
 	{"PID", "pid", CELL_NUMBER},
 	{"POOL", "pool", CELL_TEXT},
 	{"STATE", "state", CELL_TEXT},
+	{"RSS", "rss_bytes", CELL_BYTES},
+	{"PHP MEMORY", "memory_bytes", CELL_BYTES},
+	{"GROWTH/1000", "growth_bytes_per_1000", CELL_BYTES},
+	{"LEAKING", "leaking", CELL_FLAG},
+	{"MESSAGES", "messages", CELL_NUMBER},
+	{"AGE", "age_seconds", CELL_SECONDS},
 	{"HELD", "held", CELL_NUMBER},
 	{"CREDIT", "credit", CELL_NUMBER},
+	{"CURRENT", "current", CELL_PLACE},
 	{"RUNNING", "running_seconds", CELL_SECONDS},
-	{"MEMORY", "memory_bytes", CELL_BYTES},
-	{"RSS", "rss_bytes", CELL_BYTES},
-	{"AGE", "age_seconds", CELL_SECONDS},
+	{"LEFT", "current.remaining_seconds", CELL_SECONDS},
 	{"CLIENT", "client", CELL_TEXT},
 	{"PIPELINES", "pipelines", CELL_LIST},
+};
+static const struct column leak_columns[] = {
+	{"WORKER", "worker", CELL_NUMBER},
+	{"GREW IN", "grew", CELL_NUMBER},
+	{"OF LOOKS", "looks", CELL_NUMBER},
+	{"BY", "bytes", CELL_BYTES},
+	{"WHAT", "path", CELL_TEXT},
 };
 static const struct column delivery_columns[] = {
 	{"ID", "id", CELL_NUMBER},
@@ -262,9 +294,11 @@ static const struct column delivery_columns[] = {
 
 static const struct table pipelines_table = {"Pipelines", "pipelines", COLUMNS(pipeline_columns)};
 static const struct table counts_table = {"Since the start", "pipelines", COLUMNS(count_columns)};
-static const struct table lanes_table = {"Lanes", "pipelines.lanes", COLUMNS(lane_columns)};
+static const struct table lanes_table = {"Lanes", "pipelines.lanes", COLUMNS(lane_columns), "pipeline", "name"};
 static const struct table pools_table = {"Pools", "pools", COLUMNS(pool_columns)};
 static const struct table workers_table = {"Workers", "workers", COLUMNS(worker_columns)};
+static const struct table leaks_table = {
+	"What keeps growing", "workers.leaks", COLUMNS(leak_columns), "worker", "number"};
 static const struct table deliveries_table = {"In flight", "deliveries", COLUMNS(delivery_columns)};
 
 /* ---- views ---- */
@@ -314,6 +348,7 @@ static const struct glance_view views[] = {
 	{"status", "/status", head_status, {&pipelines_table, &counts_table, &pools_table, &workers_table}},
 	{"pipelines", "/status", NULL, {&pipelines_table, &counts_table, &lanes_table}},
 	{"workers", "/status", NULL, {&pools_table, &workers_table}},
+	{"leaks", "/status", NULL, {&workers_table, &leaks_table}},
 	{"inflight", "/inflight", head_inflight, {&deliveries_table}},
 };
 

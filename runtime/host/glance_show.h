@@ -10,7 +10,7 @@
 
 struct glance_view;
 
-/* "status", "pipelines", "workers", "inflight"; NULL: there is no such view. */
+/* "status", "pipelines", "workers", "leaks", "inflight"; NULL: there is no such view. */
 const struct glance_view *glance_view_find(const char *name);
 /* The page that the view is made of. */
 const char *glance_view_page(const struct glance_view *view);

@@ -4,8 +4,10 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "core/growth.h"
 #include "host/version.h"
 #include "pool/process.h"
+#include "wire/leaks.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +87,23 @@ static uint32_t place_of(const struct runtime *runtime, const struct session_inf
 	return 0;
 }
 
+static void take_growth(const struct session_info *info, struct snapshot_worker *worker)
+{
+	const struct leaks *leaks = info->leaks;
+	worker->growth = growth_slope(info->growth);
+	worker->is_leaking = info->growth->is_steady;
+	worker->n_messages = info->n_settled;
+	if (!leaks)
+		return;
+	worker->n_leak_looks = leaks->n_looks;
+	worker->n_leaks = leaks->n;
+	worker->leaks = alloc_new(leaks->n * sizeof *worker->leaks);
+	for (size_t i = 0; i < leaks->n; i++) {
+		const struct leak *leak = &leaks->leaks[i];
+		worker->leaks[i] = (struct snapshot_leak){leak->path, leak->n_looks, leak->n_grew, leak->bytes};
+	}
+}
+
 static void take_session(void *ctx, struct session *session)
 {
 	struct taking *taking = ctx;
@@ -103,6 +122,7 @@ static void take_session(void *ctx, struct session *session)
 		.rss_bytes = process_resident_bytes(info.peer.pid),
 		.age_us = taking->now_us - info.opened_us,
 	};
+	take_growth(&info, &snapshot->workers[snapshot->n_workers - 1]);
 }
 
 static int compare_numbers(const void *number, const void *worker)
@@ -121,6 +141,19 @@ static void take_running(struct taking *taking, const struct pipeline *pipeline,
 			snapshot->pipelines[i].oldest_in_flight_us = running_us;
 }
 
+static void take_pipeline_growth(
+	struct snapshot *snapshot, const struct pipeline_conf *conf, const struct snapshot_worker *worker)
+{
+	for (size_t i = 0; i < snapshot->n_pipelines; i++) {
+		struct snapshot_pipeline *pipeline = &snapshot->pipelines[i];
+		if (pipeline->conf != conf)
+			continue;
+		if (worker->growth > pipeline->growth)
+			pipeline->growth = worker->growth;
+		pipeline->is_leaking |= worker->is_leaking;
+	}
+}
+
 /* Sessions stand in the order of their numbers. */
 static void take_worker(void *ctx, const struct worker *from)
 {
@@ -133,11 +166,16 @@ static void take_worker(void *ctx, const struct worker *from)
 	worker->credit = from->credit;
 	worker->n_pipelines = look_n_pipelines(from);
 	worker->pipelines = alloc_new(worker->n_pipelines * sizeof *worker->pipelines);
-	for (size_t i = 0; i < worker->n_pipelines; i++)
-		worker->pipelines[i] = pipeline_conf(dispatcher_worker_pipeline(from, i))->name;
+	for (size_t i = 0; i < worker->n_pipelines; i++) {
+		const struct pipeline_conf *conf = pipeline_conf(dispatcher_worker_pipeline(from, i));
+		worker->pipelines[i] = conf->name;
+		take_pipeline_growth(snapshot, conf, worker);
+	}
 	const struct entry *oldest = worker_find(from, from->base_id);
 	if (!oldest)
 		return;
+	worker->current = oldest;
+	worker->remaining_us = from->whole.at_us - taking->now_us;
 	worker->running_us = taking->now_us - from->busy_since_us;
 	take_running(taking, oldest->pipeline, worker->running_us);
 }
@@ -302,8 +340,10 @@ void glance_drop(struct snapshot *snapshot)
 {
 	for (size_t i = 0; i < snapshot->n_pipelines; i++)
 		free(snapshot->pipelines[i].lanes);
-	for (size_t i = 0; i < snapshot->n_workers; i++)
+	for (size_t i = 0; i < snapshot->n_workers; i++) {
 		free(snapshot->workers[i].pipelines);
+		free(snapshot->workers[i].leaks);
+	}
 	for (size_t i = 0; i < snapshot->n_pools; i++)
 		free((void *)snapshot->pools[i].exits);
 	free(snapshot->pipelines);
