@@ -7,6 +7,8 @@
 #include "pool/process.h"
 #include "pool/strays.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -125,9 +127,14 @@ static bool pools_build_one(struct runtime *runtime, const struct conf_pool *con
 		.stopped = pools_stopped,
 	};
 	const char **argv = pools_argv(conf);
-	struct pool_variable *environment = alloc_new(conf->n_environment * sizeof *environment);
+	char leak_check[24];
+	struct pool_variable *environment = alloc_new((conf->n_environment + 1) * sizeof *environment);
+	size_t n_environment = conf->n_environment;
 	for (size_t i = 0; i < conf->n_environment; i++)
 		environment[i] = (struct pool_variable){conf->environment[i].name, conf->environment[i].text};
+	snprintf(leak_check, sizeof leak_check, "%" PRId64, conf->leak_check);
+	if (conf->leak_check)
+		environment[n_environment++] = (struct pool_variable){"QBUS_LEAK_CHECK", leak_check};
 	struct pool_conf pool = {
 		.name = conf->name,
 		.socket = socket,
@@ -136,7 +143,7 @@ static bool pools_build_one(struct runtime *runtime, const struct conf_pool *con
 		.inherited = (const char *const *)environ,
 		.hidden = runtime->conf->hidden,
 		.environment = environment,
-		.n_environment = conf->n_environment,
+		.n_environment = n_environment,
 		.user = conf->user,
 		.directory = conf->directory,
 		.allocate_timeout_us = conf->allocate_timeout_us,

@@ -18,7 +18,8 @@ final class Path
     /** Looks remembered. */
     private const WINDOW = 30;
 
-    /** Looks without which nobody is accused: a size that rises and falls by chance hardly sets 11 records in 12. */
+    /** Looks without which nobody is accused: a size that rises and falls by chance hardly sets 11 records in 12, or
+     * 20 in 30. */
     private const ENOUGH = 12;
 
     /** Ways on from one path that have names of their own: keys that come and go must not make new ones for ever. */
@@ -154,8 +155,12 @@ final class Path
 
     public function isGrowing(): bool
     {
-        return $this->records !== 0 && $this->looks >= ($this->isText ? self::WINDOW : self::ENOUGH)
-            && $this->grew() * 9 >= $this->looks() * 8;
+        if ($this->records === 0 || $this->looks < ($this->isText ? self::WINDOW : self::ENOUGH)) {
+            return false;
+        }
+        $isKnown = !$this->isText && $this->looks >= self::WINDOW;
+
+        return $isKnown ? $this->grew() * 3 >= self::WINDOW * 2 : $this->grew() * 9 >= $this->looks() * 8;
     }
 
     /** Looks, and in how many of them it grew, of the last that are remembered. */

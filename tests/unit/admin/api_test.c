@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Tests of the JSON pages. */
 #include "admin/api.h"
+#include "core/board.h"
 #include "scene.h"
 
 #include <jansson.h>
@@ -119,6 +120,39 @@ static void the_status_tells_everything(void **state)
 	json_decref(page);
 }
 
+static void a_worker_tells_what_it_does_and_what_grows_in_it(void **state)
+{
+	struct pipeline pipeline = {.conf = &scene.confs[SCENE_GOOD]};
+	struct entry entry = {.id = 77, .pipeline = &pipeline, .lane = &scene.lanes[1], .receipt = 42, .attempt = 2};
+	struct snapshot_leak leak = {"App\\Cache::$items", 30, 29, 4096};
+	struct snapshot_worker *worker = &scene.workers[0];
+	const char *path, *source;
+	json_int_t messages, offset, grew;
+	int is_leaking;
+	double growth, remaining;
+	(void)state;
+	worker->current = &entry;
+	worker->remaining_us = -2500000;
+	worker->n_messages = 1000;
+	worker->growth = 1.5;
+	worker->is_leaking = true;
+	worker->leaks = &leak;
+	worker->n_leaks = 1;
+	json_t *page = read_page(api_write_status);
+	assert_int_equal(json_unpack(page, "{s:[{s:I, s:F, s:b, s:{s:s, s:I, s:F}, s:[{s:s, s:I}]}, {s:n, s:[]}]}",
+						 "workers", "messages", &messages, "growth_bytes_per_1000", &growth, "leaking", &is_leaking,
+						 "current", "source", &source, "offset", &offset, "remaining_seconds", &remaining, "leaks",
+						 "path", &path, "grew", &grew, "current", "leaks"),
+		0);
+	assert_int_equal(messages, 1000);
+	assert_true(growth == 1500 && remaining == -2.5 && is_leaking);
+	assert_string_equal(source, "orders");
+	assert_int_equal(offset, 42);
+	assert_string_equal(path, "App\\Cache::$items");
+	assert_int_equal(grew, 29);
+	json_decref(page);
+}
+
 static void nothing_at_all_is_a_status_too(void **state)
 {
 	(void)state;
@@ -137,6 +171,7 @@ int main(void)
 		cmocka_unit_test_setup(without_a_reason_it_is_ready, set),
 		cmocka_unit_test_setup(each_trouble_is_a_reason, set),
 		cmocka_unit_test_setup(the_status_tells_everything, set),
+		cmocka_unit_test_setup(a_worker_tells_what_it_does_and_what_grows_in_it, set),
 		cmocka_unit_test_setup(nothing_at_all_is_a_status_too, set),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,6 +98,10 @@ static void fields_become_samples(void **state)
 	assert_has("qbus_workers{pool=\"php\",state=\"busy\"} 2");
 	assert_has("qbus_workers{pool=\"\",state=\"busy\"} 1");
 	assert_has("qbus_worker_rss_bytes{pool=\"php\",worker=\"2\"} 1000");
+	pipeline->growth = 1109.5;
+	pipeline->is_leaking = true;
+	assert_has("qbus_worker_growth_bytes_per_message{pipeline=\"orders\"} 1109.5");
+	assert_has("qbus_worker_leaking{pipeline=\"orders\"} 1");
 	assert_has("qbus_memory_max_bytes 10");
 	assert_has("qbus_build_info{version=\"1.2.3\"} 1");
 }

@@ -86,12 +86,28 @@ static void a_wrong_report_is_refused(void **state)
 	assert_non_null(READS("\x92\x01\x91\x94\xa1p\x01\x01\xff"));
 }
 
+static void a_path_is_told_once_and_there_is_an_end_to_it(void **state)
+{
+	struct leaks told = {0};
+	char path[8];
+	(void)state;
+	assert_true(leaks_tell(&told, "$a"));
+	assert_true(leaks_tell(&told, "$b"));
+	assert_false(leaks_tell(&told, "$a"));
+	for (int i = 2; i < LEAKS_TOLD_MAX; i++) {
+		snprintf(path, sizeof path, "$%d", i);
+		assert_true(leaks_tell(&told, path));
+	}
+	assert_false(leaks_tell(&told, "one more"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_report_is_read_and_the_next_replaces_it),
 		cmocka_unit_test(a_report_is_bounded),
 		cmocka_unit_test(a_wrong_report_is_refused),
+		cmocka_unit_test(a_path_is_told_once_and_there_is_an_end_to_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
