@@ -73,8 +73,6 @@ static void print_level(const struct printing *printing, const char *prefix, siz
 		if (is_leaf) {
 			fputc(' ', printing->out);
 			conf_write_value(printing->out, key, &value);
-			if (key->is_idle)
-				fputs(" # not acted on in this version", printing->out);
 		}
 		fputc('\n', printing->out);
 		if (!is_leaf)

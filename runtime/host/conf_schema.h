@@ -36,7 +36,6 @@ enum conf_kind {
 struct conf_word {
 	const char *name; /* NULL ends a list */
 	int value;
-	bool is_idle; /* accepted, but without effect in this version */
 };
 
 struct conf_key {
@@ -46,10 +45,10 @@ struct conf_key {
 	const char *fallback; /* the default as it would stand in the file; NULL: none, the field stays zero */
 	int64_t min, max;     /* of INT, DURATION, SIZE, RATIO and NUMBERS; both 0: only what the kind itself asks */
 	const struct conf_word *words;
-	const char *off_word;                 /* another accepted value: DURATION -1, INT 0, strings NULL */
-	const char *alias;                    /* another accepted path, or NULL */
-	bool is_required, is_option, is_idle; /* is_idle: accepted, but without effect in this version */
-	const char *help;                     /* one sentence */
+	const char *off_word; /* another accepted value: DURATION -1, INT 0, strings NULL */
+	const char *alias;    /* another accepted path, or NULL */
+	bool is_required, is_option;
+	const char *help; /* one sentence */
 };
 
 struct conf_table {

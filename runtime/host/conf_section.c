@@ -70,8 +70,6 @@ static void key_take(struct conf_report *report, struct conf_section *section, s
 		return;
 	}
 	section->nodes[index] = node;
-	if (key->is_idle)
-		conf_report_warn(report, node->name_at, "\"%s\" is accepted but not acted on in this version", key->path);
 	if (key->kind == CONF_PART)
 		return;
 	if (node->kind != NODE_BROKEN)

@@ -129,9 +129,6 @@ static bool read_word(
 	for (const struct conf_word *word = key->words; word->name; word++) {
 		conf_guess_offer(&guess, word->name);
 		if (strcmp(word->name, node->text) == 0) {
-			if (word->is_idle)
-				conf_report_warn(
-					report, node->at, "\"%s: %s\" is accepted but not acted on in this version", key->path, word->name);
 			ret_value->plain.number = word->value;
 			return true;
 		}

@@ -23,8 +23,6 @@
 #define KAFKA BROKERS "pipelines:\n  p:\n    source: { broker: k, topics: t }\n"
 #define AMQP "brokers: { a: { type: amqp } }\npipelines:\n  p:\n    source: { broker: a, queue: q }\n"
 #define TEN "0123456789"
-#define IDLE(line, column, key)                                                                                        \
-#line ":" #column ": warning: \"" key "\" is accepted but not acted on in this version\n"
 
 struct wrong {
 	const char *text;
