@@ -4,12 +4,15 @@
 
 #include "wire/value.h"
 
+#include <string.h>
+
 static void leak_path(const struct qb_bytes *path, char *ret_path)
 {
-	const uint8_t *bytes = path->data;
-	for (size_t i = 0; i < path->len; i++)
-		ret_path[i] = bytes[i] < ' ' || bytes[i] == 0x7f ? '?' : (char)bytes[i];
+	memcpy(ret_path, path->data, path->len);
 	ret_path[path->len] = '\0';
+	for (size_t i = 0; i < path->len; i++)
+		if ((unsigned char)ret_path[i] < ' ' || ret_path[i] == 0x7f)
+			ret_path[i] = '?';
 }
 
 static int leak_number(struct value *value, uint64_t *ret_number)
