@@ -53,13 +53,12 @@ struct snapshot_worker {
 	uint32_t n_held, credit;
 	uint64_t reported_bytes, rss_bytes; /* what the client said of its memory, and what the kernel says */
 	int64_t age_us;
-	int64_t running_us;          /* how long its oldest delivery can have run; 0: it holds none */
-	const struct entry *current; /* that delivery; NULL: it holds none */
-	int64_t remaining_us;        /* until its deadline, negative when that has passed */
-	uint64_t n_messages;         /* it has settled */
-	double growth;               /* bytes of reported memory for each of them */
-	bool is_leaking;             /* that rises steadily */
-	uint64_t n_leak_looks;       /* how often it looked for what grows */
+	int64_t running_us;                /* how long its oldest delivery can have run; 0: it holds none */
+	const struct entry *current;       /* that delivery; NULL: it holds none */
+	int64_t remaining_us;              /* until its deadline, negative when that has passed */
+	uint64_t n_messages, n_leak_looks; /* it has settled; how often it looked for what grows */
+	double growth;                     /* bytes of reported memory for each of them */
+	bool is_leaking;                   /* that rises steadily */
 	struct snapshot_leak *leaks;
 	size_t n_leaks;
 };
@@ -74,9 +73,8 @@ struct snapshot_pool {
 	uint32_t n_wanted, n_alive, n_ready;
 	uint64_t n_starts;
 	const struct snapshot_exits *exits;
-	size_t n_exits;
+	size_t n_exits, n_in[SNAPSHOT_WORKER_STATES];
 	bool is_crash_looping;
-	size_t n_in[SNAPSHOT_WORKER_STATES];
 	char breaking[SNAPSHOT_BREAKING_BYTES]; /* by what calls that hang can be broken, with spaces between; "none" */
 };
 
