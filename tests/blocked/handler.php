@@ -189,8 +189,8 @@ $calls = [
     // others that are broken
     'exec' => static fn (): string|false => exec('sleep 60'),
     'exec-unbroken' => static fn (): string|false => exec('sleep 60'),
-    'dns' => static fn (): string => gethostbyname('a.example.com'),
-    'curl-dns' => static fn (): string => $tell($handle = $curl('http://b.example.com/'), curl_exec($handle)),
+    'dns' => static fn (): string => gethostbyname('example.org'),
+    'curl-dns' => static fn (): string => $tell($handle = $curl('http://example.com/'), curl_exec($handle)),
 ];
 
 /** A part of the handler with half a second, inside one with two. $prepare returns the call that hangs. */
