@@ -149,7 +149,7 @@ static int act(const struct command_options *options, const char *socket, const 
 static int act_alone(const struct command_options *options, const char *page, const char *name, const char *value)
 {
 	char target[VIEW_TARGET];
-	int status;
+	int status = EXIT_ERROR;
 	snprintf(target, sizeof target, "%s", page);
 	if (!target_add(target, name, value))
 		return EXIT_USAGE;
