@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Shares memory.max_bytes out among the pipelines, once a turn. O(pipelines).
  *
- * What the client libraries hold comes first: nobody can take it from them but by handling it. Of what is left each
- * pipeline that holds something may take an equal part more than it holds. So all together stay below the ceiling, but
- * for what a poll that is under way was promised before, and what one lets go is offered to all. A minimum is kept for
- * each, so that none is starved out; it holds also when the libraries alone are above the ceiling. */
+ * What the client libraries may fetch ahead comes off first: nobody can take it from them again but by handling it. Where
+ * the process has allocated more than that beside the messages held here (buffers that one message of many pins,
+ * batches that grew when they were unpacked), that comes off. Of what is left each pipeline that holds something may
+ * take an equal part more than it holds. So all together stay below the ceiling, but for what a poll that is under way
+ * was promised before, and what one lets go is offered to all. A minimum is kept for each, so that none is starved out;
+ * it holds also when the libraries alone are above the ceiling. */
 #include "core/board.h"
 
 #include "base/log.h"
 
 /* The minima of all pipelines together are this part of the ceiling. */
-enum { ALLOT_MINIMA_SHARE = 8 };
+enum { ALLOT_MINIMA_SHARE = 32 };
 
 static int64_t larger(int64_t a, int64_t b)
 {
@@ -22,12 +24,12 @@ static int64_t smaller(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-static void allot_warn(struct dispatcher *dispatcher, int64_t library_bytes)
+static void allot_warn(struct dispatcher *dispatcher, int64_t beside_bytes)
 {
-	bool is_short = library_bytes > dispatcher->memory_max_bytes;
+	bool is_short = beside_bytes > dispatcher->memory_max_bytes;
 	if (is_short && !dispatcher->is_memory_short)
 		log_say(LOG_WARN, NULL, "client libraries alone hold more than memory.max_bytes bytes=%lld",
-			(long long)library_bytes);
+			(long long)beside_bytes);
 	dispatcher->is_memory_short = is_short;
 }
 
@@ -36,16 +38,20 @@ void allot_memory(struct dispatcher *dispatcher)
 	int64_t n = (int64_t)dispatcher->n_pipelines, n_busy = 0, max = dispatcher->memory_max_bytes;
 	if (!max || !n)
 		return;
-	int64_t least = max / ALLOT_MINIMA_SHARE / n, library_bytes = 0, left = max;
+	int64_t least = max / ALLOT_MINIMA_SHARE / n, queue_bytes = 0, left = max, held_bytes = 0;
 	for (int64_t i = 0; i < n; i++) {
 		struct pipeline *pipeline = dispatcher->pipelines[i];
 		pipeline->held_bytes = source_held_bytes(pipeline->source); /* once: its thread goes on */
 		n_busy += pipeline->held_bytes > 0;
 		left -= larger(pipeline->held_bytes, least);
-		library_bytes += pipeline->queue_bytes;
+		held_bytes += pipeline->held_bytes;
+		queue_bytes += larger(pipeline->queue_bytes, pipeline->queue_limit_bytes);
 	}
-	allot_warn(dispatcher, library_bytes);
-	int64_t share = (left - library_bytes) / larger(n_busy, 1);
+	if (dispatcher->is_memory_measured)
+		dispatcher->memory_beside_bytes = dispatcher->memory_allocated_bytes - held_bytes;
+	dispatcher->is_memory_measured = false;
+	allot_warn(dispatcher, dispatcher_memory_beside(dispatcher));
+	int64_t share = (left - larger(queue_bytes, dispatcher->memory_beside_bytes)) / larger(n_busy, 1);
 	for (int64_t i = 0; i < n; i++) {
 		struct pipeline *pipeline = dispatcher->pipelines[i];
 		int64_t held = pipeline->held_bytes;

@@ -37,10 +37,10 @@ struct pipeline {
 	int64_t thaw_until_us;               /* the source has not confirmed its lanes yet; 0: it need not */
 	uint64_t question;                   /* newest that the source was asked */
 	uint64_t published_token;
-	int64_t held_bytes;   /* what the source held when memory was shared out last */
-	int64_t limit_bytes;  /* what its source may hold at most now */
-	int64_t queue_bytes;  /* what its client library holds, as it said last */
-	size_t n_batch_bytes; /* came in batches since the start */
+	int64_t held_bytes;                     /* what the source held when memory was shared out last */
+	int64_t limit_bytes;                    /* what its source may hold at most now */
+	int64_t queue_bytes, queue_limit_bytes; /* what its client library holds, and may come to hold */
+	size_t n_batch_bytes;                   /* came in batches since the start */
 	struct pipeline_counts counts;
 	struct pipeline_times times;
 	bool is_connected, is_blocked, is_held; /* is_held: an operator paused it */
@@ -66,12 +66,13 @@ struct dispatcher {
 	size_t n_pipelines, turn; /* turn: whose turn it is to be served first */
 	struct list crews;
 	struct list workers;
-	struct heap deadlines;    /* of workers that hold something */
-	uint64_t seed;            /* of the jitter */
-	int64_t now_us;           /* of this turn */
-	int64_t unix_ms;          /* the wall clock of this turn; 0: not known */
-	int64_t memory_max_bytes; /* 0: no ceiling for all together */
-	bool is_memory_short;     /* the client libraries alone hold more */
+	struct heap deadlines;                               /* of workers that hold something */
+	uint64_t seed;                                       /* of the jitter */
+	int64_t now_us;                                      /* of this turn */
+	int64_t unix_ms;                                     /* the wall clock of this turn; 0: not known */
+	int64_t memory_max_bytes;                            /* 0: no ceiling for all together */
+	int64_t memory_allocated_bytes, memory_beside_bytes; /* as measured last; of these, what is held nowhere here */
+	bool is_memory_measured, is_memory_short;            /* since it was shared out; beside is above the ceiling */
 	bool is_stopping, is_closing;
 };
 

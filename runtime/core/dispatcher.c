@@ -73,6 +73,20 @@ void dispatcher_set_memory(struct dispatcher *dispatcher, int64_t max_bytes)
 	allot_memory(dispatcher);
 }
 
+void dispatcher_measure_memory(struct dispatcher *dispatcher, int64_t allocated_bytes)
+{
+	dispatcher->memory_allocated_bytes = allocated_bytes;
+	dispatcher->is_memory_measured = true;
+}
+
+int64_t dispatcher_memory_beside(const struct dispatcher *dispatcher)
+{
+	int64_t queue_bytes = 0;
+	for (size_t i = 0; i < dispatcher->n_pipelines; i++)
+		queue_bytes += dispatcher->pipelines[i]->queue_bytes;
+	return queue_bytes > dispatcher->memory_beside_bytes ? queue_bytes : dispatcher->memory_beside_bytes;
+}
+
 size_t dispatcher_n_pipelines(const struct dispatcher *dispatcher)
 {
 	return dispatcher->n_pipelines;

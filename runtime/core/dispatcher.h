@@ -49,6 +49,10 @@ void dispatcher_free(struct dispatcher *dispatcher); /* no workers, sources clos
 /* What all pipelines and their client libraries hold together stays below, as far as they can be held back; 0, as at
  * first: each has its own limit only. */
 void dispatcher_set_memory(struct dispatcher *dispatcher, int64_t max_bytes);
+/* So much has the process allocated by now for messages, in whatever library. */
+void dispatcher_measure_memory(struct dispatcher *dispatcher, int64_t allocated_bytes);
+/* What that is beside the messages that pipelines hold, or what client libraries say of their queues, if that is more. */
+int64_t dispatcher_memory_beside(const struct dispatcher *dispatcher);
 
 /* conf, plugin and source_conf must outlive the dispatcher. 0 or -errno. */
 int dispatcher_pipeline_add(struct dispatcher *dispatcher, const struct pipeline_conf *conf,

@@ -334,6 +334,8 @@ static void pipeline_on_measure(void *ctx, enum qb_measure what, struct lane *la
 		lane->lag = value;
 	else if (what == QB_QUEUE_BYTES)
 		pipeline->queue_bytes = value;
+	else if (what == QB_QUEUE_LIMIT)
+		pipeline->queue_limit_bytes = value;
 	else if (what == QB_REBALANCES)
 		pipeline->counts.rebalances = (uint64_t)value;
 	else if (what == QB_OVERSIZE || what == QB_UNREADABLE) {
@@ -348,7 +350,7 @@ static void pipeline_on_state(void *ctx, enum source_state state)
 	struct pipeline *pipeline = ctx;
 	pipeline->source_state = state;
 	if (state != SOURCE_OPEN)
-		pipeline->queue_bytes = 0;
+		pipeline->queue_bytes = pipeline->queue_limit_bytes = 0;
 	pipeline->is_drained = false;
 	if (state == SOURCE_OPENING)
 		pipeline_keep_text(&pipeline->cancelled, false, NULL);

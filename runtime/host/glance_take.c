@@ -55,7 +55,7 @@ static void take_pipeline(struct taking *taking, const struct pipeline *from)
 	taking->pipeline = pipeline;
 	look_lanes(from, take_lane, taking);
 	qsort(pipeline->lanes, pipeline->n_lanes, sizeof *pipeline->lanes, compare_lanes);
-	snapshot->memory_used += pipeline->counts.buffered_bytes + pipeline->counts.queue_bytes;
+	snapshot->memory_used += pipeline->counts.buffered_bytes;
 	snapshot->n_in_flight += pipeline->counts.in_flight + pipeline->counts.orphans;
 }
 
@@ -326,6 +326,7 @@ bool glance_take(const struct glance_origin *origin, const char *only, bool want
 	glance_process(&ret_snapshot->process);
 	ret_snapshot->process.start_seconds = (double)origin->opened_unix_ms / 1e3;
 	take_pipelines(&taking);
+	ret_snapshot->memory_used += (uint64_t)dispatcher_memory_beside(runtime->dispatcher);
 	take_workers(&taking);
 	take_pools(&taking);
 	if (wants_deliveries)

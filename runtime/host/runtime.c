@@ -10,6 +10,7 @@
 #include "core/source.h"
 #include "host/command.h"
 #include "host/glance.h"
+#include "host/memory.h"
 #include "host/version.h"
 #include "pool/strays.h"
 #include "wire/proto.h"
@@ -161,6 +162,7 @@ static void runtime_on_second(evutil_socket_t fd, short what, void *ctx)
 {
 	struct runtime *runtime = ctx;
 	(void)fd, (void)what;
+	dispatcher_measure_memory(runtime->dispatcher, memory_allocated() - runtime->base_bytes);
 	pools_report(runtime);
 }
 
@@ -300,6 +302,7 @@ static bool runtime_start(struct runtime *runtime)
 	static const struct timeval second = {.tv_sec = 1};
 	if (event_add(runtime->every_second, &second) < 0 || !runtime_start_watchdog(runtime))
 		return false;
+	runtime->base_bytes = memory_allocated();
 	for (size_t i = 0; i < runtime->n_pools; i++)
 		pool_start(runtime->pools[i]);
 	for (size_t i = 0; i < dispatcher_n_pipelines(runtime->dispatcher); i++)

@@ -49,6 +49,7 @@ struct runtime {
 	struct notify notify;
 	int64_t extended_us; /* when the service manager was last asked for more time */
 	int64_t now_us;      /* of this turn */
+	int64_t base_bytes;  /* allocated before the first message */
 	int64_t boot_us;     /* when the clock was read last; jumps when the process stood still */
 	bool is_waiting;     /* now_us is of the last turn; runtime_now knows better */
 	bool wants_turn;     /* something happened after the tick: turn again without waiting */

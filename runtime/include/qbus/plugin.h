@@ -150,6 +150,7 @@ enum qb_measure {
 	QB_REBALANCES,    /* count since the start */
 	QB_OVERSIZE,      /* so many more that the plugin has rejected for their size, before they were delivered */
 	QB_UNREADABLE,    /* so many more that it has rejected because they cannot be decoded */
+	QB_QUEUE_LIMIT,   /* most that the client library fetches ahead of the lanes that are open now, in bytes */
 };
 
 struct qb_lane_info {

@@ -9,7 +9,7 @@
 
 #include "stage.h"
 
-enum { MIB = 1024 * 1024, CEILING = 16 * MIB, N_PIPELINES = 3, LEAST = CEILING / 8 / N_PIPELINES };
+enum { MIB = 1024 * 1024, CEILING = 16 * MIB, N_PIPELINES = 3, LEAST = CEILING / 32 / N_PIPELINES };
 
 /* A stage with more pipelines, none of which delivers anything by itself. */
 static void open_stage(struct stage *stage)
@@ -100,6 +100,26 @@ static void what_one_lets_go_all_may_take(void **state)
 	stage_done(&stage);
 }
 
+static void what_the_process_allocates_beside_counts_too(void **state)
+{
+	struct stage stage;
+	(void)state;
+	open_stage(&stage);
+	take(&stage, 0, 1);
+	turn(&stage);
+	take(&stage, 0, 2 * MIB - 1);
+	dispatcher_measure_memory(stage.dispatcher, 10 * MIB); /* 8 of them are not ours */
+	turn(&stage);
+	assert_int_equal(dispatcher_memory_beside(stage.dispatcher), 8 * MIB);
+	assert_in_range(at(&stage, 0)->limit_bytes, 7 * MIB, 8 * MIB);
+	take(&stage, 0, MIB);
+	turn(&stage); /* not measured again: these 8 stay */
+	assert_int_equal(dispatcher_memory_beside(stage.dispatcher), 8 * MIB);
+	pipeline_sink()->measure(at(&stage, 1), QB_QUEUE_BYTES, NULL, 9 * MIB);
+	assert_int_equal(dispatcher_memory_beside(stage.dispatcher), 9 * MIB);
+	stage_done(&stage);
+}
+
 static void what_a_client_library_holds_is_taken_off_and_a_minimum_stays(void **state)
 {
 	struct stage stage;
@@ -110,6 +130,9 @@ static void what_a_client_library_holds_is_taken_off_and_a_minimum_stays(void **
 	turn(&stage);
 	int64_t others = 2 * LEAST;
 	assert_in_range(at(&stage, 0)->limit_bytes, CEILING - 10 * MIB - others - 8, CEILING - 10 * MIB - others);
+	pipeline_sink()->measure(at(&stage, 1), QB_QUEUE_LIMIT, NULL, 12 * MIB); /* and may come to hold */
+	turn(&stage);
+	assert_in_range(at(&stage, 0)->limit_bytes, CEILING - 12 * MIB - others - 8, CEILING - 12 * MIB - others);
 	pipeline_sink()->measure(at(&stage, 1), QB_QUEUE_BYTES, NULL, 2 * CEILING);
 	turn(&stage);
 	for (size_t i = 0; i < N_PIPELINES; i++)
@@ -125,6 +148,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_together_never_hold_more_than_the_ceiling),
 		cmocka_unit_test(what_one_lets_go_all_may_take),
+		cmocka_unit_test(what_the_process_allocates_beside_counts_too),
 		cmocka_unit_test(what_a_client_library_holds_is_taken_off_and_a_minimum_stays),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
