@@ -46,8 +46,7 @@ struct pipeline_counts {
 struct dispatcher *dispatcher_new(int64_t now_us);
 void dispatcher_free(struct dispatcher *dispatcher); /* no workers, sources closed */
 
-/* What all pipelines and their client libraries hold together stays below, as far as they can be held back; 0, as at
- * first: each has its own limit only. */
+/* What all pipelines and their client libraries hold together stays below (allot.c); 0, as at first: no ceiling. */
 void dispatcher_set_memory(struct dispatcher *dispatcher, int64_t max_bytes);
 /* So much has the process allocated by now for messages, in whatever library. */
 void dispatcher_measure_memory(struct dispatcher *dispatcher, int64_t allocated_bytes);
@@ -97,9 +96,8 @@ void dispatcher_settled(struct dispatcher *dispatcher, struct worker *worker, in
 /* What comes until the next tick comes now. unix_ms: the wall clock, for records only; 0, as at first: not known. */
 void dispatcher_set_clock(struct dispatcher *dispatcher, int64_t now_us, int64_t unix_ms);
 
-/* The process stood still so long (stopped, frozen, suspended): brokers may have given its lanes to others. To be called
- * before anything else of the turn that notices; nothing is delivered until each source has confirmed what is its own,
- * or 5 s have passed. */
+/* The process stood still so long: brokers may have given its lanes to others. To be called before anything else of the
+ * turn; nothing is delivered until each source has confirmed what is its own, or 5 s have passed. */
 void dispatcher_thaw(struct dispatcher *dispatcher, int64_t stood_us, int64_t now_us);
 
 /* Does everything that is due, matches, and hands collected settlements to the sources. Call it after each turn of the

@@ -112,18 +112,56 @@ static void print_broker(FILE *out, struct conf_arena *arena, const struct conf_
 	print_part(&printing, arena, CONF_BROKER, broker->plugin, broker->name, 1);
 }
 
-/* What we hold ourselves is exact; what a client library fetches ahead depends on partitions and compression. */
+/* ---- the ceiling ---- */
+
+/* The number that a pipeline's plugin has for this option; -1: it has no such option. */
+static int64_t number_of(const struct conf_pipeline *pipeline, enum qb_scope scope, const char *path)
+{
+	const struct qb_plugin *plugin = pipeline->broker->plugin;
+	for (size_t i = 0; i < plugin->n_options; i++)
+		if (plugin->options[i].scope == scope && strcmp(plugin->options[i].path, path) == 0)
+			return pipeline->source.values[i].number;
+	return -1;
+}
+
+/* What a client library may hold beside what we count: known by the names of the options that bound it. */
+static void print_library(FILE *out, const struct conf_pipeline *pipeline)
+{
+	char lane[UNITS_TEXT_MAX], fetch[UNITS_TEXT_MAX], most[UNITS_TEXT_MAX];
+	int64_t queue = number_of(pipeline, QB_FETCH, "queue_bytes");
+	int64_t partition = number_of(pipeline, QB_FETCH, "max_partition_bytes");
+	int64_t prefetch = number_of(pipeline, QB_SOURCE, "prefetch"), message = pipeline->conf.max_message_bytes;
+	if (queue >= 0 && partition >= 0)
+		fprintf(out, "%s a partition (queue_bytes + max_partition_bytes), and one answer of %s a broker",
+			units_print_size(queue + partition, lane),
+			units_print_size(number_of(pipeline, QB_FETCH, "max_bytes"), fetch));
+	else if (prefetch >= 0)
+		fprintf(out, "%s (prefetch x max_message_bytes; prefetch shrinks with the sizes seen)",
+			units_print_size(message > INT64_MAX / (prefetch + 1) ? INT64_MAX : prefetch * message, most));
+	else
+		fputs("nothing", out);
+}
+
+/* Ours is exact; what a library fetches ahead depends on the number of partitions, which nobody knows before. */
 static void print_ceiling(const struct conf *conf, FILE *out)
 {
-	char text[UNITS_TEXT_MAX];
-	int64_t total = 0;
-	for (size_t i = 0; i < conf->n_pipelines; i++)
-		total += conf->pipelines[i].conf.max_outstanding_bytes;
+	char text[UNITS_TEXT_MAX], floor[UNITS_TEXT_MAX];
+	fputs("\n# Memory, at most:\n#   pipeline          held here   fetched ahead by the client library\n", out);
+	for (size_t i = 0; i < conf->n_pipelines; i++) {
+		const struct conf_pipeline *pipeline = &conf->pipelines[i];
+		fprintf(out, "#   %-16s %10s   ", pipeline->conf.name,
+			units_print_size(pipeline->conf.max_outstanding_bytes, text));
+		print_library(out, pipeline);
+		fputc('\n', out);
+	}
 	fprintf(out,
-		"# Memory: messages of all pipelines take at most %s here (the sum of max_outstanding_bytes, and one message beyond).\n"
-		"# The client libraries come on top: for each assigned Kafka partition fetch.queue_bytes and one fetch, decompressed;\n"
-		"# for each RabbitMQ queue prefetch times the size of a message.\n",
-		units_print_size(total, text));
+		"#   all together     %10s   memory.max_bytes, libraries included: what these may fetch ahead comes off first\n",
+		units_print_size(conf->memory_max_bytes, text));
+	fprintf(out,
+		"# Beyond it: one message of any size a pipeline, %s of minima where the libraries alone take it all, a batch that\n"
+		"# is bigger than its fetch or grows when it is unpacked (librdkafka has no limit for gzip, lz4 and snappy), and about\n"
+		"# 315 bytes for each message fetched ahead.\n",
+		units_print_size(conf->memory_max_bytes / 32, floor));
 }
 
 void conf_print(const struct conf *conf, FILE *out)
