@@ -61,6 +61,7 @@ int dispatcher_pipeline_add(struct dispatcher *dispatcher, const struct pipeline
 		free(pipeline);
 		return status;
 	}
+	source_order_by(pipeline->source, conf->ordering_header);
 	dispatcher->pipelines =
 		alloc_resize(dispatcher->pipelines, (dispatcher->n_pipelines + 1) * sizeof *dispatcher->pipelines);
 	dispatcher->pipelines[dispatcher->n_pipelines++] = pipeline;

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct msg_batch *msg_batch_new(size_t n_items, size_t n_bytes)
 {
@@ -45,6 +46,17 @@ struct qb_bytes msg_exchange(const struct msg_batch *batch, const uint8_t *row)
 	}
 	const struct msg_item *item = &batch->items[low];
 	return (struct qb_bytes){batch->rows + item->exchange_offset, item->exchange_len};
+}
+
+struct qb_bytes msg_order_key(const struct qb_message *message, const char *header)
+{
+	size_t len = header ? strlen(header) : 0;
+	for (size_t i = 0; header && i < message->n_headers; i++) {
+		const struct qb_header *one = &message->headers[i];
+		if (one->name.len == len && memcmp(one->name.data, header, len) == 0 && one->value.data)
+			return one->value;
+	}
+	return message->key.data ? message->key : message->routing_key;
 }
 
 /* FNV-1a with a final mix (Fowler, Noll, Vo; the mix is the last step of MurmurHash3). Keys come from the broker's own

@@ -54,6 +54,8 @@ void msg_batch_unref(struct msg_batch *batch);
 /* The exchange of the message whose row this is; of the batch's bytes. O(log n). */
 struct qb_bytes msg_exchange(const struct msg_batch *batch, const uint8_t *row);
 
+/* What a message is ordered by: the value of that header (may be NULL), else its key, else its routing key. */
+struct qb_bytes msg_order_key(const struct qb_message *message, const char *header);
 uint64_t msg_key_hash(struct qb_bytes key); /* never 0 for a key that exists */
 
 #endif

@@ -33,6 +33,7 @@ struct pipeline_conf {
 	const char *broker;
 	const char *pool; /* NULL: workers attach from outside */
 	enum pipeline_ordering ordering;
+	const char *ordering_header; /* with ORDERING_KEY: the header that is the key; NULL: the message's own */
 	enum pipeline_oversize oversize;
 	int64_t commit_interval_us;
 	int64_t revoke_timeout_us;

@@ -54,6 +54,11 @@ int source_new(const struct qb_plugin *plugin, const struct qb_source_conf *conf
 	return 0;
 }
 
+void source_order_by(struct source *source, const char *header)
+{
+	source->ordering_header = header;
+}
+
 int source_start(struct source *source)
 {
 	pthread_attr_t attr;

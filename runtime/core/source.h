@@ -39,6 +39,9 @@ struct source_sink {
 /* plugin, conf and codec must outlive the source. Starts nothing. Returns 0 or -errno. */
 int source_new(const struct qb_plugin *plugin, const struct qb_source_conf *conf, const struct msg_codec *codec,
 	const struct source_sink *sink, void *ctx, struct source **ret_source);
+/* Before the start: the header whose value is the key of order. It must outlive the source; NULL: the message's key is.
+ */
+void source_order_by(struct source *source, const char *header);
 int source_start(struct source *source);    /* 0 or -errno; main thread */
 int source_fd(const struct source *source); /* readable: call source_serve */
 void source_serve(struct source *source);

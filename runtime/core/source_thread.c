@@ -136,7 +136,7 @@ static void source_pack_exchange(struct source_packing *packing, const struct qb
 static void source_pack(
 	const struct source *source, const struct qb_message *message, struct lane *lane, struct source_packing *packing)
 {
-	struct qb_bytes key = message->key.data ? message->key : message->routing_key;
+	struct qb_bytes key = msg_order_key(message, source->ordering_header);
 	struct msg_item *item = &packing->batch->items[packing->n_rows++];
 	*item = (struct msg_item){
 		.lane = lane,

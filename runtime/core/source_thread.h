@@ -75,6 +75,7 @@ struct source {
 	const struct msg_codec *codec;
 	const struct source_sink *sink;
 	void *ctx;
+	const char *ordering_header; /* NULL: none */
 	pthread_t thread;
 	bool is_started;
 	struct mailbox news, orders; /* orders' fd wakes the thread while nothing is open */

@@ -111,6 +111,14 @@ static void check_dead_letter(
 		conf_report_error(report, oversize->at, "\"oversize: dead_letter\" needs a \"dead_letter\"");
 }
 
+static void check_ordering(
+	struct conf_draft *draft, const struct conf_pipeline *pipeline, const struct conf_section *section)
+{
+	const struct conf_node *header = conf_section_find(section, "ordering_header");
+	if (header && pipeline->conf.ordering != ORDERING_KEY)
+		conf_report_error(&draft->report, header->at, "\"ordering_header\" needs \"ordering: key\"");
+}
+
 /* What the kind of broker makes of it: those with one position a lane have topics, the others exchanges and reject. */
 static void check_dead_letter_broker(
 	struct conf_draft *draft, const struct conf_pipeline *pipeline, const struct conf_section *section)
@@ -199,6 +207,7 @@ void conf_check(struct conf_draft *draft)
 		check_message_size,
 		check_times,
 		check_breaker,
+		check_ordering,
 		check_dead_letter,
 		check_dead_letter_broker,
 		check_pool_name,

@@ -94,6 +94,8 @@ static const struct conf_key pipeline_keys[] = {
 		.help = "How long running handlers may finish when a rebalance takes their partition."},
 	{PIPELINE("ordering", CONF_WORD, conf.ordering), "none", .words = orderings,
 		.help = "What is handled in order: nothing, the messages of a partition, those of a key."},
+	{PIPELINE("ordering_header", CONF_STRING, conf.ordering_header),
+		.help = "With ordering: key, the header whose value is the key; a message without it has its own key."},
 	{PIPELINE("max_outstanding_messages", CONF_INT, conf.max_outstanding_messages), "20000", 1, MANY,
 		.help = "Messages held, buffered and in flight together."},
 	{PIPELINE("max_outstanding_bytes", CONF_SIZE, conf.max_outstanding_bytes), "64MiB", 1024, 1024 * GIB,

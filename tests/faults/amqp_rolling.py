@@ -12,14 +12,17 @@ from stream import RabbitStream
 class AmqpRolling(Case):
     n_rounds = 20
     kind = None
+    header = None       # that is the key
 
     def prepare(self):
         self.rabbit = self.scene.rabbit()
         self.queue = self.rabbit.declare(self.label, self.kind)
         self.stream = RabbitStream(self.oracle, f"{self.scene.seed} {self.label}", self.rabbit, self.queue, keys=12,
-                                   max_us=40_000, slow=(0.005, 300_000))  # slower than a queue is filled
+                                   max_us=40_000, slow=(0.005, 300_000),  # slower than a queue is filled
+                                   header=self.header)
         self.stream.fill(self.load())
-        self.serve(self.amqp_configuration(self.rabbit, self.queue))
+        self.serve(self.amqp_configuration(self.rabbit, self.queue, pipelines={
+            "orders": {"ordering_header": self.header} if self.header else {}}))
 
     def load(self):
         return self.scaled(800, 500)
@@ -87,3 +90,9 @@ class AmqpRollingClassic(AmqpRolling):
 class AmqpRollingQuorum(AmqpRolling):
     name = "amqp-rolling-quorum"
     kind = "quorum"
+
+
+class AmqpRollingHeader(AmqpRolling):
+    name = "amqp-rolling-header"
+    kind = "quorum"
+    header = "customer-id"

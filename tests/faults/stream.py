@@ -62,10 +62,11 @@ class KafkaStream(Stream):
 
 
 class RabbitStream(Stream):
-    """By an exchange that gives every routing key, which is the message's key, to the one queue."""
+    """By an exchange that gives every routing key to the one queue; it is the message's key, where no header is."""
 
-    def __init__(self, oracle, seed, rabbit, queue, **options):
+    def __init__(self, oracle, seed, rabbit, queue, header=None, **options):
         super().__init__(oracle, seed, **options)
+        self.header = header
         self.rabbit, self.queue, self.exchange = rabbit, queue, f"to-{queue}"
         self.connection = self.channel = None
 
@@ -88,7 +89,8 @@ class RabbitStream(Stream):
         self.close()
         self.connect()
         for order in orders:
-            self.channel.basic_publish(self.exchange, order["key"], json.dumps(order).encode(),
-                                       pika.BasicProperties(delivery_mode=2), mandatory=True)
+            headers = {self.header: order["key"]} if self.header else None
+            self.channel.basic_publish(self.exchange, "" if headers else order["key"], json.dumps(order).encode(),
+                                       pika.BasicProperties(delivery_mode=2, headers=headers), mandatory=True)
             self.oracle.confirmed.add(order["id"])
         self.close()

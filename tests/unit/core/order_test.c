@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/ledger.h"
+#include "core/msg.h"
 #include "core/order.h"
 #include "core/retry.h"
 
@@ -31,6 +32,20 @@ static void a_message_without_a_key_is_free(void **state)
 	assert_true(order_enter(&order, &entries[0], 0));
 	assert_true(order_enter(&order, &entries[1], 0));
 	order_done(&order);
+}
+
+static void a_header_goes_before_the_key_and_the_key_before_the_routing_key(void **state)
+{
+	const struct qb_header headers[] = {
+		{{"custom", 6}, {"a", 1}}, {{"customer", 8}, {"b", 1}}, {{"none", 4}, {NULL, 0}}};
+	struct qb_message message = {.routing_key = {"d", 1}, .headers = headers, .n_headers = 3};
+	(void)state;
+	assert_memory_equal(msg_order_key(&message, "customer").data, "b", 1);
+	assert_memory_equal(msg_order_key(&message, "none").data, "d", 1);
+	assert_memory_equal(msg_order_key(&message, NULL).data, "d", 1);
+	message.key = (struct qb_bytes){"c", 1};
+	assert_memory_equal(msg_order_key(&message, "cust").data, "c", 1);
+	assert_memory_equal(msg_order_key(&message, "customer").data, "b", 1);
 }
 
 /* Against a model: per key a queue of numbers; the front of each queue is free, the others wait. */
@@ -78,6 +93,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_an_order_every_message_is_free),
 		cmocka_unit_test(a_message_without_a_key_is_free),
+		cmocka_unit_test(a_header_goes_before_the_key_and_the_key_before_the_routing_key),
 		cmocka_unit_test(each_key_goes_forward_one_by_one_in_the_order_of_arrival),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

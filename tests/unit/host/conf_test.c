@@ -224,6 +224,7 @@ static void keys_are_checked_against_each_other(void **state)
 											 "short\n"},
 		{KAFKA "    backoff: { initial: 2m }\n", "5:25: \"backoff.initial\" is above \"backoff.max\"\n"},
 		{KAFKA "    breaker: { window: 10s }\n", "5:24: a breaker needs \"breaker.failure_ratio\", as in 0.5\n"},
+		{KAFKA "    ordering_header: customer\n", "5:22: \"ordering_header\" needs \"ordering: key\"\n"},
 		{KAFKA "    oversize: dead_letter\n", "5:15: \"oversize: dead_letter\" needs a \"dead_letter\"\n"},
 		{KAFKA "    dead_letter: { topic: d, reject: true }\n",
 			"5:38: \"dead_letter.reject\" does not suit a broker of type kafka (write "
