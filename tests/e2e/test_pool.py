@@ -1,8 +1,18 @@
 # SPDX-License-Identifier: MIT
 """What the processes of a pool get, and what becomes of them."""
+import contextlib
+import json
+import os
+import pathlib
 import re
+import signal
+import socket
+import time
+
+import pytest
 
 from process import ROOT, is_alive, wait_until
+from proxy import EXIT_CLEAN, merge, run
 
 HANGING = """<?php
 require getenv('CLIENT');
@@ -67,3 +77,159 @@ def test_a_worker_that_has_no_handler_for_the_signal_outlives_being_told(tmp_pat
                                 {"lanes": 1, "messages": 1}, handler_timeout="300ms", handler_grace="20s"))
     wait_until(lambda: "acked attempt=1" in proxy.text(), 30, f"the first attempt is acked\n{proxy.text()}")
     assert "past its deadline" in proxy.text()  # it was told
+
+
+WORKERS = ROOT / "tests" / "e2e"
+SCALE = float(os.environ.get("QBUS_E2E_SCALE", "1"))
+
+
+def told(proxy):
+    """What `status --json` says."""
+    return json.loads(run("status", "-c", proxy.file, "--json").stdout)
+
+
+def watched(directory, command, source, pool=None, **pipeline):
+    """configuration() with an admin socket."""
+    base = configuration(directory, command, {"type": "memory"}, source, **pipeline)
+    return merge(base, {"log": {"level": "info"}, "admin": {"socket": f"{directory}/admin.sock"},
+                        "pools": {"php": {"num_workers": 2, **(pool or {})}}})
+
+
+def hoarding(tmp_path, *options):
+    return ["php", "-d", "memory_limit=-1", str(WORKERS / "worker_memory.php"), str(tmp_path / "ledger"), *options]
+
+
+def lines(tmp_path, kind):
+    """Ledger lines of that kind, as (body, attempt, pid)."""
+    found = [line.split() for line in (tmp_path / "ledger").read_text().splitlines()]
+    return [(body, int(attempt), int(pid)) for what, body, attempt, pid in found if what == kind]
+
+
+def test_workers_that_leak_are_renewed_before_a_message_fails_of_it(tmp_path, serve):
+    """QBUS_LEAK_MESSAGES=50000 makes the long run of it."""
+    count = int(os.environ.get("QBUS_LEAK_MESSAGES", 2000 * SCALE))
+    proxy = serve(watched(tmp_path, hoarding(tmp_path, "leak_kb=1024"), {"lanes": 4, "messages": count}))
+    wait_until(lambda: told(proxy)["pipelines"][0]["acked"] >= count, 30 + count / 100, "all are acked")
+    pipeline, pool = told(proxy)["pipelines"][0], told(proxy)["pools"][0]
+    assert proxy.stop() == EXIT_CLEAN
+    done = lines(tmp_path, "done")
+    print(f"messages={len(done)} workers={len({pid for _, _, pid in done})} exits={pool['exits']}")
+    assert len({body for body, _, _ in done}) == len(done) == count    # none lost, none twice
+    assert {attempt for _, attempt, _ in done} == {1} and pipeline["retried"] == 0
+    assert pool["exits"]["memory"] >= count * 0.8 / 192     # so many at least, for each dies below 192 MiB
+    assert pool["exits"]["memory_hard"] == pool["exits"]["signal"] == pool["exits"]["exit"] == 0
+
+
+def test_a_handler_that_takes_a_gigabyte_is_ended_and_only_its_message_given_up(tmp_path, serve):
+    proxy = serve(watched(tmp_path, hoarding(tmp_path, "hog=0:50"), {"lanes": 1, "messages": 400}, max_attempts=3,
+                          dead_letter={"topic": "graves"}, backoff={"initial": "10ms", "max": "50ms"}))
+    wait_until(lambda: told(proxy)["pipelines"][0]["dead_lettered"] >= 1, 60, f"it is given up\n{proxy.text()[-2000:]}")
+    wait_until(lambda: told(proxy)["pipelines"][0]["acked"] >= 399, 30, "the others are handled")
+    pool = told(proxy)["pools"][0]
+    assert proxy.stop() == EXIT_CLEAN
+    begun = lines(tmp_path, "begin")
+    done = lines(tmp_path, "done")
+    assert {body for body, _, _ in done} == {f"0:{number}" for number in range(400)} - {"0:50"}
+    assert {attempt for _, attempt, _ in done} == {1}       # no neighbour was charged
+    assert begun[-1][1] == 3 and pool["exits"]["memory_hard"] == len(begun)
+    assert re.search(r"dead-lettered reason=memory attempt=3", proxy.text())
+    peaks = [int(peak) for peak in re.findall(r"gets SIGKILL pid=\d+ rss_bytes=(\d+)", proxy.text())]
+    assert peaks and max(peaks) < 600 << 20, peaks      # it would have been 1 GiB
+
+
+def test_workers_that_all_exit_at_once_are_reaped_and_restarted_slowly(tmp_path, serve):
+    count = max(50, int(500 * SCALE))
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    # Each waits for the writer's end of the pipe to close; what starts after that ends at once.
+    script = f"[ $QBUS_START -le {count} ] || exit 1; echo waits; read line < {go}; exit 1"
+    proxy = serve(watched(tmp_path, ["sh", "-c", script], {"messages": 1},
+                          {"num_workers": count, "allocate_timeout": "1h"}))
+    wait_until(lambda: proxy.text().count("waits") == count, 60, "all run")
+    with open(go, "w", encoding="ascii"):
+        first = proxy.workers()
+        assert len(first) == count
+        cpu, began = told_cpu(proxy), time.monotonic()
+    wait_until(lambda: not any(map(is_there, first)), 20, "all are reaped")
+    reaped = time.monotonic() - began
+    wait_until(lambda: time.monotonic() > began + 11, 20, "each had its next start")
+    used = (told_cpu(proxy) - cpu) / (time.monotonic() - began)
+    status = told(proxy)
+    print(f"workers={count} reaped_s={reaped:.2f} cpu={used:.1%} starts={status['pools'][0]['starts']}")
+    assert reaped < 1
+    assert used < 0.2
+    assert status["pools"][0]["crash_looping"] and {"reason": "crash loop", "pool": "php"} in status["reasons"]
+    assert status["pools"][0]["starts"] < count * 3         # 5 to 10 s between two of the same worker
+    assert not [pid for pid in proxy.workers() if not is_alive(pid)], "zombies"
+
+
+def is_there(pid):
+    """Also as a zombie."""
+    return pathlib.Path(f"/proc/{pid}").exists()
+
+
+def told_cpu(proxy):
+    """Seconds of processor time of the proxy alone."""
+    fields = pathlib.Path(f"/proc/{proxy.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def objects():
+    """System V objects of this machine that anybody may use, as those of PHP are: (kind, id)."""
+    return {(kind, line.split()[1]) for kind in ("shm", "sem")
+            for line in pathlib.Path(f"/proc/sysvipc/{kind}").read_text().splitlines()[1:] if line.split()[2] == "666"}
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_nothing_of_a_worker_that_clings_to_everything_remains(tmp_path, serve, end):
+    if os.geteuid() != 0:
+        pytest.skip("an IPC namespace needs root")
+    before = objects()
+    settings = watched(tmp_path, ["php", str(WORKERS / "worker_clinging.php")], {"messages": 1},
+                       {"destroy_timeout": "500ms"})
+    proxy = serve(merge(settings, {"shutdown": {"drain_timeout": "500ms"}}))
+    for turn in (1, 2):     # the second start works like the first
+        wait_until(lambda: len(re.findall(r"files=1000 segments=1\b", proxy.text())) == 2, 30, "they hold it")
+        wait_until(lambda: len(re.findall(r"daemon=\d+", proxy.text())) == 2, 30, "daemons run")
+        daemons = [int(pid) for pid in re.findall(r"daemon=(\d+)", proxy.text())[-2:]]
+        workers = [int(pid) for pid in re.findall(r"holds pid=(\d+)", proxy.text())[-2:]]
+        assert all(map(is_alive, daemons + workers))
+        if end == "stop":
+            proxy.process.stop(signal.SIGTERM, 30)
+            assert not pathlib.Path(proxy.socket).exists()
+        else:
+            proxy.process.stop(signal.SIGKILL, 10)
+        wait_until(lambda: not any(map(is_alive, daemons + workers)), 2, "nothing of them runs")
+        wait_until(lambda: objects() <= before, 10, "no System V object is left")
+        if turn == 1:
+            proxy.start()
+
+
+def test_sighup_answers_that_a_restart_is_needed_and_changes_nothing(tmp_path, serve):
+    proxy = serve(watched(tmp_path, ["sleep", "1000"], {"messages": 1}))
+    proxy.process.send(signal.SIGHUP)
+    proxy.wait_log("SIGHUP: the configuration is read at the start only, restart to change it")
+    assert told(proxy)["state"] == "serving"
+    assert proxy.stop() == EXIT_CLEAN
+
+
+def test_the_service_manager_is_told(tmp_path, serve, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "100000")
+        # The worker holds its message for as long as it likes, so the drain takes its time; it sees no NOTIFY_SOCKET.
+        proxy = serve(watched(tmp_path, ["sh", "-c", "echo sees=$NOTIFY_SOCKET.; exec sleep 1000"], {"messages": 1}))
+        said = [manager.recv(200).decode()]
+        assert said == ["READY=1"]
+        said += [manager.recv(200).decode() for _ in range(3)]
+        assert said[1:] == ["WATCHDOG=1"] * 3
+        proxy.wait_log(r"sees=\.")
+        proxy.process.send(signal.SIGTERM)
+        proxy.process.wait(20)
+        manager.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                said.append(manager.recv(200).decode())
+        assert [word for word in said if word.startswith("STOPPING=1")] and "EXTEND_TIMEOUT_USEC=10000000" in said

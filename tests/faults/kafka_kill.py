@@ -11,6 +11,7 @@ VICTIMS = ("proxy", "worker", "both")
 class KafkaKill(Case):
     name = "kafka-kill"
     n_rounds = 200
+    victims = VICTIMS
     min_struck = 0.8    # share of the kills that must hit a running handler
 
     def prepare(self):
@@ -30,7 +31,7 @@ class KafkaKill(Case):
         self.stream.fill(self.scaled(1000, 600))
         self.wait_work()
         self.wait_moment()
-        facts = {"victim": "none" if self.is_twin else self.chance.choice(VICTIMS)}
+        facts = {"victim": "none" if self.is_twin else self.chance.choice(self.victims)}
         before = self.oracle.read().begun
         counted = None if self.is_twin else open_now(self.proxies["qbus"])
         struck, victims = self.strike(facts["victim"])
