@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -218,6 +219,48 @@ static void closing_removes_the_socket_only_while_it_is_ours(void **state)
 	assert_int_equal(access(path, F_OK), 0);
 }
 
+/* As a stranger with this primary and this supplementary group: 0 when it may attach, else another number. */
+static _Noreturn void stranger_run(gid_t primary, gid_t supplementary)
+{
+	struct client stranger;
+	uint8_t head[FRAME_HEADER_BYTES];
+
+	if (setgroups(1, &supplementary) || setresgid(primary, primary, primary) || setresuid(12345, 12345, 12345) ||
+		attach(&stranger))
+		_exit(1);
+	client_hello(&stranger, "mails", 0);
+	if (recv(stranger.fd, head, sizeof head, MSG_WAITALL) != (ssize_t)sizeof head)
+		_exit(2);
+	_exit(head[4] == PROTO_WELCOME ? 0 : 3);
+}
+
+static void a_list_of_groups_lets_their_members_in(void **state)
+{
+	static const struct {
+		gid_t primary, supplementary;
+		int status;
+	} strangers[] = {{777, 1, 0}, {1, 777, 0}, {1, 2, 3}};
+	static const gid_t groups[] = {776, 777};
+	(void)state;
+	if (geteuid() != 0)
+		skip(); /* only root can be somebody else */
+	conf.allow_gids = groups;
+	conf.n_allow_gids = 2;
+	conf.mode = 0777;
+	assert_int_equal(listen_at(), 0);
+	assert_int_equal(chmod(folder, 0755), 0);
+	for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++) {
+		int status = -1;
+		pid_t pid = fork();
+		if (pid == 0)
+			stranger_run(strangers[i].primary, strangers[i].supplementary);
+		while (waitpid(pid, &status, WNOHANG) == 0)
+			stand_turn(&stand);
+		assert_int_equal(WEXITSTATUS(status), strangers[i].status);
+	}
+	assert_int_equal(counted().forbidden, 1);
+}
+
 static void a_list_that_names_others_refuses_all_but_our_own_user(void **state)
 {
 	(void)state;
@@ -350,6 +393,7 @@ int main(void)
 		TEST(impossible_paths_are_refused_with_one_sentence),
 		TEST(closing_removes_the_socket_only_while_it_is_ours),
 		TEST(a_list_that_names_others_refuses_all_but_our_own_user),
+		TEST(a_list_of_groups_lets_their_members_in),
 		TEST(more_than_the_limit_are_refused),
 		TEST(without_descriptors_workers_are_refused),
 		TEST(nothing_is_inherited_and_nothing_waits),
