@@ -156,13 +156,13 @@ void unblock_probe(const struct process_user *user, struct unblock_stages *ret_s
 
 	if (probe_open(&probe) && probe_fork(&probe, user)) {
 		stages.read_syscall = is_blocked_in(&probe, FIRST);
+		stages.signal = kill(probe.pid, 0) == 0;
+		stages.child = unblock_kin_is_visible(probe.pid, probe.proc);
 		stages.getfd = stages.read_syscall && try_getfd(&probe);
 		if (stages.read_syscall && !stages.getfd) /* then it is still there, and has to be brought on otherwise */
 			shutdown(probe.pairs[FIRST][1], SHUT_RDWR);
 		stages.ptrace = stages.read_syscall && (stages.getfd || has_reported(&probe)) &&
 		                is_blocked_in(&probe, SECOND) && try_ptrace(&probe);
-		stages.signal = kill(probe.pid, 0) == 0;
-		stages.child = unblock_kin_is_visible(probe.pid, probe.proc);
 	}
 	probe_close(&probe);
 	*ret_stages = stages;

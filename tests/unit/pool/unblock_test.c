@@ -374,6 +374,29 @@ static void the_probe_sees_what_a_sandbox_refuses(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* A process that has ended shows its descriptors to root only. */
+static void the_probe_sees_as_much_without_root(void **state)
+{
+	enum { NOBODY = 65534, N_PROBES = 20 };
+	struct unblock_stages stages;
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		if (geteuid() == 0 && (setresuid(NOBODY, NOBODY, NOBODY) || prctl(PR_SET_DUMPABLE, 1)))
+			_exit(2);
+		for (int i = 0; i < N_PROBES; i++) {
+			unblock_probe(NULL, &stages);
+			if (memcmp(&stages, hung_stages(), sizeof(stages)) != 0)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void what_is_possible_with_a_worker_is_asked_without_harm(void **state)
 {
 	struct hung hung;
@@ -400,6 +423,7 @@ int main(void)
 		cmocka_unit_test(the_probe_leaves_nothing_behind),
 		cmocka_unit_test(the_probe_reaps_no_other_child),
 		cmocka_unit_test(the_probe_sees_what_a_sandbox_refuses),
+		cmocka_unit_test(the_probe_sees_as_much_without_root),
 		cmocka_unit_test(what_is_possible_with_a_worker_is_asked_without_harm),
 	};
 
