@@ -164,6 +164,7 @@ static void runtime_on_second(evutil_socket_t fd, short what, void *ctx)
 	(void)fd, (void)what;
 	dispatcher_measure_memory(runtime->dispatcher, memory_allocated() - runtime->base_bytes);
 	pools_report(runtime);
+	strays_reap(); /* what a traced thread hid when its signal came */
 }
 
 static void runtime_on_watchdog(evutil_socket_t fd, short what, void *ctx)

@@ -283,6 +283,8 @@ bool process_collect(struct process *process)
 		return true;
 	if (waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == 0)
 		return false;
+	if (info.si_code == CLD_TRAPPED) /* we trace it (unblock_trace.c): its stops are told whatever is asked for */
+		return false;
 	process_signal(process, SIGKILL);
 	process->is_reaped = waitpid(process->pid, &process->status, 0) == process->pid;
 	return process->is_reaped;

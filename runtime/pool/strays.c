@@ -37,6 +37,9 @@ size_t strays_reap(void)
 		/* Only looked at: a process of ours must be reaped by process_collect, which keeps its status. */
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == 0)
 			return n;
+		/* A thread that we trace and that has stopped is shown as well, and hides the others: they can wait. */
+		if (info.si_code == CLD_TRAPPED)
+			return n;
 
 		struct process *process = process_find(info.si_pid);
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -352,6 +353,33 @@ static void reaping_strays_keeps_the_status_of_our_own(void **state)
 	process_done(&process);
 }
 
+/* As a thread that could not be let go at once, while the loop goes on (pool/unblock_trace.h). */
+static void what_stands_still_because_it_is_traced_has_not_exited(void **state)
+{
+	struct process process;
+	siginfo_t stop = {0};
+	char line[8];
+
+	(void)state;
+	spawn_shell(&process, "echo up; exec sleep 1000");
+	read_line(&process, line, sizeof(line));
+	if (ptrace(PTRACE_SEIZE, process.pid, NULL, NULL)) {
+		end(&process);
+		skip();
+	}
+	assert_int_equal(ptrace(PTRACE_INTERRUPT, process.pid, NULL, NULL), 0);
+	assert_int_equal(waitid(P_PID, (id_t)process.pid, &stop, WSTOPPED | WNOWAIT), 0);
+	assert_int_equal(strays_reap(), 0);
+	assert_false(process_collect(&process));
+	stop.si_pid = 0;
+	assert_int_equal(waitid(P_PID, (id_t)process.pid, &stop, WSTOPPED | WNOHANG), 0);
+	assert_int_equal(stop.si_pid, process.pid); /* its tracer is still told of it */
+	assert_int_equal(ptrace(PTRACE_DETACH, process.pid, NULL, NULL), 0);
+	assert_true(rig_is_running(process.pid));
+	end(&process);
+	assert_no_children();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +397,7 @@ int main(void)
 		cmocka_unit_test(an_unknown_user_is_refused),
 		cmocka_unit_test(strays_are_adopted_told_apart_killed_and_reaped),
 		cmocka_unit_test(reaping_strays_keeps_the_status_of_our_own),
+		cmocka_unit_test(what_stands_still_because_it_is_traced_has_not_exited),
 	};
 	strays_adopt(); /* also so that we see what becomes of the orphans */
 	return cmocka_run_group_tests(tests, NULL, NULL);
