@@ -47,6 +47,11 @@ static int64_t runtime_now(void *ctx)
 	return runtime->now_us;
 }
 
+static void runtime_heard(void *ctx)
+{
+	runtime_read_clock(ctx);
+}
+
 static const char *runtime_pool_of(void *ctx, pid_t pid)
 {
 	uint32_t number;
@@ -283,6 +288,7 @@ static bool runtime_build_sessions(struct runtime *runtime)
 		.server = "qbus-proxy/" QBUS_VERSION,
 		.handshake_timeout_us = runtime->conf->socket.handshake_timeout_us,
 		.now = runtime_now,
+		.heard = runtime_heard,
 		.pool_of = runtime_pool_of,
 		.changed = runtime_changed,
 		.attached = runtime_attached,

@@ -13,8 +13,8 @@
 /* From now on orphaned descendants become our children. 0 or -errno. */
 int strays_adopt(void);
 
-/* Reaps each stray that has ended; called on SIGCHLD, and once a second, as a traced thread hides others. Processes of process_spawn are collected in passing and stay
- * with their owner. Returns how many strays there were. */
+/* Reaps each stray that has ended; called on SIGCHLD, and once a second, as a thread that is traced hides others then.
+ * Processes of process_spawn are collected in passing and stay with their owner. Returns how many strays there were. */
 size_t strays_reap(void);
 
 /* The environment a stray was started with, strings that each end with a 0 byte. */

@@ -214,6 +214,8 @@ static void session_handle(struct session *session, const uint8_t *bytes, size_t
 {
 	struct session_set *set = session->set;
 	session->has_settled = session->has_frames = false;
+	if (set->host->heard)
+		set->host->heard(set->ctx);
 	if (frame_read(&session->reader, bytes, len, session_word, session) == -EMSGSIZE)
 		session_end(session, "protocol", "a frame announces more than 65536 bytes");
 	session_timer_update(session);

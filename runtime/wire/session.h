@@ -36,6 +36,9 @@ struct session_host {
 	int64_t handshake_timeout_us; /* for HELLO, and for the rest of a frame that was begun; 0: 10 s */
 	int64_t farewell_timeout_us;  /* for sending ERROR to a worker that does not read; 0: 1 s */
 	int64_t (*now)(void *ctx);    /* the time of this turn */
+	/* Something was read, and that is now: the time of this turn is taken anew. A limit that counted from the beginning
+	 * of a long turn would be over before its worker knows. May be NULL. */
+	void (*heard)(void *ctx);
 	const char *(*pool_of)(
 		void *ctx, pid_t pid);  /* the pool that spawned this process, NULL: none; outlives the session */
 	void (*changed)(void *ctx); /* dispatcher_tick (and a flush after it) is wanted before the loop waits again */

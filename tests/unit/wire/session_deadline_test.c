@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Deadlines as a worker sees them: limits of parts, broken deliveries, and the fence between one call and the next. */
+#include "base/clock.h"
 #include "fixture.h"
 #include "wire/leaks.h"
 
@@ -129,6 +130,34 @@ static void a_limit_is_told_by_signal_alone_and_ended_by_unlimit(void **state)
 	assert_int_equal(stand_counts(&stand).deadlines, 0);
 }
 
+/* A turn that began 10 s before the frame was read. */
+static int64_t turn_began_us;
+
+static int64_t now_of_the_turn(void *ctx)
+{
+	(void)ctx;
+	return turn_began_us;
+}
+
+static void heard_in_the_turn(void *ctx)
+{
+	(void)ctx;
+	turn_began_us = clock_now_us();
+}
+
+static void a_limit_counts_from_when_it_is_read(void **state)
+{
+	(void)state;
+	uint64_t id = begin_delivery();
+	turn_began_us = clock_now_us() - 10000000;
+	stand.host.now = now_of_the_turn;
+	stand.host.heard = heard_in_the_turn;
+	SAY(PROTO_LIMIT, (int64_t)id, 1, 9000);
+	SAY(PROTO_SYNC, 1);
+	client_hears(&stand, &client, PROTO_SYNCED, "\x91\x01");
+	assert_int_equal(stand.n_told, 0);
+}
+
 static void an_extension_behind_a_verdict_is_for_the_next_delivery(void **state)
 {
 	(void)state;
@@ -241,6 +270,7 @@ int main(void)
 		WITH(with_messages, an_ack_that_is_meant_does),
 		WITH(with_messages, when_synced_comes_nothing_is_broken_any_more),
 		WITH(with_messages, a_limit_is_told_by_signal_alone_and_ended_by_unlimit),
+		WITH(with_messages, a_limit_counts_from_when_it_is_read),
 		WITH(with_messages, an_extension_behind_a_verdict_is_for_the_next_delivery),
 		WITH(with_messages, the_end_of_a_session_ends_breaking),
 		WITH(with_messages, wrong_words_end_the_session),
