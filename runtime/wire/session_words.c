@@ -137,7 +137,7 @@ static void late_add(struct session *session, uint64_t id)
 		late_send(session);
 }
 
-/* Runs are given on whole; only what is not held is given on, and answered, one by one. */
+/* Runs are given on whole; what is not held is answered one by one. */
 static void settle_acks(void *ctx, uint64_t first_id, uint64_t count)
 {
 	struct session *session = ctx;
@@ -148,7 +148,6 @@ static void settle_acks(void *ctx, uint64_t first_id, uint64_t count)
 			continue;
 		if (id > run)
 			dispatcher_ack(&session->worker, run, id - run);
-		dispatcher_ack(&session->worker, id, 1);
 		late_add(session, id);
 		run = id + 1;
 	}
