@@ -2,7 +2,7 @@
 /* A worker as the dispatcher sees it: what it holds, how much more it may, and four things that can be asked of it. The
  * session embeds it; the core knows no socket and no process.
  *
- * Ids of deliveries rise by one within a worker and are never used twice in the life of the process. */
+ * Ids of deliveries rise by one within a worker, and no two workers that are there have one in common. */
 #ifndef QBUS_CORE_WORKER_H
 #define QBUS_CORE_WORKER_H
 
@@ -80,8 +80,9 @@ struct worker {
 	uint64_t swollen_id; /* the delivery that was told that its worker takes too much memory */
 };
 
-/* Before dispatcher_worker_add; number must be unique in the life of the process and below 2^23: ids are built on it.
- */
+enum { WORKER_NUMBER_MAX = (1 << 23) - 1 };
+
+/* Before dispatcher_worker_add. number: from 1 to WORKER_NUMBER_MAX, that of no other worker; ids are built on it. */
 void worker_init(struct worker *worker, const struct worker_ops *ops, uint32_t number);
 void worker_done(struct worker *worker);
 

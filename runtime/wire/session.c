@@ -331,6 +331,26 @@ void session_set_each(struct session_set *set, void (*visit)(void *ctx, struct s
 	list_each_safe(link, after, &set->sessions) visit(ctx, list_item(link, struct session, link));
 }
 
+static bool session_is_taken(const struct session_set *set, uint32_t number)
+{
+	list_each(link, &set->sessions)
+	{
+		if (list_item(link, struct session, link)->worker.number == number)
+			return true;
+	}
+	return false;
+}
+
+/* Who attaches anew for each job uses up many. */
+static uint32_t session_number(struct session_set *set)
+{
+	do {
+		set->has_come_round |= set->last_number == WORKER_NUMBER_MAX;
+		set->last_number = set->last_number % WORKER_NUMBER_MAX + 1;
+	} while (set->has_come_round && session_is_taken(set, set->last_number));
+	return set->last_number;
+}
+
 int session_open(struct session_set *set, int fd, const struct session_peer *peer)
 {
 	struct session *session = alloc_zero(sizeof *session);
@@ -338,7 +358,7 @@ int session_open(struct session_set *set, int fd, const struct session_peer *pee
 	session->fd = fd;
 	session->peer = *peer;
 	session->opened_us = set->host->now(set->ctx);
-	worker_init(&session->worker, session_worker_ops(), ++set->last_number);
+	worker_init(&session->worker, session_worker_ops(), session_number(set));
 	snprintf(session->who, sizeof session->who, "worker %u", (unsigned)session->worker.number);
 	list_init(&session->turn_link);
 	list_add_tail(&set->sessions, &session->link);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A session keeps the protocol, whatever the worker does. */
 #include "fixture.h"
+#include "wire/session_inside.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -100,6 +101,23 @@ static void words_for_later_versions_are_refused(void **state)
 	client_attach(&stand, &client, "mails", 0);
 	client_say(&client, PROTO_PUBLISH, "\xc0", 1);
 	ends_with("unsupported", "PUBLISH");
+}
+
+/* The client of the fixture has number 1. */
+static void numbers_come_round_and_pass_over_who_is_there(void **state)
+{
+	(void)state;
+	struct client last, next;
+	stand.set->last_number = WORKER_NUMBER_MAX - 1;
+	client_open(&stand, &last);
+	client_attach(&stand, &last, "orders", 1);
+	assert_int_equal(client_hears_delivered(&stand, &last).first_id, ((uint64_t)WORKER_NUMBER_MAX << 40) + 1);
+	client_open(&stand, &next);
+	client_attach(&stand, &next, "orders", 1);
+	assert_int_equal(client_hears_delivered(&stand, &next).first_id, ((uint64_t)2 << 40) + 1);
+	client_close(&last);
+	client_close(&next);
+	stand_until_closed(&stand, 2);
 }
 
 /* ---- messages ---- */
@@ -256,6 +274,7 @@ int main(void)
 		WITH(without_messages, questions_without_reading_the_answers_end_the_session),
 		WITH(with_messages, messages_are_delivered_and_acked_in_order),
 		WITH(with_messages, credit_bounds_what_is_held_and_can_change),
+		WITH(with_messages, numbers_come_round_and_pass_over_who_is_there),
 		WITH(with_messages, a_late_verdict_is_answered),
 		WITH(with_messages, a_run_may_be_late_in_part),
 		WITH(with_messages, a_retry_comes_again_as_the_next_attempt),
