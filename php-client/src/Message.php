@@ -29,6 +29,9 @@ use Qbus\Wire\BodyStream;
  */
 final class Message
 {
+    /** Milliseconds, longer than the proxy grants anything. */
+    private const MOST_MS = 1e12;
+
     private bool $settled = false;
     private ?Guard $guard = null;
     private ?Details $details = null;
@@ -140,7 +143,7 @@ final class Message
             throw new AlreadySettled($this->name() . ' has its verdict, there is nothing to extend');
         }
         $this->checkpoint();
-        $granted = $this->session->extend($this->id, (int) \ceil($seconds * 1000), $this->deadline);
+        $granted = $this->session->extend($this->id, self::milliseconds($seconds), $this->deadline);
         if ($granted <= 0) {
             throw new DeadlineExceeded($this->name() . ' gets no more time');
         }
@@ -328,7 +331,13 @@ final class Message
 
     private static function delayMs(?float $after): int
     {
-        return $after === null ? -1 : (int) \round(\max(0.0, $after) * 1000);
+        return $after === null ? -1 : self::milliseconds($after);
+    }
+
+    /** What the proxy takes: it ends a session that asks for less than nothing, and INF is no integer. */
+    private static function milliseconds(float $seconds): int
+    {
+        return (int) \round(\min(\max(0.0, $seconds) * 1000, self::MOST_MS));
     }
 
     private function close(): void

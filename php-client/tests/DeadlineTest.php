@@ -219,6 +219,30 @@ final class DeadlineTest extends TestCase
         $this->proxy->result();
     }
 
+    public function testAnExtensionIsNeverLessThanNothingNorMoreThanAnInteger(): void
+    {
+        $this->play(static function (Peer $peer): array {
+            $peer->welcome();
+            $peer->write(Peer::deliver([Peer::row('a')]));
+            $asked = [];
+            for ($i = 0; $i < 3; ++$i) {
+                $asked[] = $peer->read()[1];
+                $peer->send(68, [self::ID, 90000]);
+            }
+            $peer->readAll();
+
+            return $asked;
+        });
+        $client = Client::connect('orders', $this->proxy->path);
+        $message = $client->next();
+        foreach ([-1.0, 0.0, \INF] as $seconds) {
+            self::assertSame(90.0, $message->extend($seconds));
+        }
+        $message->retry(\INF);
+        $client->close();
+        self::assertSame([[self::ID, 0], [self::ID, 0], [self::ID, 10 ** 12]], $this->proxy->result());
+    }
+
     public function testALimitGoesBehindTheVerdictsThatWait(): void
     {
         $this->play($this->listen([Peer::row('a'), Peer::row('b')]));
