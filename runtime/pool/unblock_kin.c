@@ -118,8 +118,9 @@ static bool holds(int proc, const char *target, is_wanted *wanted, const void *c
 static bool is_other_end(int proc, int fd, const void *ctx)
 {
 	const int *mode = ctx;
+	int found = access_mode(proc, fd);
 
-	return access_mode(proc, fd) != *mode;
+	return found >= 0 && found != *mode; /* closed by now: it holds nothing */
 }
 
 static bool is_used(int proc, int fd, const void *ctx)
