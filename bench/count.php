@@ -10,6 +10,8 @@ declare(strict_types=1);
  * QBUS_BENCH_EVERY   how many messages make a datagram; the first message makes one, too
  * QBUS_BENCH_WORK    microseconds of work for each message, done by turning the processor; 0: none
  * QBUS_BENCH_SLEEP   microseconds of sleep for each message; 0: none
+ * QBUS_BENCH_LIVE    not empty: the end of a body tells when the message was due (bench/order.h), and a datagram goes on
+ *                    with the microseconds since then, a number for each message; 50 ms or 500 messages make one
  */
 
 // A scope of its own: who requires this keeps its variables.
@@ -28,13 +30,30 @@ return (static function (): Closure {
             $next = $count - $count % $every + $every;
         }
     };
+    if (\getenv('QBUS_BENCH_LIVE')) {
+        $samples = [];
+        $told = 0;
+        $handler = static function (object|string $message) use (&$count, &$samples, &$told, $pid, $bench): void {
+            $due = (int) \substr(\is_string($message) ? $message : $message->body, -21, 19);
+            $now = \hrtime(true);
+            $count++;
+            if ($due > 0) {
+                $samples[] = \intdiv($now - $due, 1000);
+            }
+            if ($now - $told >= 50_000_000 || \count($samples) === 500) {
+                \fwrite($bench, "{$pid} {$count} {$now} " . \implode(' ', $samples));
+                $samples = [];
+                $told = $now;
+            }
+        };
+    }
 
-    return $work + $sleep === 0 ? $handler : static function () use ($handler, $work, $sleep): void {
+    return $work + $sleep === 0 ? $handler : static function (object|string $message = '') use ($handler, $work, $sleep): void {
         if ($sleep > 0) {
             \usleep($sleep);
         }
         for ($until = \hrtime(true) + $work; \hrtime(true) < $until;) {
         }
-        $handler();
+        $handler($message);
     };
 })();

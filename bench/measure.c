@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Gathers tallies until all is handled; reads CPU time and memory from /proc. */
+/* Gathers tallies until all is handled, and looks at the processes meanwhile. */
 #include "measure.h"
 
+#include "proc.h"
 #include "tally.h"
 
 #include <inttypes.h>
@@ -16,55 +17,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 30000, LOOK_MS = 100 };
+enum { PATIENCE_MS = 30000, LOOK_MS = 100, MAX_DATAGRAM = 16384 };
 
-/* ---- /proc ---- */
-
-/* User and system time; 0 when the process is gone. */
-static double cpu_of(pid_t pid)
-{
-	char path[64];
-	unsigned long user = 0, kernel = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-
-	FILE *file = fopen(path, "re");
-
-	if (!file)
-		return 0;
-	if (fscanf(file, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) != 2)
-		user = kernel = 0;
-	fclose(file);
-	return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
-}
-
-static uint64_t peak_of(pid_t pid)
-{
-	char path[64], line[128];
-	uint64_t kilobytes = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-
-	FILE *file = fopen(path, "re");
-
-	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "VmHWM: %" SCNu64, &kilobytes) == 1)
-			break;
-	}
-	if (file)
-		fclose(file);
-	return kilobytes * 1024;
-}
+static const int64_t SECOND_NS = 1000000000, MILLISECOND_NS = 1000000;
 
 /* ---- tallies ---- */
 
-int measure_open(struct measure *measure, const char *directory, uint64_t every, uint64_t seconds)
+int measure_open(struct measure *measure, const char *directory, uint64_t every, uint64_t seconds, bool is_live)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	char number[24];
 
 	memset(measure, 0, sizeof(*measure));
-	measure->limit_ns = (int64_t)seconds * 1000000000;
+	measure->limit_ns = (int64_t)seconds * SECOND_NS;
+	if (is_live) {
+		measure->warm_up_ns = MEASURE_WARM_UP_MS * MILLISECOND_NS;
+		measure->end_to_end = calloc(1, sizeof(*measure->end_to_end));
+	}
 	snprintf(measure->path, sizeof(measure->path), "%s/tally.sock", directory);
 	snprintf(number, sizeof(number), "%" PRIu64, every);
 	memcpy(address.sun_path, measure->path, strlen(measure->path));
@@ -76,6 +45,7 @@ int measure_open(struct measure *measure, const char *directory, uint64_t every,
 	}
 	setenv(TALLY_SOCKET, measure->path, 1);
 	setenv(TALLY_EVERY, number, 1);
+	setenv(TALLY_LIVE, is_live ? "1" : "", 1);
 	return 0;
 }
 
@@ -85,6 +55,16 @@ void measure_close(struct measure *measure)
 		close(measure->fd);
 	measure->fd = -1;
 	unlink(measure->path);
+	series_done(&measure->series);
+	free(measure->end_to_end);
+	measure->end_to_end = NULL;
+}
+
+void measure_result_done(struct measure_result *result)
+{
+	series_done(&result->series);
+	free(result->end_to_end);
+	result->end_to_end = NULL;
 }
 
 /* NULL: there are too many. */
@@ -99,16 +79,37 @@ static struct measure_counter *counter_of(struct measure *measure, pid_t pid)
 
 	struct measure_counter *counter = &measure->counters[measure->n_counters++];
 
-	*counter = (struct measure_counter){.pid = pid, .cpu_s = cpu_of(pid)};
+	*counter = (struct measure_counter){.pid = pid, .cpu_s = proc_cpu_s(pid)};
 	return counter;
+}
+
+/* What was used before does not count. */
+static void begin(struct measure *measure, int64_t moment_ns)
+{
+	measure->first_ns = moment_ns;
+	measure->n_first = measure->n_total;
+	measure->main_cpu_s = proc_cpu_s(measure->main);
+	for (size_t i = 0; i < measure->n_counters; i++)
+		measure->counters[i].cpu_s = proc_cpu_s(measure->counters[i].pid);
+}
+
+/* text: "MICROSECONDS MICROSECONDS ...", a number for each message */
+static void take_latencies(struct measure *measure, char *text)
+{
+	char *end;
+
+	for (int64_t us = strtoll(text, &end, 10); end != text; us = strtoll(text, &end, 10)) {
+		histogram_record(measure->end_to_end, us, 1);
+		text = end;
+	}
 }
 
 /* Takes one datagram, waiting for it at most LOOK_MS. Returns whether one came. */
 static bool take_tally(struct measure *measure)
 {
 	struct pollfd readable = {.fd = measure->fd, .events = POLLIN};
-	char text[128];
-	int pid;
+	char text[MAX_DATAGRAM];
+	int pid, n_read;
 	uint64_t count;
 	int64_t moment_ns;
 
@@ -120,7 +121,7 @@ static bool take_tally(struct measure *measure)
 	if (len <= 0)
 		return false;
 	text[len] = '\0';
-	if (sscanf(text, "%d %" SCNu64 " %" SCNd64, &pid, &count, &moment_ns) != 3)
+	if (sscanf(text, "%d %" SCNu64 " %" SCNd64 "%n", &pid, &count, &moment_ns, &n_read) != 3)
 		return false;
 
 	struct measure_counter *counter = counter_of(measure, (pid_t)pid);
@@ -129,12 +130,42 @@ static bool take_tally(struct measure *measure)
 		return false;
 	measure->n_total += count - counter->count;
 	counter->count = count;
-	if (measure->first_ns == 0) {
-		measure->first_ns = moment_ns;
-		measure->n_first = measure->n_total;
-	}
 	measure->last_ns = moment_ns;
+	if (measure->opened_ns == 0)
+		measure->opened_ns = moment_ns;
+	if (measure->first_ns && measure->end_to_end)
+		take_latencies(measure, text + n_read);
+	else if (measure->first_ns == 0 && moment_ns - measure->opened_ns >= measure->warm_up_ns)
+		begin(measure, moment_ns);
 	return true;
+}
+
+/* ---- while it runs ---- */
+
+/* A point of the series, if it is time for one; on a terminal a line that is written over. */
+static void look(struct measure *measure)
+{
+	int64_t now_ns = tally_now_ns();
+	struct series_point point = {.at_s = (double)(now_ns - measure->started_ns) / 1e9};
+
+	if (now_ns - measure->looked_ns < SERIES_STEP_MS * MILLISECOND_NS)
+		return;
+	if (measure->looked_ns)
+		point.messages_per_second =
+			(double)(measure->n_total - measure->n_looked) * 1e9 / (double)(now_ns - measure->looked_ns);
+	measure->looked_ns = now_ns;
+	measure->n_looked = measure->n_total;
+	point.rss_bytes = proc_rss_bytes(measure->main);
+	for (size_t i = 0; i < measure->n_counters; i++) {
+		uint64_t bytes = measure->counters[i].pid == measure->main ? 0 : proc_rss_bytes(measure->counters[i].pid);
+
+		if (bytes > point.worker_rss_bytes)
+			point.worker_rss_bytes = bytes;
+	}
+	series_add(&measure->series, point);
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "%6.1f s %10" PRIu64 " messages %10.0f messages/s %6.0f MiB\r", point.at_s, measure->n_total,
+			point.messages_per_second, (double)point.rss_bytes / 1048576);
 }
 
 static volatile sig_atomic_t is_cancelled;
@@ -161,54 +192,76 @@ static const char *trouble_of(pid_t main, int silent_ms)
 	return silent_ms >= PATIENCE_MS ? "nothing is handled any more" : NULL;
 }
 
-static bool is_enough(const struct measure *measure, uint64_t n_messages)
+static bool has_begun(const struct measure *measure, uint64_t n_messages)
 {
-	return measure->n_total >= n_messages ||
-	       (measure->limit_ns && measure->last_ns - measure->first_ns >= measure->limit_ns);
+	(void)n_messages;
+	return measure->opened_ns != 0;
 }
 
-static void sum_up(const struct measure *measure, pid_t main, double cpu_s, struct measure_result *result)
+/* Of what was there before, no more than n_messages are, so the first ones count. */
+static bool is_enough(const struct measure *measure, uint64_t n_messages)
+{
+	uint64_t n_before = measure->warm_up_ns ? measure->n_first : 0;
+	bool is_late = measure->limit_ns && measure->last_ns - measure->first_ns >= measure->limit_ns;
+
+	return measure->first_ns && (measure->n_total - n_before >= n_messages || is_late);
+}
+
+static int gather(
+	struct measure *measure, bool (*is_over)(const struct measure *measure, uint64_t n_messages), uint64_t n_messages)
+{
+	int silent_ms = 0;
+	const char *trouble = NULL;
+
+	while (!is_over(measure, n_messages) && !trouble) {
+		bool is_told = take_tally(measure);
+
+		look(measure);
+		silent_ms = is_told ? 0 : silent_ms + LOOK_MS;
+		trouble = trouble_of(measure->main, silent_ms);
+	}
+	if (trouble)
+		fprintf(stderr, "qbus-bench: %s after %" PRIu64 " messages\n", trouble, measure->n_total);
+	return trouble ? -1 : 0;
+}
+
+static void sum_up(struct measure *measure, struct measure_result *result)
 {
 	*result = (struct measure_result){
 		.n_messages = measure->n_total - measure->n_first,
 		.seconds = (double)(measure->last_ns - measure->first_ns) / 1e9,
-		.start_s = (double)(measure->first_ns - measure->started_ns) / 1e9,
-		.main = {cpu_of(main) - cpu_s, peak_of(main)},
+		.start_s = (double)(measure->opened_ns - measure->started_ns) / 1e9,
+		.main = {proc_cpu_s(measure->main) - measure->main_cpu_s, proc_peak_bytes(measure->main)},
+		.series = measure->series,
+		.end_to_end = measure->end_to_end,
 	};
+	measure->series = (struct series){0};
+	measure->end_to_end = NULL;
 	for (size_t i = 0; i < measure->n_counters; i++) {
 		const struct measure_counter *counter = &measure->counters[i];
-		uint64_t peak_bytes = peak_of(counter->pid);
+		uint64_t peak_bytes = proc_peak_bytes(counter->pid);
 
-		if (counter->pid == main)
+		if (counter->pid == measure->main)
 			continue;
 		result->n_workers++;
-		result->workers.cpu_s += cpu_of(counter->pid) - counter->cpu_s;
+		result->workers.cpu_s += proc_cpu_s(counter->pid) - counter->cpu_s;
 		if (peak_bytes > result->workers.peak_bytes)
 			result->workers.peak_bytes = peak_bytes;
 	}
 }
 
-int measure_wait(
-	struct measure *measure, pid_t main, int64_t started_ns, uint64_t n_messages, struct measure_result *ret_result)
+int measure_wait_first(struct measure *measure, pid_t main, int64_t started_ns)
 {
-	int silent_ms = 0;
-	double cpu_s = 0;
-	const char *trouble = NULL;
-
+	measure->main = main;
 	measure->started_ns = started_ns;
-	while (!is_enough(measure, n_messages) && !trouble) {
-		bool is_first = measure->first_ns == 0;
-		bool is_told = take_tally(measure);
+	return gather(measure, has_begun, 0);
+}
 
-		if (is_told && is_first)
-			cpu_s = cpu_of(main);
-		silent_ms = is_told ? 0 : silent_ms + LOOK_MS;
-		trouble = trouble_of(main, silent_ms);
-	}
-	if (trouble) {
-		fprintf(stderr, "qbus-bench: %s after %" PRIu64 " messages\n", trouble, measure->n_total);
-		return -1;
-	}
-	sum_up(measure, main, cpu_s, ret_result);
-	return 0;
+int measure_wait(struct measure *measure, uint64_t n_messages, struct measure_result *ret_result)
+{
+	int err = gather(measure, is_enough, n_messages);
+
+	if (!err)
+		sum_up(measure, ret_result);
+	return err;
 }

@@ -3,13 +3,19 @@
 #ifndef QBUS_BENCH_MEASURE_H
 #define QBUS_BENCH_MEASURE_H
 
+#include "base/histogram.h"
+#include "series.h"
+#include "times.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { MEASURE_MAX_COUNTERS = 256 };
+/* A live load has run for so long before it is measured: until then workers start and caches fill. */
+enum { MEASURE_MAX_COUNTERS = 256, MEASURE_WARM_UP_MS = 1000 };
 
-/* cpu_s: user and system time from the first message handled to the last. peak_bytes: VmHWM, of the whole life. */
+/* cpu_s: user and system time while it was measured. peak_bytes: VmHWM, of the whole life. */
 struct measure_cost {
 	double cpu_s;
 	uint64_t peak_bytes;
@@ -17,40 +23,58 @@ struct measure_cost {
 
 struct measure_result {
 	uint64_t n_messages;         /* handled between the two moments */
-	double seconds;              /* from the first message handled to the last */
+	double seconds;              /* from the first message handled (a live load: after the warm-up) to the last */
 	double start_s;              /* from the start of the process to the first message handled */
 	struct measure_cost main;    /* the process that was started */
 	struct measure_cost workers; /* those that count for it: CPU of all, peak of the largest */
 	size_t n_workers;            /* that handled something */
+	struct series series;
+	struct histogram
+		*end_to_end;            /* of a live load, microseconds from when a message was due until it was handled; NULL:
+									 not a live load */
+	struct times wait, handler; /* as the proxy says; n 0: it was not asked */
 };
+
+/* What a result owns; its numbers stay. */
+void measure_result_done(struct measure_result *result);
 
 struct measure_counter {
 	pid_t pid;
 	uint64_t count;
-	double cpu_s; /* when it told of its first message */
+	double cpu_s; /* when the measuring began for it */
 };
 
 struct measure {
 	int fd;
 	char path[100];
-	int64_t started_ns, first_ns, last_ns;
-	int64_t limit_ns; /* that it measures at most; 0: no limit */
+	pid_t main;
+	double main_cpu_s;             /* when the measuring began */
+	int64_t started_ns, opened_ns; /* the process; the first message handled */
+	int64_t first_ns, last_ns;     /* measured is what lies between; first_ns 0: it has not begun */
+	int64_t limit_ns;              /* that it measures at most; 0: no limit */
+	int64_t warm_up_ns;
 	uint64_t n_first, n_total;
 	struct measure_counter counters[MEASURE_MAX_COUNTERS];
 	size_t n_counters;
+	int64_t looked_ns; /* the last point of the series */
+	uint64_t n_looked; /* messages at that moment */
+	struct series series;
+	struct histogram *end_to_end;
 };
 
-/* seconds: measured at most; 0: until all is handled. Listens in the directory and puts the socket into the environment for those who count; one datagram every so many
- * messages. 0, or -1 after a sentence on stderr. */
-int measure_open(struct measure *measure, const char *directory, uint64_t every, uint64_t seconds);
+/* Listens in the directory and puts the socket into the environment for those who count; one datagram every so many
+ * messages. seconds: measured at most; 0: until all is handled. is_live: messages tell when they were due, consumers
+ * tell how long ago that was. 0, or -1 after a sentence on stderr. */
+int measure_open(struct measure *measure, const char *directory, uint64_t every, uint64_t seconds, bool is_live);
 void measure_close(struct measure *measure);
 
 /* Makes measure_wait fail. For a signal handler. */
 void measure_cancel(void);
 
-/* Waits until the process and its workers have handled so many messages. started_ns: when the process was started.
+/* Waits until the process, started at started_ns, or a worker of it has handled its first message. Before measure_wait.
  * 0, or -1 after a sentence on stderr: it has ended, nothing was handled for half a minute, or it was cancelled. */
-int measure_wait(
-	struct measure *measure, pid_t main, int64_t started_ns, uint64_t n_messages, struct measure_result *ret_result);
+int measure_wait_first(struct measure *measure, pid_t main, int64_t started_ns);
+/* Waits until the process and its workers have handled so many messages. The same errors. */
+int measure_wait(struct measure *measure, uint64_t n_messages, struct measure_result *ret_result);
 
 #endif

@@ -1,15 +1,43 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads allowances from stdin without ever holding the producer longer than it asked for. */
+/* Tells what may be sent by now, without ever holding the producer longer than it asked for. */
 #include "pace.h"
+
+#include "tally.h"
 
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
-void pace_init(struct pace *pace, bool is_on)
+enum { SECOND_NS = 1000000000, MILLISECOND_NS = 1000000 };
+
+void pace_init(struct pace *pace, bool is_on, uint64_t rate)
 {
-	*pace = (struct pace){.is_on = is_on, .allowed = is_on ? 0 : UINT64_MAX};
+	*pace = (struct pace){.is_on = is_on, .allowed = is_on || rate ? 0 : UINT64_MAX, .rate = rate};
+	if (rate)
+		pace->begin_ns = tally_now_ns();
+}
+
+int64_t pace_due_ns(const struct pace *pace, uint64_t n_sent)
+{
+	if (!pace->rate)
+		return 0;
+	return pace->begin_ns + (int64_t)(n_sent / pace->rate) * SECOND_NS +
+	       (int64_t)(n_sent % pace->rate * SECOND_NS / pace->rate);
+}
+
+static bool is_due(struct pace *pace, uint64_t n_sent, int timeout_ms)
+{
+	int64_t left_ns = pace_due_ns(pace, n_sent) - tally_now_ns();
+	struct timespec wait = {.tv_nsec = timeout_ms * MILLISECOND_NS};
+
+	if (left_ns <= 0)
+		return true;
+	if (left_ns < wait.tv_nsec)
+		wait.tv_nsec = left_ns;
+	nanosleep(&wait, NULL);
+	return tally_now_ns() >= pace_due_ns(pace, n_sent);
 }
 
 void pace_tell(struct pace *pace, uint64_t n_confirmed)
@@ -39,6 +67,8 @@ bool pace_allows(struct pace *pace, uint64_t n_sent, int timeout_ms)
 	struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
 	char text[256];
 
+	if (pace->rate)
+		return is_due(pace, n_sent, timeout_ms);
 	if (n_sent < pace->allowed)
 		return true;
 	if (!pace->is_over && poll(&in, 1, timeout_ms) > 0) {

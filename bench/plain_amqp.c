@@ -33,8 +33,11 @@ static int consume(amqp_connection_state_t conn, struct tally *tally, uint64_t *
 	if (!is_idle) {
 		*tag = envelope.delivery_tag;
 		(*n_open)++;
+		if (tally->is_live)
+			tally_add_live(tally, envelope.message.body.bytes, envelope.message.body.len);
+		else
+			tally_add(tally, 1);
 		amqp_destroy_envelope(&envelope);
-		tally_add(tally, 1);
 	}
 	if (*n_open == 0 || (*n_open < ACK_EVERY && !is_idle))
 		return 0;

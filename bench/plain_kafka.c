@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BATCH = 1000, WAIT_MS = 100 };
+/* The library waits until a batch is full: of a live load no longer than this. */
+enum { BATCH = 1000, WAIT_MS = 100, LIVE_WAIT_MS = 1 };
 
 static int set_property(rd_kafka_conf_t *conf, const char *name, const char *value)
 {
@@ -68,11 +69,13 @@ static int subscribe(rd_kafka_t *rk, const char *topic)
 static void consume(rd_kafka_queue_t *queue, struct tally *tally)
 {
 	rd_kafka_message_t *batch[BATCH];
-	ssize_t n = rd_kafka_consume_batch_queue(queue, WAIT_MS, batch, BATCH);
+	ssize_t n = rd_kafka_consume_batch_queue(queue, tally->is_live ? LIVE_WAIT_MS : WAIT_MS, batch, BATCH);
 	uint64_t n_messages = 0;
 
 	for (ssize_t i = 0; i < n; i++) {
-		if (!batch[i]->err)
+		if (!batch[i]->err && tally->is_live)
+			tally_add_live(tally, batch[i]->payload, batch[i]->len);
+		else if (!batch[i]->err)
 			n_messages++;
 		else
 			fprintf(stderr, "qbus-bench: %s\n", rd_kafka_message_errstr(batch[i]));

@@ -20,6 +20,8 @@ static const char usage[] =
 	"\n"
 	"  --size BYTES     size of a body (default and least 192)\n"
 	"  --keys K         number of different customers, which are the keys of Kafka messages (default 1000)\n"
+	"  --rate N         messages a second; each tells in its last digits when it was due, in nanoseconds of the\n"
+	"                   monotonic clock, whether or not it could be sent then (default: as fast as they go)\n"
 	"  --first ID       id of the first record (default 1)\n"
 	"  --paced          send only what stdin allows: each line is the total that may have been sent so far,\n"
 	"                   its end stops the producer; meanwhile stdout tells confirmed=N\n"
@@ -34,6 +36,7 @@ enum {
 	OPT_MESSAGES,
 	OPT_SIZE,
 	OPT_KEYS,
+	OPT_RATE,
 	OPT_FIRST,
 	OPT_PACED
 };
@@ -47,6 +50,7 @@ static const struct option options[] = {
 	{"messages", required_argument, NULL, OPT_MESSAGES},
 	{"size", required_argument, NULL, OPT_SIZE},
 	{"keys", required_argument, NULL, OPT_KEYS},
+	{"rate", required_argument, NULL, OPT_RATE},
 	{"first", required_argument, NULL, OPT_FIRST},
 	{"paced", no_argument, NULL, OPT_PACED},
 	{NULL, 0, NULL, 0},
@@ -73,6 +77,8 @@ static bool parse_option(struct produce_conf *conf, int option)
 		return number_read(optarg, 1, INT64_MAX, &conf->n_messages);
 	case OPT_KEYS:
 		return number_read(optarg, 1, INT64_MAX, &conf->n_keys);
+	case OPT_RATE:
+		return number_read(optarg, 1, PACE_MAX_RATE, &conf->rate);
 	case OPT_FIRST:
 		return number_read(optarg, 0, INT64_MAX, &conf->first);
 	case OPT_SIZE:
@@ -98,7 +104,7 @@ static bool is_complete(const struct produce_conf *conf)
 	bool kafka = conf->bootstrap && conf->topic && !conf->amqp_url && !conf->queue;
 	bool amqp = conf->amqp_url && conf->queue && !conf->bootstrap && !conf->topic;
 
-	return (kafka || amqp) && conf->n_messages > 0;
+	return (kafka || amqp) && conf->n_messages > 0 && !(conf->is_paced && conf->rate);
 }
 
 static double now_s(void)
@@ -128,7 +134,7 @@ int produce_command(int argc, char **argv)
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
-	pace_init(&pace, conf.is_paced);
+	pace_init(&pace, conf.is_paced, conf.rate);
 
 	double begin_s = now_s();
 	int err = conf.bootstrap ? produce_kafka(&conf, &pace, &result) : produce_amqp(&conf, &pace, &result);

@@ -19,6 +19,7 @@ struct produce_conf {
 	uint64_t n_keys;
 	size_t size; /* of a body, in bytes */
 	bool is_paced;
+	uint64_t rate; /* messages a second; 0: as fast as they go */
 };
 
 struct produce_result {

@@ -124,7 +124,7 @@ static int link_pump(struct link *link, int wait_ms)
 	}
 }
 
-static int publish_one(struct link *link, const struct produce_conf *conf, uint64_t id, char *text)
+static int publish_one(struct link *link, const struct produce_conf *conf, uint64_t id, int64_t due_ns, char *text)
 {
 	amqp_basic_properties_t properties = {
 		._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_CONTENT_TYPE_FLAG,
@@ -132,7 +132,7 @@ static int publish_one(struct link *link, const struct produce_conf *conf, uint6
 		.content_type = amqp_cstring_bytes("application/json"),
 	};
 
-	order_write(text, conf->size, id, produce_customer(conf, id));
+	order_write(text, conf->size, id, produce_customer(conf, id), due_ns);
 	int status = amqp_basic_publish(link->conn, CHANNEL, amqp_empty_bytes, amqp_cstring_bytes(conf->queue), 1, 0,
 		&properties, (amqp_bytes_t){.len = conf->size, .bytes = text});
 
@@ -159,7 +159,8 @@ static int publish_all(struct link *link, const struct produce_conf *conf, struc
 			if (pace->is_over && confirms->lowest == confirms->next)
 				break;
 		} else {
-			err = publish_one(link, conf, conf->first + n_sent++, text);
+			err = publish_one(link, conf, conf->first + n_sent, pace_due_ns(pace, n_sent), text);
+			n_sent++;
 			if (!err && n_sent % 256 == 0)
 				err = link_pump(link, 0);
 		}

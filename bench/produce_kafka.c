@@ -63,13 +63,14 @@ static rd_kafka_t *producer_new(const struct produce_conf *conf, struct produce_
 	return rk;
 }
 
-static rd_kafka_resp_err_t send_one(rd_kafka_t *rk, const struct produce_conf *conf, uint64_t id, char *text)
+static rd_kafka_resp_err_t send_one(
+	rd_kafka_t *rk, const struct produce_conf *conf, uint64_t id, int64_t due_ns, char *text)
 {
 	uint64_t customer = produce_customer(conf, id);
 	char key[32];
 	int key_len = snprintf(key, sizeof(key), "customer-%" PRIu64, customer);
 
-	order_write(text, conf->size, id, customer);
+	order_write(text, conf->size, id, customer, due_ns);
 	return rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(conf->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
 		RD_KAFKA_V_KEY(key, (size_t)key_len), RD_KAFKA_V_VALUE(text, conf->size), RD_KAFKA_V_END);
 }
@@ -89,7 +90,7 @@ static int send_all(
 				break;
 			continue;
 		}
-		rd_kafka_resp_err_t sent = send_one(rk, conf, conf->first + n_sent, text);
+		rd_kafka_resp_err_t sent = send_one(rk, conf, conf->first + n_sent, pace_due_ns(pace, n_sent), text);
 
 		if (sent == RD_KAFKA_RESP_ERR_NO_ERROR)
 			n_sent++;

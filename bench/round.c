@@ -71,6 +71,7 @@ int round_prepare(struct run_conf *conf)
 	snprintf(conf->group, sizeof(conf->group), "%s", strrchr(conf->directory, '/') + 1);
 	snprintf(conf->log, sizeof(conf->log), "%s/log", conf->directory);
 	snprintf(conf->file, sizeof(conf->file), "%s/qbus.yaml", conf->directory);
+	snprintf(conf->admin, sizeof(conf->admin), "%s/admin.sock", conf->directory);
 	return 0;
 }
 
@@ -90,19 +91,46 @@ void round_clean_up(const struct run_conf *conf, bool keep_log)
 	rmdir(conf->directory);
 }
 
+/* What is to be read is there, or comes while it is read. */
+static int prepare_load(const struct run_conf *conf, enum side_id side, size_t round)
+{
+	char group[RUN_MAX_GROUP];
+
+	if (!conf->rate)
+		return run_load(conf, false);
+	run_group(conf, side, round, group);
+	return run_live(conf, group);
+}
+
+/* Of a proxy: what it says itself of its times. */
+static int ask_times(const struct run_conf *conf, enum side_id side, struct measure_result *result)
+{
+	char file[sizeof(conf->directory) + 16];
+
+	snprintf(file, sizeof(file), "%s/status", conf->directory);
+	return side == SIDE_PROXY ? times_ask(conf->proxy, conf->admin, file, &result->wait, &result->handler) : 0;
+}
+
 int round_measure(const struct run_conf *conf, enum side_id side, size_t round, struct measure_result *ret_result)
 {
 	static struct measure measure;
-	struct child child = {0};
-	int err = run_load(conf, false);
+	struct child child = {0}, feeder = {0};
+	int err = prepare_load(conf, side, round);
 
 	if (!err)
-		err = measure_open(&measure, conf->directory, conf->every, conf->seconds);
+		err = measure_open(&measure, conf->directory, conf->every, conf->seconds, conf->rate > 0);
 	if (err)
 		return err;
 	err = run_start(conf, side, round, &child);
 	if (!err)
-		err = measure_wait(&measure, child.pid, child.started_ns, conf->n_messages, ret_result);
+		err = measure_wait_first(&measure, child.pid, child.started_ns);
+	if (!err && conf->rate)
+		err = run_feed(conf, &feeder);
+	if (!err)
+		err = measure_wait(&measure, conf->n_messages, ret_result);
+	if (!err)
+		err = ask_times(conf, side, ret_result);
+	child_stop(&feeder);
 	child_stop(&child);
 	measure_close(&measure);
 	if (!err)

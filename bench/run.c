@@ -5,6 +5,7 @@
 #include "command.h"
 #include "number.h"
 #include "order.h"
+#include "pace.h"
 #include "round.h"
 
 #include <getopt.h>
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { RATE_SECONDS = 10 }; /* of a live load, unless said */
 
 static const char usage_run[] =
 	"Usage: qbus-bench run --kafka BOOTSTRAP [OPTION]...\n"
@@ -32,7 +35,7 @@ static const char usage_compare[] =
 static const char usage_options[] =
 	"  --topic TOPIC        made and filled if need be (default qbus-bench-SIZE)\n"
 	"  --queue QUEUE        a quorum queue, made if need be and EMPTIED (default qbus-bench-SIZE)\n"
-	"  --messages N         to be handled in a round (default 1000000)\n"
+	"  --messages N         to be handled in a round (default 1000000; with --rate those of ten seconds)\n"
 	"  --size BYTES         of a body (default and least 192)\n"
 	"  --partitions N       of a topic that is made (default 12)\n"
 	"  --workers N          PHP processes (default 1)\n"
@@ -41,9 +44,12 @@ static const char usage_options[] =
 	"  --work MICROSECONDS  of each message in the handler, by turning the processor (default 0)\n"
 	"  --sleep MICROSECONDS of each message in the handler, by sleeping, as one that asks a service (default 0)\n"
 	"  --seconds N          a round ends after so many, or with the last message (default: with the last message)\n"
+	"  --rate N             messages a second that are sent while they are read, each timed from when it was due: the load\n"
+	"                       does not wait for a slow consumer (default: all are there before; as fast as it goes)\n"
 	"  --plain              also let a plain C consumer read the same, in the same rounds\n"
 	"  --rounds N           (default 3)\n"
 	"  --json FILE          write the result as JSON; - for stdout instead of the table\n"
+	"  --html FILE          write it as a page with plots that needs nothing from elsewhere\n"
 	"  --proxy FILE         the proxy (default: next to this program)\n"
 	"  --worker FILE        the worker, a PHP file that counts as bench/worker.php does\n"
 	"  --proxy-option SECTION.KEY=VALUE    of its configuration, as in fetch.max_bytes=4MiB; may be repeated\n"
@@ -58,6 +64,8 @@ enum {
 	OPT_ORDERING,
 	OPT_CREDIT,
 	OPT_JSON,
+	OPT_HTML,
+	OPT_KNOBS,
 	OPT_WORKER,
 	OPT_PROXY,
 	OPT_MESSAGES,
@@ -68,6 +76,7 @@ enum {
 	OPT_WORK,
 	OPT_SLEEP,
 	OPT_SECONDS,
+	OPT_RATE,
 	OPT_MAX_WORKERS,
 	OPT_MEMORY,
 	OPT_PLAIN,
@@ -84,6 +93,8 @@ static const struct option options[] = {
 	{"ordering", required_argument, NULL, OPT_ORDERING},
 	{"credit", required_argument, NULL, OPT_CREDIT},
 	{"json", required_argument, NULL, OPT_JSON},
+	{"knobs", required_argument, NULL, OPT_KNOBS},
+	{"html", required_argument, NULL, OPT_HTML},
 	{"worker", required_argument, NULL, OPT_WORKER},
 	{"proxy", required_argument, NULL, OPT_PROXY},
 	{"messages", required_argument, NULL, OPT_MESSAGES},
@@ -93,6 +104,7 @@ static const struct option options[] = {
 	{"rounds", required_argument, NULL, OPT_ROUNDS},
 	{"work", required_argument, NULL, OPT_WORK},
 	{"sleep", required_argument, NULL, OPT_SLEEP},
+	{"rate", required_argument, NULL, OPT_RATE},
 	{"seconds", required_argument, NULL, OPT_SECONDS},
 	{"max-workers", required_argument, NULL, OPT_MAX_WORKERS},
 	{"memory", required_argument, NULL, OPT_MEMORY},
@@ -107,7 +119,7 @@ static const struct option options[] = {
 static bool take_text(struct run_conf *conf, int option)
 {
 	const char **const places[] = {&conf->bootstrap, &conf->topic, &conf->url, &conf->queue, &conf->ordering,
-		&conf->credit, &conf->json, &conf->worker};
+		&conf->credit, &conf->json, &conf->html, &conf->knobs, &conf->worker};
 
 	*places[option - OPT_KAFKA] = optarg;
 	return true;
@@ -126,6 +138,7 @@ static bool take_count(struct run_conf *conf, int option)
 		{&conf->work_us, 0, 60000000},
 		{&conf->sleep_us, 0, 60000000},
 		{&conf->seconds, 1, 3600},
+		{&conf->rate, 1, PACE_MAX_RATE},
 		{&conf->max_workers, 1, 64},
 		{&conf->max_mebibytes, 1, 1 << 20},
 	};
@@ -166,7 +179,7 @@ static bool take_option(struct run_conf *conf, int option)
 /* Who was last begins the next round, so that what warms up or tires helps or harms both. */
 static int run_rounds(const struct run_conf *conf, struct run_results *results)
 {
-	int err = conf->bootstrap ? run_load(conf, true) : 0;
+	int err = conf->bootstrap && !conf->rate ? run_load(conf, true) : 0;
 
 	for (size_t round = 0; round < conf->n_rounds && !err; round++) {
 		for (size_t i = 0; i < conf->n_sides && !err; i++) {
@@ -202,6 +215,10 @@ static int run_all(struct run_conf *conf)
 
 	if (!err)
 		err = run_report(conf, &results);
+	for (size_t side = 0; side < N_SIDES; side++) {
+		for (size_t round = 0; round < RUN_MAX_ROUNDS; round++)
+			measure_result_done(&results.rounds[side][round]);
+	}
 	round_clean_up(conf, err != 0);
 	return err ? EXIT_ERROR : EXIT_CLEAN;
 }
@@ -226,11 +243,12 @@ bool run_ask(struct run_conf *conf, const char *help, int *ret_exit)
 		fputs(usage_options, stderr);
 		return false;
 	}
+	if (!conf->n_messages)
+		conf->n_messages = conf->rate ? conf->rate * (conf->seconds ? conf->seconds : RATE_SECONDS) : 1000000;
 	return true;
 }
 
-static const struct run_conf run_defaults = {.n_messages = 1000000,
-	.size = ORDER_MIN_SIZE,
+static const struct run_conf run_defaults = {.size = ORDER_MIN_SIZE,
 	.n_workers = 1,
 	.n_rounds = 3,
 	.n_partitions = 12,

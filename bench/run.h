@@ -17,14 +17,16 @@ struct run_conf {
 	const char *url, *queue;
 	const char *ordering, *credit; /* as in the configuration of the proxy */
 	uint64_t n_messages, size, n_workers, n_rounds, n_partitions;
-	uint64_t work_us, sleep_us;          /* of the handler, for each message */
-	uint64_t seconds;                    /* of a round; 0: until the last message */
+	uint64_t work_us, sleep_us; /* of the handler, for each message */
+	uint64_t rate;              /* messages a second that a producer sends meanwhile; 0: all are there before */
+	uint64_t seconds;           /* of a round; 0: until the last message */
 	uint64_t max_workers, max_mebibytes; /* of tune: its bounds; max_mebibytes 0: none */
+	const char *knobs;                   /* of tune: SECTION.KEY,SECTION.KEY...; NULL: all that it has */
 	enum side_id sides[N_SIDES];
 	size_t n_sides;
-	bool is_compare;    /* tell ratios */
-	const char *json;   /* file for the result; NULL: none */
-	const char *worker; /* PHP file; NULL: our own */
+	bool is_compare;         /* tell ratios */
+	const char *json, *html; /* files for the result; NULL: none */
+	const char *worker;      /* PHP file; NULL: our own */
 	const char *proxy_options[RUN_MAX_OPTIONS], *plain_options[RUN_MAX_OPTIONS];
 	size_t n_proxy_options, n_plain_options;
 	uint64_t every;           /* messages in a tally */
@@ -33,6 +35,7 @@ struct run_conf {
 	char own_worker[RUN_MAX_PATH + 64];
 	char directory[64];       /* private, removed at the end */
 	char log[128], file[128]; /* in it: what the processes write; the configuration */
+	char admin[128];          /* the proxy's socket for questions */
 	char name[48];            /* of topic or queue, unless said */
 	char group[64];           /* of this run; a round appends its number */
 	int argc;
@@ -55,15 +58,25 @@ struct run_conf run_conf_default(int argc, char **argv);
 bool run_ask(struct run_conf *conf, const char *help, int *ret_exit);
 
 /* Makes the topic or the queue if need be and fills it. A topic keeps its messages: it is filled once. A queue is
- * emptied and filled before each reading. */
+ * emptied and filled before each reading. Not for a live load. */
 int run_load(const struct run_conf *conf, bool is_first);
+/* Starts a producer that sends conf->rate messages a second until it is stopped. */
+int run_feed(const struct run_conf *conf, struct child *child);
+/* Makes a topic or an empty queue if need be. What it holds from before is not for `group`, but for one message, which
+ * tells that the consumer has begun. */
+int run_live(const struct run_conf *conf, const char *group);
+
+enum { RUN_MAX_GROUP = 96 };
+
+/* The consumer group of a side in a round. */
+void run_group(const struct run_conf *conf, enum side_id side, size_t round, char ret_group[RUN_MAX_GROUP]);
 /* Starts a consumer that has seen nothing yet. round: for its group's name. */
 int run_start(const struct run_conf *conf, enum side_id side, size_t round, struct child *child);
 /* Whether this side can run here; tells on stderr when it cannot. */
 bool run_is_there(const struct run_conf *conf, enum side_id side);
 /* One of the proxy's settings as --proxy-option has them, written as YAML with everything around it. */
 int run_write_options(FILE *file, const char *const *options, size_t n);
-/* Prints the table; writes the JSON if asked for. */
+/* Prints the table; writes JSON and HTML if asked for. */
 int run_report(const struct run_conf *conf, const struct run_results *results);
 
 #endif

@@ -8,6 +8,8 @@
 #include <poll.h>
 #include <stdio.h>
 
+#define FOR_EVER "1000000000000"
+
 enum { TIMEOUT_MS = 20000, LOOK_MS = 100 };
 
 static int produce(const struct run_conf *conf, uint64_t n_messages, uint64_t first)
@@ -28,6 +30,20 @@ static int produce(const struct run_conf *conf, uint64_t n_messages, uint64_t fi
 		return 0;
 	fprintf(stderr, "qbus-bench: the producer has failed\n");
 	return -1;
+}
+
+/* Each message leaves as soon as it is due: waiting for company (linger) is not what is measured. */
+int run_feed(const struct run_conf *conf, struct child *child)
+{
+	char size[24], rate[24];
+	const char *const kafka[] = {conf->bench, "produce", "--bootstrap", conf->bootstrap, "--topic", conf->topic,
+		"--messages", FOR_EVER, "--size", size, "--rate", rate, "-X", "linger.ms=0", NULL};
+	const char *const amqp[] = {conf->bench, "produce", "--amqp-url", conf->url, "--queue", conf->queue, "--messages",
+		FOR_EVER, "--size", size, "--rate", rate, NULL};
+
+	snprintf(size, sizeof(size), "%" PRIu64, conf->size);
+	snprintf(rate, sizeof(rate), "%" PRIu64, conf->rate);
+	return child_start(child, conf->bootstrap ? kafka : amqp, conf->log);
 }
 
 /* ---- Kafka ---- */
@@ -73,8 +89,9 @@ static int topic_make(rd_kafka_t *rk, const struct run_conf *conf)
 	return err;
 }
 
-/* How many messages the topic holds. */
-static rd_kafka_resp_err_t topic_count(rd_kafka_t *rk, const char *topic, uint64_t *ret_n)
+/* Where the topic's partitions end, in *ret_ends, and how many messages they hold. */
+static rd_kafka_resp_err_t topic_ends(
+	rd_kafka_t *rk, const char *topic, rd_kafka_topic_partition_list_t *ret_ends, uint64_t *ret_n)
 {
 	const struct rd_kafka_metadata *metadata;
 	rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
@@ -91,50 +108,71 @@ static rd_kafka_resp_err_t topic_count(rd_kafka_t *rk, const char *topic, uint64
 		int64_t low, high;
 
 		err = rd_kafka_query_watermark_offsets(rk, topic, i, &low, &high, TIMEOUT_MS);
-		if (!err)
-			*ret_n += (uint64_t)(high - low);
+		if (err)
+			break;
+		*ret_n += (uint64_t)(high - low);
+		rd_kafka_topic_partition_list_add(ret_ends, topic, i)->offset = high;
 	}
 	rd_kafka_topic_destroy(handle);
 	return err;
 }
 
-/* A topic that was just made has no leaders for a moment. */
-static int topic_look(rd_kafka_t *rk, const char *topic, uint64_t *ret_n)
+/* A topic that was just made has no leaders for a moment. NULL after a sentence. */
+static rd_kafka_topic_partition_list_t *topic_look(rd_kafka_t *rk, const char *topic, uint64_t *ret_n)
 {
-	rd_kafka_resp_err_t err = topic_count(rk, topic, ret_n);
+	for (int waited_ms = 0;; waited_ms += LOOK_MS) {
+		rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_new(0);
+		rd_kafka_resp_err_t err = topic_ends(rk, topic, ends, ret_n);
 
-	for (int waited_ms = 0; err && waited_ms < TIMEOUT_MS; waited_ms += LOOK_MS) {
+		if (!err)
+			return ends;
+		rd_kafka_topic_partition_list_destroy(ends);
+		if (waited_ms >= TIMEOUT_MS) {
+			fprintf(stderr, "qbus-bench: cannot look into topic %s: %s\n", topic, rd_kafka_err2str(err));
+			return NULL;
+		}
 		poll(NULL, 0, LOOK_MS);
-		err = topic_count(rk, topic, ret_n);
 	}
-	if (err)
-		fprintf(stderr, "qbus-bench: cannot look into topic %s: %s\n", topic, rd_kafka_err2str(err));
-	return err ? -1 : 0;
 }
 
-static int load_kafka(const struct run_conf *conf)
+/* group: NULL, or whose offsets are set to the topic's end. */
+static int topic_prepare(const struct run_conf *conf, const char *group, uint64_t *ret_n)
 {
 	rd_kafka_conf_t *kafka = rd_kafka_conf_new();
-	uint64_t n = 0;
+	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
 	char error[256];
 
 	rd_kafka_conf_set(kafka, "bootstrap.servers", conf->bootstrap, error, sizeof(error));
+	if (group)
+		rd_kafka_conf_set(kafka, "group.id", group, error, sizeof(error));
 
-	rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, kafka, error, sizeof(error));
+	rd_kafka_t *rk = rd_kafka_new(group ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, kafka, error, sizeof(error));
 
 	if (!rk) {
 		rd_kafka_conf_destroy(kafka);
 		return -1;
 	}
 
-	int err = topic_make(rk, conf);
+	rd_kafka_topic_partition_list_t *ends = topic_make(rk, conf) ? NULL : topic_look(rk, conf->topic, ret_n);
 
-	if (!err)
-		err = topic_look(rk, conf->topic, &n);
+	if (ends && group && (err = rd_kafka_commit(rk, ends, 0)))
+		fprintf(stderr, "qbus-bench: cannot set the offsets of group %s: %s\n", group, rd_kafka_err2str(err));
+
+	int result = ends && !err ? 0 : -1;
+
+	if (ends)
+		rd_kafka_topic_partition_list_destroy(ends);
 	rd_kafka_destroy(rk);
-	if (err || n >= run_n_needed(conf))
-		return err;
-	return produce(conf, run_n_needed(conf) - n, n + 1);
+	return result;
+}
+
+static int load_kafka(const struct run_conf *conf)
+{
+	uint64_t n = 0;
+
+	if (topic_prepare(conf, NULL, &n))
+		return -1;
+	return n >= run_n_needed(conf) ? 0 : produce(conf, run_n_needed(conf) - n, n + 1);
 }
 
 /* ---- RabbitMQ ---- */
@@ -152,7 +190,7 @@ static int queue_make(amqp_connection_state_t conn, const char *queue)
 	return amqp_link_check("declare the queue", amqp_get_rpc_reply(conn));
 }
 
-static int load_amqp(const struct run_conf *conf)
+static int load_amqp(const struct run_conf *conf, uint64_t n_messages)
 {
 	amqp_connection_state_t conn = amqp_link_open(conf->url);
 
@@ -166,12 +204,21 @@ static int load_amqp(const struct run_conf *conf)
 		err = amqp_link_check("empty the queue", amqp_get_rpc_reply(conn));
 	}
 	amqp_link_close(conn);
-	return err ? err : produce(conf, run_n_needed(conf), 1);
+	return err ? err : produce(conf, n_messages, 1);
 }
 
 int run_load(const struct run_conf *conf, bool is_first)
 {
 	if (!conf->bootstrap)
-		return load_amqp(conf);
+		return load_amqp(conf, run_n_needed(conf));
 	return is_first ? load_kafka(conf) : 0;
+}
+
+int run_live(const struct run_conf *conf, const char *group)
+{
+	uint64_t n;
+
+	if (!conf->bootstrap)
+		return load_amqp(conf, 1);
+	return topic_prepare(conf, group, &n) ? -1 : produce(conf, 1, 1);
 }

@@ -1,100 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* Tells what came out: a table for people, JSON for programs; medians, and from the lowest to the highest. */
-#include "run.h"
+/* Tells what came out: a table for people; what is the same in every form of a report. */
+#include "column.h"
+#include "report.h"
 
 #include <amqp.h>
 #include <inttypes.h>
 #include <librdkafka/rdkafka.h>
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-static double rate(const struct measure_result *result)
-{
-	return result->seconds > 0 ? (double)result->n_messages / result->seconds : 0;
-}
-
-static double main_cpu(const struct measure_result *result)
-{
-	return result->main.cpu_s;
-}
-
-static double worker_cpu(const struct measure_result *result)
-{
-	return result->workers.cpu_s;
-}
-
-static double main_peak(const struct measure_result *result)
-{
-	return (double)result->main.peak_bytes;
-}
-
-static double worker_peak(const struct measure_result *result)
-{
-	return (double)result->workers.peak_bytes;
-}
-
-static double start_time(const struct measure_result *result)
-{
-	return result->start_s;
-}
-
-static double length(const struct measure_result *result)
-{
-	return result->seconds;
-}
-
-/* One column of the table and one value of the JSON. scale: from the value to what the table shows. */
-static const struct column {
-	const char *name, *title;
-	double scale;
-	int decimals;
-	double (*value)(const struct measure_result *result);
-} columns[] = {
-	{"messages_per_second", "messages/s", 1, 0, rate},
-	{"seconds", "seconds", 1, 2, length},
-	{"start_seconds", "start s", 1, 2, start_time},
-	{"cpu_seconds", "CPU s", 1, 2, main_cpu},
-	{"worker_cpu_seconds", "workers' CPU s", 1, 2, worker_cpu},
-	{"peak_rss_bytes", "peak MiB", 1 / 1048576.0, 1, main_peak},
-	{"worker_peak_rss_bytes", "worker's peak MiB", 1 / 1048576.0, 1, worker_peak},
-};
-
-enum { CPU = 3, WORKERS_CPU = 4, PEAK = 5, N_COLUMNS = sizeof(columns) / sizeof(columns[0]) };
-
-struct summary {
-	double median, low, high;
-};
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* Sorts them. */
-static struct summary summary_of_values(double *values, size_t n)
-{
-	qsort(values, n, sizeof(values[0]), compare);
-	return (struct summary){(values[(n - 1) / 2] + values[n / 2]) / 2, values[0], values[n - 1]};
-}
-
-static struct summary summary_of(const struct measure_result *rounds, size_t n, const struct column *column)
-{
-	double values[RUN_MAX_ROUNDS];
-
-	for (size_t i = 0; i < n; i++)
-		values[i] = column->value(&rounds[i]);
-	return summary_of_values(values, n);
-}
-
 /* ---- who took part ---- */
 
 /* The first line that a command writes. */
-static const char *first_line(const char *const *argv, const char *log, char *line, size_t size)
+static void first_line(const char *const *argv, const char *log, char *line, size_t size)
 {
 	struct child child;
 
@@ -109,43 +30,30 @@ static const char *first_line(const char *const *argv, const char *log, char *li
 			fclose(file);
 	}
 	unlink(log);
-	return line;
 }
 
-static void write_versions(FILE *out, const struct run_conf *conf)
+static void take_versions(struct report *report)
 {
-	const char *const proxy[] = {conf->proxy, "version", NULL};
+	const char *const proxy[] = {report->conf->proxy, "version", NULL};
 	const char *const php[] = {"php", "-r", "echo PHP_VERSION;", NULL};
-	char log[RUN_MAX_PATH], proxy_line[128], php_line[128];
+	char log[RUN_MAX_PATH], proxy_line[REPORT_TEXT], php_line[REPORT_TEXT];
 	struct utsname kernel;
 
-	snprintf(log, sizeof(log), "%s/version", conf->directory);
+	snprintf(log, sizeof(log), "%s/version", report->conf->directory);
 	uname(&kernel);
 	first_line(proxy, log, proxy_line, sizeof(proxy_line));
 	first_line(php, log, php_line, sizeof(php_line));
-	fprintf(out,
-		"{\"qbus-bench\": \"" QBUS_VERSION "\", \"proxy\": \"%s\", \"librdkafka\": \"%s\", \"rabbitmq-c\": \"%s\", "
-		"\"php\": \"%s\", \"kernel\": \"%s\"}",
-		proxy_line, rd_kafka_version_str(), amqp_version(), php_line, kernel.release);
-}
 
-/* ---- JSON ---- */
+	const char *const rows[REPORT_N_VERSIONS][2] = {{"qbus-bench", QBUS_VERSION}, {"proxy", proxy_line},
+		{"librdkafka", rd_kafka_version_str()}, {"rabbitmq-c", amqp_version()}, {"php", php_line},
+		{"kernel", kernel.release}};
 
-static void write_string(FILE *out, const char *text)
-{
-	fputc('"', out);
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			fputc('\\', out);
-		if ((unsigned char)*text < 0x20)
-			fprintf(out, "\\u%04x", (unsigned)*text);
-		else
-			fputc(*text, out);
+	for (size_t i = 0; i < REPORT_N_VERSIONS; i++) {
+		report->versions[i].name = rows[i][0];
+		snprintf(report->versions[i].text, REPORT_TEXT, "%s", rows[i][1]);
 	}
-	fputc('"', out);
 }
 
-/* As it was given, but for the password of a URL. */
 static void write_command(FILE *out, const struct run_conf *conf)
 {
 	fputs("qbus-bench", out);
@@ -160,89 +68,62 @@ static void write_command(FILE *out, const struct run_conf *conf)
 	}
 }
 
-static void write_command_string(FILE *out, const struct run_conf *conf)
+static char *command_of(const struct run_conf *conf)
 {
 	char *text = NULL;
 	size_t size;
 	FILE *memory = open_memstream(&text, &size);
 
-	if (!memory)
-		return;
-	write_command(memory, conf);
-	fclose(memory);
-	write_string(out, text);
-	free(text);
-}
-
-static void write_side(FILE *out, const struct measure_result *rounds, size_t n_rounds)
-{
-	fputs("{\"rounds\": [", out);
-	for (size_t i = 0; i < n_rounds; i++) {
-		fprintf(out, "%s\n    {\"messages\": %" PRIu64 ", \"workers\": %zu", i ? "," : "", rounds[i].n_messages,
-			rounds[i].n_workers);
-		for (size_t c = 0; c < N_COLUMNS; c++)
-			fprintf(out, ", \"%s\": %.3f", columns[c].name, columns[c].value(&rounds[i]));
-		fputs("}", out);
+	if (memory) {
+		write_command(memory, conf);
+		fclose(memory);
 	}
-	fputs("],\n   \"summary\": {", out);
-	for (size_t c = 0; c < N_COLUMNS; c++) {
-		struct summary summary = summary_of(rounds, n_rounds, &columns[c]);
-
-		fprintf(out, "%s\n    \"%s\": {\"median\": %.3f, \"low\": %.3f, \"high\": %.3f}", c ? "," : "", columns[c].name,
-			summary.median, summary.low, summary.high);
-	}
-	fputs("}}", out);
-}
-
-static int write_json(const struct run_conf *conf, const struct run_results *results)
-{
-	FILE *out = strcmp(conf->json, "-") ? fopen(conf->json, "we") : stdout;
-
-	if (!out) {
-		perror(conf->json);
-		return -1;
-	}
-	fputs("{\"command\": ", out);
-	write_command_string(out, conf);
-	fputs(",\n \"versions\": ", out);
-	write_versions(out, conf);
-	fprintf(out, ",\n \"processors\": %ld,\n \"sides\": {", sysconf(_SC_NPROCESSORS_ONLN));
-	for (size_t i = 0; i < conf->n_sides; i++) {
-		fprintf(out, "%s\n  \"%s\": ", i ? "," : "", side_at(conf->sides[i])->name);
-		write_side(out, results->rounds[conf->sides[i]], results->n_rounds);
-	}
-	fputs("}}\n", out);
-	return out == stdout ? fflush(out) : fclose(out);
+	return text;
 }
 
 /* ---- the table ---- */
 
-static void print_cell(const struct measure_result *rounds, size_t n_rounds, const struct column *column)
+static void print_cell(const struct measure_result *rounds, size_t n_rounds, size_t id)
 {
-	struct summary summary = summary_of(rounds, n_rounds, column);
+	const struct column *column = column_at(id);
+	struct summary summary = column_summary(id, rounds, n_rounds);
 
-	if (summary.high > 0)
+	if (!isnan(summary.median))
 		printf("  %10.*f [%10.*f to %8.*f]", column->decimals, summary.median * column->scale, column->decimals,
 			summary.low * column->scale, column->decimals, summary.high * column->scale);
 	else
 		printf("  %10s%25s", "-", "");
 }
 
+static bool has_column(const struct run_conf *conf, const struct run_results *results, size_t id)
+{
+	for (size_t i = 0; i < conf->n_sides; i++) {
+		if (!isnan(column_summary(id, results->rounds[conf->sides[i]], results->n_rounds).median))
+			return true;
+	}
+	return false;
+}
+
 /* A few consumers, everything about them. */
 static void print_columns(const struct run_conf *conf, const struct run_results *results)
 {
-	printf("%-18s", "");
+	printf("%-20s", "");
 	for (size_t i = 0; i < conf->n_sides; i++)
 		printf("  %-35s", side_at(conf->sides[i])->name);
 	fputc('\n', stdout);
 	for (size_t c = 0; c < N_COLUMNS; c++) {
-		printf("%-18s", columns[c].title);
+		if (!has_column(conf, results, c))
+			continue;
+		printf("%-20s", column_at(c)->title);
 		for (size_t i = 0; i < conf->n_sides; i++)
-			print_cell(results->rounds[conf->sides[i]], results->n_rounds, &columns[c]);
+			print_cell(results->rounds[conf->sides[i]], results->n_rounds, c);
 		fputc('\n', stdout);
 	}
 	puts("\nFrom the first message handled to the last; CPU within that time, memory of the whole life.\n"
-		 "A worker's memory is the largest one's. start: from the start of the process to the first message handled.");
+		 "A worker's memory is the largest one's. start: from the start of the process to the first message handled.\n"
+		 "waits, handler: as the proxy says, of its whole life.");
+	if (conf->rate)
+		puts("end to end: from when a message was due, whenever it could be sent, until its handler was through.");
 }
 
 /* How many times faster the proxy was than this one, round by round: what slows a round down slows both. */
@@ -251,27 +132,27 @@ static struct summary ratio_of(const struct run_results *results, enum side_id s
 	double values[RUN_MAX_ROUNDS];
 
 	for (size_t i = 0; i < results->n_rounds; i++)
-		values[i] = rate(&results->rounds[SIDE_PROXY][i]) / rate(&results->rounds[side][i]);
-	return summary_of_values(values, results->n_rounds);
+		values[i] = column_value(COLUMN_RATE, &results->rounds[SIDE_PROXY][i]) /
+		            column_value(COLUMN_RATE, &results->rounds[side][i]);
+	return summary_of(values, results->n_rounds);
 }
 
 /* Many consumers, a line each. */
 static void print_sides(const struct run_conf *conf, const struct run_results *results)
 {
-	const struct column *speed = &columns[0];
-
 	printf("%-26s  %-35s  %-26s  %-9s  %s\n", "", "messages/s", "qbus-proxy is faster by", "CPU s", "peak MiB");
 	for (size_t i = 0; i < conf->n_sides; i++) {
 		const struct measure_result *rounds = results->rounds[conf->sides[i]];
 		struct summary ratio = ratio_of(results, conf->sides[i]);
-		struct summary cpu = summary_of(rounds, results->n_rounds, &columns[CPU]);
-		struct summary workers_cpu = summary_of(rounds, results->n_rounds, &columns[WORKERS_CPU]);
-		struct summary peak = summary_of(rounds, results->n_rounds, &columns[PEAK]);
+		struct summary cpu = column_summary(COLUMN_CPU, rounds, results->n_rounds);
+		struct summary workers_cpu = column_summary(COLUMN_WORKERS_CPU, rounds, results->n_rounds);
+		struct summary peak = column_summary(COLUMN_PEAK, rounds, results->n_rounds);
 
 		printf("%-26s", side_at(conf->sides[i])->name);
-		print_cell(rounds, results->n_rounds, speed);
+		print_cell(rounds, results->n_rounds, COLUMN_RATE);
 		printf("  %6.2f [%6.2f to %6.2f]  %9.2f  %8.1f\n", ratio.median, ratio.low, ratio.high,
-			cpu.median + workers_cpu.median, peak.median * columns[PEAK].scale);
+			cpu.median + (isnan(workers_cpu.median) ? 0 : workers_cpu.median),
+			peak.median * column_at(COLUMN_PEAK)->scale);
 	}
 	puts(
 		"\nFrom the first message handled to the last; ratios are of the same round. CPU of all processes of a side but\n"
@@ -284,21 +165,22 @@ static void print_ideal(const struct run_conf *conf, const struct run_results *r
 	long n_processors = sysconf(_SC_NPROCESSORS_ONLN);
 	double busy = conf->n_workers < (uint64_t)n_processors ? (double)conf->n_workers : (double)n_processors;
 	double ideal = busy * 1e6 / (double)conf->work_us;
-	struct summary speed = summary_of(results->rounds[SIDE_PROXY], results->n_rounds, &columns[0]);
+	struct summary speed = column_summary(COLUMN_RATE, results->rounds[SIDE_PROXY], results->n_rounds);
 
 	printf("\n%" PRIu64
 		   " us of work a message: %.0f messages/s are ideal, qbus-proxy reaches %.3f [%.3f to %.3f] of it\n",
 		conf->work_us, ideal, speed.median / ideal, speed.low / ideal, speed.high / ideal);
 }
 
-static void print_table(const struct run_conf *conf, const struct run_results *results)
+static void print_table(const struct report *report)
 {
-	putchar('\n');
-	write_command(stdout, conf);
-	printf("\n%" PRIu64 " messages of %" PRIu64 " bytes from %s, %" PRIu64 " worker(s), ordering %s, credit %s; "
+	const struct run_conf *conf = report->conf;
+	const struct run_results *results = report->results;
+
+	printf("\n%s\n%" PRIu64 " messages of %" PRIu64 " bytes from %s, %" PRIu64 " worker(s), ordering %s, credit %s; "
 		   "medians of %zu rounds [lowest to highest]\n\n",
-		conf->n_messages, conf->size, conf->bootstrap ? "Kafka" : "RabbitMQ", conf->n_workers, conf->ordering,
-		conf->credit, results->n_rounds);
+		report->command, conf->n_messages, conf->size, conf->bootstrap ? "Kafka" : "RabbitMQ", conf->n_workers,
+		conf->ordering, conf->credit, results->n_rounds);
 	if (conf->is_compare)
 		print_sides(conf, results);
 	else
@@ -309,9 +191,17 @@ static void print_table(const struct run_conf *conf, const struct run_results *r
 
 int run_report(const struct run_conf *conf, const struct run_results *results)
 {
-	bool is_stdout = conf->json && strcmp(conf->json, "-") == 0;
+	struct report report = {.conf = conf, .results = results, .command = command_of(conf)};
+	int err = report.command ? 0 : -1;
 
-	if (!is_stdout)
-		print_table(conf, results);
-	return conf->json ? write_json(conf, results) : 0;
+	if (!err && !(conf->json && strcmp(conf->json, "-") == 0))
+		print_table(&report);
+	if (!err && (conf->json || conf->html))
+		take_versions(&report);
+	if (!err && conf->json)
+		err = report_json(&report, conf->json);
+	if (!err && conf->html)
+		err = report_html(&report, conf->html);
+	free(report.command);
+	return err;
 }

@@ -100,6 +100,7 @@ static int set_all(struct settings *settings, const struct run_conf *conf, const
 
 	settings->n = 0;
 	set(settings, "socket", "path", "\"%s/qbus.sock\"", conf->directory);
+	set(settings, "admin", "socket", "\"%s\"", conf->admin);
 	set_source(settings, conf, group);
 	set(settings, "pipeline", "ordering", "%s", conf->ordering);
 	set(settings, "pipeline", "credit", "%s", conf->credit);
@@ -222,12 +223,17 @@ bool run_is_there(const struct run_conf *conf, enum side_id id)
 	return false;
 }
 
+void run_group(const struct run_conf *conf, enum side_id side, size_t round, char ret_group[RUN_MAX_GROUP])
+{
+	snprintf(ret_group, RUN_MAX_GROUP, "%s-%zu-%d", conf->group, round, (int)side);
+}
+
 int run_start(const struct run_conf *conf, enum side_id side, size_t round, struct child *child)
 {
 	const char *const proxy[] = {conf->proxy, "serve", "-c", conf->file, NULL};
-	char group[96];
+	char group[RUN_MAX_GROUP];
 
-	snprintf(group, sizeof(group), "%s-%zu-%d", conf->group, round, (int)side);
+	run_group(conf, side, round, group);
 	if (side == SIDE_PLAIN)
 		return start_plain(conf, group, child);
 	if (side != SIDE_PROXY)

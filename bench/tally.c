@@ -2,6 +2,8 @@
 /* Counts what this consumer has handled and tells the bench. */
 #include "tally.h"
 
+#include "order.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,10 +23,11 @@ int64_t tally_now_ns(void)
 
 int tally_open(struct tally *tally)
 {
-	const char *path = getenv(TALLY_SOCKET), *every = getenv(TALLY_EVERY);
+	const char *path = getenv(TALLY_SOCKET), *every = getenv(TALLY_EVERY), *live = getenv(TALLY_LIVE);
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
 	*tally = (struct tally){.fd = -1, .every = every ? strtoull(every, NULL, 10) : 0};
+	tally->is_live = live && *live;
 	if (tally->every == 0)
 		tally->every = 1000;
 	if (path && strlen(path) < sizeof(address.sun_path)) {
@@ -45,16 +48,37 @@ void tally_close(struct tally *tally)
 	tally->fd = -1;
 }
 
+static void tally_tell(struct tally *tally, int64_t now_ns)
+{
+	char text[TALLY_TEXT + 96];
+	int len = snprintf(text, sizeof(text), "%d %" PRIu64 " %" PRId64 "%.*s", (int)getpid(), tally->count, now_ns,
+		(int)tally->len, tally->samples);
+
+	tally->n_samples = tally->len = 0;
+	tally->told_ns = now_ns;
+	if (send(tally->fd, text, (size_t)len, 0) < 0)
+		exit(EXIT_FAILURE); /* the bench is gone */
+}
+
 void tally_add(struct tally *tally, uint64_t n_messages)
 {
 	uint64_t before = tally->count;
-	char text[96];
 
 	tally->count += n_messages;
-	if (n_messages == 0 || (before > 0 && before / tally->every == tally->count / tally->every))
-		return;
-	int len = snprintf(text, sizeof(text), "%d %" PRIu64 " %" PRId64, (int)getpid(), tally->count, tally_now_ns());
+	if (n_messages > 0 && (before == 0 || before / tally->every != tally->count / tally->every))
+		tally_tell(tally, tally_now_ns());
+}
 
-	if (send(tally->fd, text, (size_t)len, 0) < 0)
-		exit(EXIT_FAILURE); /* the bench is gone */
+void tally_add_live(struct tally *tally, const char *body, size_t size)
+{
+	int64_t due_ns = order_due_ns(body, size), now_ns = tally_now_ns();
+
+	tally->count++;
+	if (due_ns) {
+		tally->n_samples++;
+		tally->len += (size_t)snprintf(
+			tally->samples + tally->len, TALLY_TEXT - tally->len, " %" PRId64, (now_ns - due_ns) / 1000);
+	}
+	if (tally->n_samples == TALLY_MAX_SAMPLES || now_ns - tally->told_ns >= TALLY_STEP_MS * 1000000)
+		tally_tell(tally, now_ns);
 }

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* How a consumer tells the bench what it has handled: datagrams "PID COUNT MOMENT", the moment in nanoseconds of the
- * monotonic clock. The first message is told, then every so many. worker.php does the same. */
+ * monotonic clock. The first message is told, then every so many. Of a live load a datagram goes on with a number for
+ * each message, how many microseconds ago it was due, and there is one at least every TALLY_STEP_MS while messages come.
+ * count.php does the same. */
 #ifndef QBUS_BENCH_TALLY_H
 #define QBUS_BENCH_TALLY_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The environment of a consumer. */
@@ -11,16 +15,25 @@
 #define TALLY_WORK "QBUS_BENCH_WORK"     /* microseconds of work for each message, in PHP */
 #define TALLY_SLEEP "QBUS_BENCH_SLEEP"   /* microseconds of sleep for each message, in PHP */
 #define TALLY_EVERY "QBUS_BENCH_EVERY"   /* how many messages make a datagram */
+#define TALLY_LIVE "QBUS_BENCH_LIVE"     /* not empty: the messages of the load tell when they were due */
+
+enum { TALLY_STEP_MS = 50, TALLY_MAX_SAMPLES = 500, TALLY_TEXT = 12288 };
 
 struct tally {
 	int fd;
 	uint64_t every, count;
+	bool is_live;
+	char samples[TALLY_TEXT]; /* of messages that are not told yet */
+	size_t n_samples, len;
+	int64_t told_ns;
 };
 
 /* 0, or -1 after a sentence on stderr. */
 int tally_open(struct tally *tally);
 void tally_close(struct tally *tally);
 void tally_add(struct tally *tally, uint64_t n_messages);
+/* Counts one message with this body, of a live load (is_live). */
+void tally_add_live(struct tally *tally, const char *body, size_t size);
 
 int64_t tally_now_ns(void);
 

@@ -19,6 +19,7 @@ static const char usage[] =
 	"Describe the work with --size, --work, --sleep, --partitions.\n"
 	"\n"
 	"  --max-workers N      (default: 4 for each processor)\n"
+	"  --knobs KEY,KEY...   what to turn, as in pool.num_workers,fetch.max_bytes (default: all that it knows)\n"
 	"  --memory MEBIBYTES   that proxy and workers may use together at most\n"
 	"\n";
 
@@ -144,9 +145,14 @@ int tune_command(int argc, char **argv)
 	if (!run_ask(&conf, usage, &status))
 		return status;
 	conf.n_workers = conf.max_workers; /* the load is made for as many */
+	if (conf.rate) {
+		fputs("qbus-bench: tune looks for the highest rate; it takes no --rate\n", stderr);
+		return EXIT_USAGE;
+	}
+	if (tune_init(&tune, &conf))
+		return EXIT_USAGE;
 	if (round_prepare(&conf))
 		return EXIT_ERROR;
-	tune_init(&tune, &conf);
 
 	int err = conf.bootstrap ? run_load(&conf, true) : 0;
 

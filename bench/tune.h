@@ -32,8 +32,8 @@ struct tune {
 	const struct tune_trial *usual, *best;
 };
 
-/* Chooses the knobs that this broker and the bounds of conf leave. */
-void tune_init(struct tune *tune, struct run_conf *conf);
+/* Chooses the knobs that this broker and conf leave. -1 after a sentence: none. */
+int tune_init(struct tune *tune, struct run_conf *conf);
 /* 0, or -1 after a sentence. Sets usual and best. */
 int tune_search(struct tune *tune);
 

@@ -50,17 +50,36 @@ static size_t n_values_of(const struct tune *tune, size_t knob)
 	return n;
 }
 
-void tune_init(struct tune *tune, struct run_conf *conf)
+/* list: "KEY,KEY..."; NULL: all. */
+static bool is_listed(const char *list, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (const char *at = list; at && (at = strstr(at, key)); at += len) {
+		if ((at == list || at[-1] == ',') && (at[len] == ',' || at[len] == '\0'))
+			return true;
+	}
+	return !list;
+}
+
+int tune_init(struct tune *tune, struct run_conf *conf)
 {
 	*tune = (struct tune){.conf = conf};
 	for (size_t i = 0; i < N_KNOBS; i++) {
-		if (conf->bootstrap ? knobs[i].for_kafka : knobs[i].for_amqp)
+		if ((conf->bootstrap ? knobs[i].for_kafka : knobs[i].for_amqp) && is_listed(conf->knobs, knobs[i].option))
 			tune->knobs[tune->n_knobs++] = &knobs[i];
 	}
 	for (size_t i = 0; i < tune->n_knobs; i++)
 		tune->trials[0].choice[i] = tune->knobs[i]->usual;
 	tune->n_trials = 1;
 	tune->usual = tune->best = &tune->trials[0];
+	if (tune->n_knobs)
+		return 0;
+	fprintf(stderr, "qbus-bench: none of '%s' can be tuned with this broker; there are", conf->knobs);
+	for (size_t i = 0; i < N_KNOBS; i++)
+		fprintf(stderr, " %s", knobs[i].option);
+	fputc('\n', stderr);
+	return -1;
 }
 
 /* ---- what a trial is worth ---- */
@@ -160,7 +179,8 @@ static int measure_once(struct tune *tune, struct tune_trial *trial)
 
 	int err = round_measure(&conf, SIDE_PROXY, tune->n_measured++, &trial->rounds[trial->n_rounds]);
 
-	trial->n_rounds += !err;
+	if (!err)
+		measure_result_done(&trial->rounds[trial->n_rounds++]); /* its numbers stay */
 	return err;
 }
 

@@ -26,6 +26,6 @@ if ((int) $prefetch > 0) {
 $queue = new AMQPQueue($channel);
 $queue->setName($queueName);
 $queue->consume(static function (AMQPEnvelope $message, AMQPQueue $queue) use ($count): void {
-    $count();
+    $count($message->getBody());
     $queue->ack($message->getDeliveryTag());
 });

@@ -29,7 +29,7 @@ if ((int) $prefetch > 0) {
     $channel->basic_qos(0, (int) $prefetch, false);
 }
 $channel->basic_consume($queue, callback: static function (AMQPMessage $message) use ($count): void {
-    $count();
+    $count($message->body);
     $message->ack();
 });
 while ($channel->is_consuming()) {

@@ -23,6 +23,6 @@ $consumer->subscribe([$topic]);
 for (;;) {
     $message = $consumer->consume(1000);
     if ($message->err === RD_KAFKA_RESP_ERR_NO_ERROR) {
-        $count();
+        $count($message->payload);
     }
 }

@@ -117,9 +117,10 @@ static json_t *api_lane(const struct lane *lane)
 
 static json_t *api_times(const struct histogram *histogram)
 {
-	return json_pack("{s:o, s:o, s:o, s:o}", "count", api_count(histogram->count), "p50",
-		api_seconds(histogram_quantile(histogram, 0.5)), "p99", api_seconds(histogram_quantile(histogram, 0.99)), "max",
-		api_seconds(histogram_quantile(histogram, 1)));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "count", api_count(histogram->count), "p50",
+		api_seconds(histogram_quantile(histogram, 0.5)), "p90", api_seconds(histogram_quantile(histogram, 0.9)), "p99",
+		api_seconds(histogram_quantile(histogram, 0.99)), "p99.9", api_seconds(histogram_quantile(histogram, 0.999)),
+		"max", api_seconds(histogram_quantile(histogram, 1)));
 }
 
 /* The fields of struct pipeline_counts that are counted since the start. */

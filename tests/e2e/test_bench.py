@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """qbus-bench measures what it says, on real brokers."""
 import json
+import re
+import xml.dom.minidom
 
 from brokers import bench
 
@@ -10,10 +12,16 @@ def sides(path):
     return {name: side["summary"]["messages_per_second"]["median"] for name, side in result["sides"].items()}
 
 
+def values(path, side="qbus-proxy"):
+    """{name: median} of one side"""
+    return {name: of["median"] for name, of in json.loads(path.read_text())["sides"][side]["summary"].items()}
+
+
 def test_run_measures_proxy_and_plain_consumer_on_kafka(kafka, tmp_path):
     bench("run", "--kafka", kafka.bootstrap, "--messages", "20000", "--rounds", "1", "--plain", "--json", tmp_path / "r")
     speeds = sides(tmp_path / "r")
     assert set(speeds) == {"qbus-proxy", "plain C"} and all(speed > 0 for speed in speeds.values())
+    assert not [name for name in values(tmp_path / "r") if name.startswith("end_to_end")]  # nobody knows when it was due
 
 
 def test_compare_measures_every_peer_that_is_installed_on_rabbitmq(rabbit, tmp_path):
@@ -27,10 +35,37 @@ def test_the_work_of_a_handler_is_done(kafka, tmp_path):
     bench("run", "--kafka", kafka.bootstrap, "--messages", "1000", "--rounds", "1", "--work", "1000",
           "--json", tmp_path / "r")
     assert 0 < sides(tmp_path / "r")["qbus-proxy"] <= 1000  # one worker, a millisecond each
+    assert values(tmp_path / "r")["handler_p50_ms"] >= 1
+
+
+def test_a_live_load_arrives_at_its_rate_and_every_message_is_timed(rabbit, tmp_path):
+    bench("run", "--amqp", rabbit.url, "--rate", "500", "--seconds", "2", "--rounds", "1", "--plain",
+          "--json", tmp_path / "r")
+    for side in ("qbus-proxy", "plain C"):
+        told = values(tmp_path / "r", side)
+        assert 250 < told["messages_per_second"] < 750
+        assert 0 < told["end_to_end_p50_ms"] <= told["end_to_end_p99_ms"] <= told["end_to_end_max_ms"] < 5000
+    points = json.loads((tmp_path / "r").read_text())["sides"]["qbus-proxy"]["rounds"][0]["series"]
+    assert [point["at"] for point in points] == sorted(point["at"] for point in points)
+    assert any(point["messages_per_second"] > 0 and point["rss_bytes"] > 0 < point["worker_rss_bytes"]
+               for point in points)
+
+
+def test_messages_that_a_slow_handler_keeps_waiting_are_timed_from_when_they_were_due(kafka, tmp_path):
+    bench("run", "--kafka", kafka.bootstrap, "--rate", "1000", "--sleep", "10000", "--messages", "200", "--rounds", "1",
+          "--json", tmp_path / "r", "--html", tmp_path / "page.html")
+    told = values(tmp_path / "r")
+    assert told["messages_per_second"] < 100  # what one worker can do, a tenth of the load
+    # The handler took its 10 ms; after a second of warming up nine of ten messages wait behind others.
+    assert told["handler_p50_ms"] < 100 and told["end_to_end_p50_ms"] > 900
+    page = (tmp_path / "page.html").read_text()
+    pictures = re.findall(r"<svg.*?</svg>", page, re.S)
+    assert len(pictures) == 3 and all(xml.dom.minidom.parseString(picture) for picture in pictures)
+    assert "--sleep 10000" in page and not re.search(r"<script|<link|src=|href=|https?://", page)
 
 
 def test_tune_finds_that_handlers_which_wait_want_more_workers(kafka):
-    told = bench("tune", "--kafka", kafka.bootstrap, "--messages", "600", "--sleep", "5000", "--seconds", "1",
-                 "--max-workers", "4")
+    told = bench("tune", "--kafka", kafka.bootstrap, "--messages", "300", "--sleep", "5000", "--seconds", "1",
+                 "--max-workers", "4", "--knobs", "pool.num_workers")
     assert "num_workers: 4" in told.splitlines()[-1]
     assert "The handlers take the workers' whole time" in told

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* A report for people who were not there: one page with the table and plots, which needs nothing from elsewhere. */
+#include "column.h"
+#include "plot.h"
+#include "report.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_DRAWN = 12 }; /* rounds in a plot */
+
+static_assert(MAX_DRAWN * (N_SIDES + 1) <= PLOT_MAX_LINES, "each round is a line or two");
+
+static const char head[] =
+	"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>qbus-bench</title><style>\n"
+	"body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em;color:#222}\n"
+	"pre{background:#f4f4f4;padding:.7em;white-space:pre-wrap;overflow-wrap:anywhere}\n"
+	"table{border-collapse:collapse}td,th{padding:.2em .8em;border-bottom:1px solid #ddd;text-align:right}\n"
+	"th:first-child{text-align:left;font-weight:normal}small{color:#777}\n"
+	"figure{margin:2em 0}figcaption{font-weight:bold}svg{width:100%;font:12px system-ui,sans-serif}\n"
+	".grid{stroke:#ddd;fill:none}\n"
+	"</style></head><body>\n<h1>qbus-bench</h1>\n";
+
+static void write_text(FILE *out, const char *text)
+{
+	for (; *text; text++) {
+		const char *name = *text == '&' ? "&amp;" : *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : NULL;
+
+		if (name)
+			fputs(name, out);
+		else
+			fputc(*text, out);
+	}
+}
+
+static void write_facts(FILE *out, const struct report *report)
+{
+	const struct run_conf *conf = report->conf;
+
+	fputs("<pre>", out);
+	write_text(out, report->command);
+	fprintf(out, "</pre>\n<p>%" PRIu64 " bytes a message from %s, %" PRIu64 " worker(s), ordering ", conf->size,
+		conf->bootstrap ? "Kafka" : "RabbitMQ", conf->n_workers);
+	write_text(out, conf->ordering);
+	fprintf(out, ", %ld processors; medians of %zu rounds [lowest to highest].</p>\n<p>", sysconf(_SC_NPROCESSORS_ONLN),
+		report->results->n_rounds);
+	for (size_t i = 0; i < REPORT_N_VERSIONS; i++) {
+		fprintf(out, "%s%s ", i ? ", " : "", report->versions[i].name);
+		write_text(out, report->versions[i].text);
+	}
+	fputs("</p>\n", out);
+}
+
+/* ---- the table ---- */
+
+static void write_cell(FILE *out, const struct column *column, struct summary summary)
+{
+	if (isnan(summary.median))
+		fputs("<td></td>", out);
+	else
+		fprintf(out, "<td>%.*f <small>[%.*f to %.*f]</small></td>", column->decimals, summary.median * column->scale,
+			column->decimals, summary.low * column->scale, column->decimals, summary.high * column->scale);
+}
+
+static void write_table(FILE *out, const struct report *report)
+{
+	const struct run_conf *conf = report->conf;
+
+	fputs("<table><tr><th></th>", out);
+	for (size_t i = 0; i < conf->n_sides; i++)
+		fprintf(out, "<th>%s</th>", side_at(conf->sides[i])->name);
+	fputs("</tr>\n", out);
+	for (size_t c = 0; c < N_COLUMNS; c++) {
+		fprintf(out, "<tr><th>%s</th>", column_at(c)->title);
+		for (size_t i = 0; i < conf->n_sides; i++)
+			write_cell(out, column_at(c),
+				column_summary(c, report->results->rounds[conf->sides[i]], report->results->n_rounds));
+		fputs("</tr>\n", out);
+	}
+	fputs("</table>\n", out);
+}
+
+/* ---- plots ---- */
+
+/* Adds a round of a side to a plot. */
+typedef void draw_round(struct plot *plot, const char *name, const struct measure_result *round);
+
+static void draw_rate(struct plot *plot, const char *name, const struct measure_result *round)
+{
+	plot_line(plot, name);
+	for (size_t i = 1; i < round->series.n_points; i++)
+		plot_point(plot, round->series.points[i].at_s, round->series.points[i].messages_per_second);
+}
+
+static void draw_memory(struct plot *plot, const char *name, const struct measure_result *round)
+{
+	plot_line(plot, name);
+	for (size_t i = 1; i < round->series.n_points; i++)
+		plot_point(plot, round->series.points[i].at_s, (double)round->series.points[i].rss_bytes / 1048576);
+}
+
+static void draw_worker_memory(struct plot *plot, const char *name, const struct measure_result *round)
+{
+	(void)name;
+	plot_line(plot, "largest worker");
+	for (size_t i = 1; i < round->series.n_points; i++)
+		plot_point(plot, round->series.points[i].at_s, (double)round->series.points[i].worker_rss_bytes / 1048576);
+}
+
+static const char *const shares[] = {"fastest", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", NULL};
+
+/* x: how many nines. As far as there are messages to tell it. */
+static void draw_latency(struct plot *plot, const char *name, const struct measure_result *round)
+{
+	const double step = 0.05, most = 5;
+
+	if (!round->end_to_end || round->end_to_end->count == 0)
+		return;
+	plot_line(plot, name);
+	for (double x = 0; x <= most && pow(10, x) <= (double)round->end_to_end->count; x += step)
+		plot_point(plot, x, (double)histogram_quantile(round->end_to_end, 1 - pow(10, -x)) / 1000);
+}
+
+static void write_plot(
+	FILE *out, const struct report *report, struct plot plot, draw_round *draw, draw_round *draw_more)
+{
+	for (size_t i = 0; i < report->conf->n_sides; i++) {
+		enum side_id side = report->conf->sides[i];
+
+		for (size_t round = 0; round < report->results->n_rounds && round < MAX_DRAWN; round++) {
+			draw(&plot, side_at(side)->name, &report->results->rounds[side][round]);
+			if (draw_more && side == SIDE_PROXY)
+				draw_more(&plot, side_at(side)->name, &report->results->rounds[side][round]);
+		}
+	}
+	plot_write(&plot, out);
+	plot_done(&plot);
+}
+
+int report_html(const struct report *report, const char *path)
+{
+	const struct plot rate = {.title = "Throughput", .x_title = "seconds since the start", .y_title = "messages/s"};
+	const struct plot latency = {.title = "From when a message was due until it was handled",
+		.x_title = "share of the messages",
+		.y_title = "ms",
+		.x_labels = shares};
+	const struct plot memory = {.title = "Resident memory", .x_title = "seconds since the start", .y_title = "MiB"};
+	FILE *out = fopen(path, "we");
+
+	if (!out) {
+		perror(path);
+		return -1;
+	}
+	fputs(head, out);
+	write_facts(out, report);
+	write_table(out, report);
+	write_plot(out, report, rate, draw_rate, NULL);
+	write_plot(out, report, latency, draw_latency, NULL);
+	write_plot(out, report, memory, draw_memory, draw_worker_memory);
+	fputs("</body></html>\n", out);
+	return fclose(out);
+}
