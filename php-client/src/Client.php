@@ -7,7 +7,11 @@ namespace Qbus;
 
 use Qbus\Wire\Body;
 use Qbus\Wire\Connection;
+use Qbus\Wire\Deadlines;
+use Qbus\Wire\Deliveries;
+use Qbus\Wire\Heard;
 use Qbus\Wire\Limit;
+use Qbus\Wire\Line;
 use Qbus\Wire\Transport;
 use Qbus\Wire\Verdicts;
 use Qbus\Wire\Word;
@@ -22,89 +26,40 @@ final class Client implements Session
 {
     public const VERSION = '0.1.0';
 
-    /** Nanoseconds for which verdicts may wait for company. */
-    private const GATHER = 200_000;
-
-    /** Nanoseconds after which a handler's end is looked at: it may have been told to end, and a call of its broken. */
-    private const LONG = 50_000_000;
-
     /** Nanoseconds between two collections of garbage. */
     private const COLLECT = 1_000_000_000;
 
     /** Seconds in which the proxy has to answer HELLO, and SYNC. */
     private const ANSWER = 10.0;
 
-    /** Pieces of bodies asked for and not come yet; the proxy allows a megabyte. */
-    private const MAX_ASKED = 6;
+    /** What $servedFrom is when no Worker serves. */
+    private const NEVER = \PHP_INT_MAX;
 
-    /** Cancellations remembered; those of messages with a verdict are of no use. */
-    private const MAX_CANCELLED = 64;
-
-    private readonly Connection $connection;
+    private readonly Deadlines $deadlines;
+    private readonly Deliveries $deliveries;
+    private readonly Heard $heard;
+    private readonly Line $line;
     private readonly Verdicts $verdicts;
-
-    /** @var list<string> names by the proxy's numbers */
-    private array $pipelines = [];
-
-    /** @var array<string, int> milliseconds that a handler may take, by the pipeline's name */
-    private array $timeouts = [];
-    private bool $open = true;
-    private bool $welcomed = false;
     private bool $stopping = false;
-    private bool $draining = false;
 
-    // The deliveries of the current frame, and what they have in common.
-    /** @var list<array<int, mixed>> */
-    private array $rows = [];
-    private int $row = 0;
-    private int $nRows = 0;
-    private int $firstId = 0;
-    private string $pipeline = '';
-    private int $attempt = 1;
-    private int $timeout = 0;
+    /** A Worker has served all before this id that have no verdict of their own; they are acked, but not counted yet. */
+    private int $servedFrom = self::NEVER;
 
-    /** @var array<int, int> id => when it has taken long; what a guarded client has given out and nobody has judged */
-    private array $out = [];
-
-    // The delivery given out last: when it was (never: it is done with), after how long its end is looked at, and when
-    // its time is over where that is not $timeout later; the last id that was acked by word.
-    private int $begun = \PHP_INT_MAX;
-    private int $long = \PHP_INT_MAX;
-    private int $until = 0;
+    /** The last id that was acked by word. */
     private int $saidAck = 0;
-
-    /** @var array<int, int> id => an earlier one whose ack was kept while that one's handler ran, and ran long */
-    private array $mistaken = [];
-
-    /** @var list<int> when the parts end that run, one inside the other */
-    private array $parts = [];
     private int $nAskedSync = 0;
-    private int $nSynced = 0;
-
-    // The run of consecutive acks that grows, [ackFirst, ackNext[, and the time at which verdicts are due.
-    private int $ackFirst = 0;
-    private int $ackNext = 0;
-    private int|float $flushAt = 0;
     private int $collectAt = 0;
-
-    /** @var array<int, true> */
-    private array $cancelled = [];
-
-    /** @var array<int, int> id => milliseconds */
-    private array $extended = [];
-
-    /** @var array<int, \WeakReference<Body>> those that wait for pieces, by id; one that nobody reads any more is dead */
-    private array $bodies = [];
-    private int $nAsked = 0;
-    private int $nLate = 0;
-    private ?QbusException $failure = null;
 
     private function __construct(
         string $socket,
         private readonly bool $guarded,
         private readonly bool $batches,
     ) {
-        $this->connection = Connection::open($socket);
+        $connection = Connection::open($socket);
+        $this->deadlines = new Deadlines($batches);
+        $this->deliveries = new Deliveries($connection->inbox);
+        $this->heard = new Heard($connection->inbox, $this->deadlines);
+        $this->line = new Line($connection, $this->heard, $this->deadlines);
         $this->verdicts = new Verdicts();
     }
 
@@ -151,41 +106,78 @@ final class Client implements Session
     public function next(?float $timeout = null): ?Message
     {
         $now = \hrtime(true);
-        if ($this->row === $this->nRows || $now >= $this->flushAt) {
-            if (!$this->pause($now, $timeout)) {
+        $deliveries = $this->deliveries;
+        if ($deliveries->row === $deliveries->nRows || $now >= $this->deadlines->dueAt) {
+            if (!$this->pause($now, $timeout === null ? \PHP_INT_MAX : $now + (int) ($timeout * 1e9))) {
                 return null;
             }
             $now = \hrtime(true);
-        } elseif ($this->stopping) {
-            return null;
         }
-
-        $id = $this->firstId + $this->row;
+        $id = $deliveries->firstId + $deliveries->row;
+        $message = new Message($this, $deliveries->pipeline, $deliveries->attempt);
         try {
-            $row = $this->rows[$this->row++];
-            if (\count($row) < 7) {
-                throw new \TypeError('a row with too few elements');
-            }
-            $message = new Message(
-                $this,
-                $id,
-                $this->pipeline,
-                $this->attempt,
-                $row[4],
-                $row[6],
-                $row,
-                $now + $this->timeout,
-            );
-        } catch (\TypeError $error) {
-            throw $this->fail(new ProtocolError("delivery {$id} is malformed", 0, $error));
+            $message->fill($id, $deliveries->rows[$deliveries->row++], $now + $deliveries->timeout);
+        } catch (ProtocolError $error) {
+            throw $this->line->fail($error);
         }
-        $this->begun = $now;
+        $this->deadlines->id = $id;
+        $this->deadlines->begun = $now;
         if ($this->guarded) {
             $message->watch(new Guard($this, $id));
-            $this->out[$id] = $now + $this->long;
+            $this->deadlines->giveOut($id, $now);
         }
 
         return $message;
+    }
+
+    /**
+     * The next frame of deliveries, for a Worker that serves them in their order: it writes down in deadlines() which it
+     * has begun and when, and asks mayBegin() when something is due. All have been acked that have no other verdict when
+     * the next begins. Null when no more will come.
+     *
+     * @internal
+     */
+    public function nextFrame(): ?Deliveries
+    {
+        $this->served($this->deliveries->firstId + $this->deliveries->nRows);
+        $this->deliveries->clear();
+        if (!$this->pause(\hrtime(true), \PHP_INT_MAX)) {
+            return null;
+        }
+        $this->deadlines->begun = \PHP_INT_MAX; // the last one did not run while this waited
+        $this->servedFrom = $this->deliveries->firstId;
+
+        return $this->deliveries;
+    }
+
+    /** @internal does what is due before this delivery; whether it may begin, or no more may */
+    public function mayBegin(int $id): bool
+    {
+        $this->served($id);
+        $this->deliveries->row = $id - $this->deliveries->firstId;
+
+        return $this->pause(\hrtime(true), \PHP_INT_MAX);
+    }
+
+    /** @internal the handlers of all before this delivery have returned */
+    public function served(int $id): void
+    {
+        if ($id > $this->servedFrom) {
+            $this->verdicts->addRun($this->servedFrom, $id - $this->servedFrom);
+            $this->servedFrom = $id;
+        }
+    }
+
+    /** @internal */
+    public function deadlines(): Deadlines
+    {
+        return $this->deadlines;
+    }
+
+    /** @internal */
+    public function isServed(int $id): bool
+    {
+        return $this->servedFrom !== self::NEVER && ($id !== $this->deadlines->id || $id < $this->servedFrom);
     }
 
     /**
@@ -199,10 +191,10 @@ final class Client implements Session
     public function gather(Message $first, int $size, float $wait): array
     {
         $batch = [$first];
-        $begun = $this->begun;
+        $begun = $this->deadlines->begun;
         $until = \hrtime(true) + (int) ($wait * 1e9);
         do {
-            $this->begun = \PHP_INT_MAX;
+            $this->deadlines->begun = \PHP_INT_MAX;
             $message = \count($batch) < $size && $this->isNext($first->pipeline, $until) ? $this->next(0.0) : null;
             if ($message !== null) {
                 $message->join($first);
@@ -217,8 +209,8 @@ final class Client implements Session
             return [];
         }
         $this->sendVerdicts();
-        $this->begun = $begun;
-        $this->lookBackAt($first->deadline());
+        $this->deadlines->begun = $begun;
+        $this->deadlines->lookAt($first->deadline());
 
         return $batch;
     }
@@ -226,42 +218,43 @@ final class Client implements Session
     /** Seconds that a handler of this pipeline may take. */
     public function timeoutOf(string $pipeline): float
     {
-        return ($this->timeouts[$pipeline] ?? 0) / 1000;
+        return ($this->heard->timeouts[$pipeline] ?? 0) / 1000;
     }
 
     /** Asks next() to return null, now and from now on. Does nothing else, so a signal handler may call it. */
     public function stop(): void
     {
         $this->stopping = true;
+        $this->deadlines->dueAt = 0;
     }
 
     /** Whether nothing more will come: stop() was called, or the proxy drains. */
     public function isFinished(): bool
     {
-        return !$this->open || $this->stopping || ($this->draining && $this->row === $this->nRows);
+        return !$this->line->isOpen() || $this->stopping || ($this->heard->draining && $this->deliveries->isEmpty());
     }
 
     /** How many verdicts came too late and changed nothing. */
     public function lateVerdicts(): int
     {
-        return $this->nLate;
+        return $this->heard->nLate;
     }
 
     /** Sends the verdicts, hands back what was not begun, and leaves. */
     public function close(): void
     {
-        if (!$this->open) {
+        if (!$this->line->isOpen()) {
             return;
         }
         try {
-            foreach (\array_keys($this->out) as $id) { // begun and never judged, as after an exception in a pull loop
+            foreach ($this->deadlines->givenOut() as $id) { // begun and never judged, as after an exception in a pull loop
                 $this->settle($id, Verdict::Retry, -1, 'closed without a verdict');
             }
             $this->release();
             $this->flush(\hrtime(true));
             $this->sayBye();
         } finally {
-            $this->hangUp();
+            $this->line->hangUp();
         }
     }
 
@@ -269,25 +262,25 @@ final class Client implements Session
     public function ack(int $id): void
     {
         if ($this->guarded) {
-            unset($this->out[$id]);
+            $this->deadlines->takeBack($id);
         }
-        if ($id === $this->ackNext) {
-            ++$this->ackNext;
-
-            return;
+        if ($this->servedFrom <= $id) {
+            $this->served($id + 1);
+        } elseif (!$this->verdicts->ack($id)) {
+            $this->line->mustBeOpen();
+            $this->makeRoom();
         }
-        $this->mustBeOpen();
-        $this->endRun();
-        $this->ackFirst = $id;
-        $this->ackNext = $id + 1;
-        $this->makeRoom();
     }
 
     /** @internal */
     public function settle(int $id, Verdict $verdict, int $delayMs, ?string $reason): void
     {
-        $this->mustBeOpen();
-        unset($this->out[$id]);
+        $this->line->mustBeOpen();
+        if ($this->servedFrom <= $id && $id === $this->deadlines->id) {
+            $this->served($id);
+            $this->servedFrom = $id + 1;
+        }
+        $this->deadlines->takeBack($id);
         $this->verdicts->add($id, $verdict, $delayMs, $reason);
         $this->makeRoom();
     }
@@ -310,16 +303,12 @@ final class Client implements Session
     /** @internal */
     public function beginPart(int $id, int $until): int
     {
-        $this->mustBeOpen();
-        $level = \count($this->parts) + 1;
-        if ($level > Limit::LEVELS) {
-            throw new \LogicException('parts of a handler nest ' . Limit::LEVELS . ' deep at most');
-        }
-        $until = \min($until, $this->parts[$level - 2] ?? $until);
+        $this->line->mustBeOpen();
+        $until = $this->deadlines->beginPart($until);
         $now = \hrtime(true);
         $this->flush($now);
-        $this->sendFrame(Limit::begin($id, $level, \intdiv($until - $now + 999_999, 1_000_000)));
-        $this->parts[] = $until;
+        $ms = \intdiv($until - $now + 999_999, 1_000_000);
+        $this->line->sendFrame(Limit::begin($id, $this->deadlines->level(), $ms));
 
         return $until;
     }
@@ -327,9 +316,9 @@ final class Client implements Session
     /** @internal */
     public function endPart(int $id, int $until): bool
     {
-        $this->mustBeOpen();
-        $this->sendFrame(Limit::end($id, \count($this->parts)));
-        \array_pop($this->parts);
+        $this->line->mustBeOpen();
+        $this->line->sendFrame(Limit::end($id, $this->deadlines->level()));
+        $this->deadlines->endPart();
         // The clock is read behind the frame: what the proxy sees in time was sent in time.
         $isOver = $this->isOver($id, $until);
         if ($isOver) {
@@ -342,17 +331,16 @@ final class Client implements Session
     /** @internal */
     public function extend(int $id, int $ms, int $deadline): int
     {
-        $this->mustBeOpen();
+        $this->line->mustBeOpen();
         $this->flush(\hrtime(true));
-        $this->send(Word::EXTEND, [$id, $ms]);
-        unset($this->extended[$id]);
-        while (!isset($this->extended[$id]) && ($left = $deadline - \hrtime(true)) > 0) {
-            $this->receive(\min(Transport::PATIENCE, $left / 1e9));
+        $this->line->send(Word::EXTEND, [$id, $ms]);
+        $this->heard->extended = [];
+        while (!isset($this->heard->extended[$id]) && ($left = $deadline - \hrtime(true)) > 0) {
+            $this->line->receive(\min(Transport::PATIENCE, $left / 1e9));
         }
-        $granted = $this->extended[$id] ?? 0;
-        $this->extended = [];
-        if ($granted > 0 && ($id === $this->lastId() || $this->batches)) {
-            $this->lookBackAt(\hrtime(true) + $granted * 1_000_000);
+        $granted = $this->heard->extended[$id] ?? 0;
+        if ($granted > 0 && ($id === $this->deadlines->id || $this->batches)) {
+            $this->deadlines->lookAt(\hrtime(true) + $granted * 1_000_000);
         }
 
         return $granted;
@@ -361,13 +349,11 @@ final class Client implements Session
     /** @internal */
     public function ask(Body $body, int $offset, int $n): bool
     {
-        $this->mustBeOpen();
-        if ($this->nAsked >= self::MAX_ASKED) {
+        $this->line->mustBeOpen();
+        if (!$this->heard->expect($body)) {
             return false;
         }
-        $this->bodies[$body->id] = \WeakReference::create($body);
-        ++$this->nAsked;
-        $this->send(Word::READ, [$body->id, $offset, $n]);
+        $this->line->send(Word::READ, [$body->id, $offset, $n]);
 
         return true;
     }
@@ -375,32 +361,32 @@ final class Client implements Session
     /** @internal */
     public function await(int $deadline): void
     {
-        $this->mustBeOpen();
+        $this->line->mustBeOpen();
         $now = \hrtime(true);
         $this->flush($now);
-        $this->receive(\min(Transport::PATIENCE, \max(0, $deadline - $now) / 1e9));
+        $this->line->receive(\min(Transport::PATIENCE, \max(0, $deadline - $now) / 1e9));
     }
 
     /** @internal */
     public function isCancelled(int $id): bool
     {
-        if ($this->open) {
+        if ($this->line->isOpen()) {
             $now = \hrtime(true);
-            if ($now >= $this->flushAt) {
+            if ($now >= $this->deadlines->dueAt) {
                 $this->flush($now);
             }
-            if (!$this->connection->inbox->isFull()) {
-                $this->receive(0.0);
+            if (!$this->line->isFull()) {
+                $this->line->receive(0.0);
             }
         }
 
-        return $this->isTold($id);
+        return $this->deadlines->isCancelled($id);
     }
 
     /** @internal sends the verdicts that wait for company */
     public function sendVerdicts(): void
     {
-        $this->mustBeOpen();
+        $this->line->mustBeOpen();
         $this->flush(\hrtime(true));
     }
 
@@ -413,15 +399,15 @@ final class Client implements Session
      */
     public function sendLeaks(int $looks, array $rows): void
     {
-        $this->mustBeOpen();
-        $this->send(Word::LEAK, [$looks, $rows]);
+        $this->line->mustBeOpen();
+        $this->line->send(Word::LEAK, [$looks, $rows]);
     }
 
     /** @internal */
     public function dropped(int $id): void
     {
-        if ($this->open) {
-            $isOver = \hrtime(true) >= ($this->out[$id] ?? \PHP_INT_MAX);
+        if ($this->line->isOpen()) {
+            $isOver = $this->deadlines->wasOutLong($id, \hrtime(true));
             $this->settle($id, Verdict::Retry, -1, 'dropped without a verdict');
             if ($isOver) {
                 $this->fence();
@@ -433,7 +419,7 @@ final class Client implements Session
     /** @param list<string> $pipelines */
     private function greet(array $pipelines, int $credit): void
     {
-        $this->send(Word::HELLO, [
+        $this->line->send(Word::HELLO, [
             'protocol' => 1,
             'client' => 'qbus-php/' . self::VERSION . ' php/' . \PHP_VERSION,
             'pipelines' => \array_values($pipelines),
@@ -443,12 +429,12 @@ final class Client implements Session
             'batches' => (int) $this->batches,
         ]);
         $until = \hrtime(true) + (int) (self::ANSWER * 1e9);
-        while (!$this->welcomed) {
-            if (\hrtime(true) >= $until || $this->draining) {
-                $this->hangUp();
+        while (!$this->heard->welcomed) {
+            if (\hrtime(true) >= $until || $this->heard->draining) {
+                $this->line->hangUp();
                 throw new ConnectionLost('qbus-proxy does not take this worker');
             }
-            $this->receive(Transport::PATIENCE);
+            $this->line->receive(Transport::PATIENCE);
         }
     }
 
@@ -461,191 +447,61 @@ final class Client implements Session
     /** Waits until $until for a delivery; whether there is one and it is of this pipeline. */
     private function isNext(string $pipeline, int $until): bool
     {
-        return ($this->row < $this->nRows || $this->refill($until)) && $this->pipeline === $pipeline;
+        return (!$this->deliveries->isEmpty() || $this->refill($until)) && $this->deliveries->pipeline === $pipeline;
     }
 
-    /** What is not done between any two messages; whether there is a next one. */
-    private function pause(int $now, ?float $timeout): bool
+    /** What is not done between any two messages; whether there is a next one before $until. */
+    private function pause(int $now, int $until): bool
     {
-        $until = $timeout === null ? \PHP_INT_MAX : $now + (int) ($timeout * 1e9);
-        if ($now - $this->begun >= $this->long) {
+        $this->line->mustBeOpen();
+        if ($this->deadlines->isLong($now)) {
             $this->lookBack($now);
         }
-        if ($now >= $this->flushAt) {
+        if ($now >= $this->deadlines->dueAt) {
             $this->flush($now);
         }
 
-        return $this->row === $this->nRows ? $this->refill($until) : !$this->stopping;
+        return $this->deliveries->isEmpty() ? $this->refill($until) : !$this->stopping;
     }
 
     /** Opens the next frame of deliveries, waiting for it until $until; false: there is none. */
     private function refill(int $until): bool
     {
-        $this->mustBeOpen();
-        $this->rows = [];
-        $this->row = $this->nRows = 0;
+        $this->line->mustBeOpen();
+        $this->deliveries->clear();
         for ($left = 1; !$this->stopping; ) {
-            if ($this->openDelivery()) {
+            if ($this->open()) {
                 return true;
             }
             $now = \hrtime(true);
             $this->flush($now);
-            if ($this->draining || $left <= 0) {
+            if ($this->heard->draining || $left <= 0) {
                 return false;
             }
             $left = \max(0, $until - $now);
-            $this->receive(\min(Transport::PATIENCE, $left / 1e9));
+            $this->line->receive(\min(Transport::PATIENCE, $left / 1e9));
         }
 
         return false;
     }
 
-    /** Takes the next frame of deliveries out of the inbox, if there is one. */
-    private function openDelivery(): bool
+    /** Opens the next frame of deliveries, if there is one here. */
+    private function open(): bool
     {
-        while (($value = $this->connection->inbox->nextDelivery()) !== null) {
-            try {
-                [$pipeline, $this->firstId, $this->attempt, $remainingMs, $rows] = $value;
-                $this->pipeline = $this->pipelines[$pipeline] ?? null;
-                $this->setTimeout($remainingMs * 1_000_000);
-                $this->nRows = \count($rows);
-                $this->rows = $rows;
-            } catch (\TypeError $error) {
-                throw $this->fail(new ProtocolError('a DELIVER frame is malformed', 0, $error));
+        try {
+            if (!$this->deliveries->open($this->heard->pipelines)) {
+                return false;
             }
-            if ($this->nRows > 0) {
-                return true;
-            }
+        } catch (ProtocolError $error) {
+            throw $this->line->fail($error);
         }
-
-        return false;
-    }
-
-    /** Verdicts do not wait behind a handler that has another time than theirs: the proxy would take it for theirs. */
-    private function setTimeout(int $timeout): void
-    {
-        if ($timeout !== $this->timeout) {
+        if ($this->deliveries->timeout !== $this->deadlines->timeout()) {
+            // Verdicts do not wait behind a handler that has another time: the proxy would take it for theirs.
             $this->flush(\hrtime(true));
-            $this->timeout = $timeout;
-            // 0 was asked for: see lookBackAt() and hearCancel().
-            $this->long = $this->long === 0 ? 0 : \min(self::LONG, $timeout >> 1);
+            $this->deadlines->setTimeout($this->deliveries->timeout);
         }
-    }
 
-    /** Whether anything came. */
-    private function receive(float $wait): bool
-    {
-        try {
-            $came = $this->connection->receive($wait);
-            $this->listen();
-
-            return $came;
-        } catch (QbusException $failure) {
-            throw $this->fail($failure);
-        }
-    }
-
-    private function send(int $word, mixed $value): void
-    {
-        try {
-            $this->connection->send($word, $value);
-        } catch (QbusException $failure) {
-            throw $this->failSending($failure);
-        }
-        $this->listen();
-    }
-
-    private function sendFrame(string $frame): void
-    {
-        try {
-            $this->connection->sendFrame($frame);
-        } catch (QbusException $failure) {
-            throw $this->failSending($failure);
-        }
-    }
-
-    private function failSending(QbusException $failure): QbusException
-    {
-        $this->fail($failure);
-        $this->hearLastWords();
-
-        return $this->failure;
-    }
-
-    /** From now on every call that needs the session throws this. */
-    private function fail(QbusException $failure): QbusException
-    {
-        $this->open = false;
-        $this->row = $this->nRows = 0;
-
-        return $this->failure = $failure;
-    }
-
-    /** Handles every frame that is here, but for deliveries. */
-    private function listen(): void
-    {
-        while (($frame = $this->connection->inbox->nextControl()) !== null) {
-            [$word, $value] = $frame;
-            try {
-                match ($word) {
-                    Word::WELCOME => $this->hearWelcome($value),
-                    Word::CANCEL => $this->hearCancel($value[0]),
-                    Word::EXTENDED => $this->extended[$value[0]] = $value[1],
-                    Word::LATE => $this->nLate += \count($value),
-                    Word::DRAIN => $this->draining = true,
-                    Word::CHUNK => $this->hearChunk($value),
-                    Word::SYNCED => $this->nSynced = $value[0],
-                    Word::ERROR => throw new ProxyError($value['code'] ?? '', $value['message'] ?? ''),
-                };
-            } catch (\TypeError $error) {
-                throw new ProtocolError("a frame of word {$word} is malformed", 0, $error);
-            }
-        }
-    }
-
-    /** @param array<string, mixed> $welcome */
-    private function hearWelcome(array $welcome): void
-    {
-        if (($welcome['protocol'] ?? 0) !== 1) {
-            throw new ProtocolError('this proxy does not speak version 1');
-        }
-        $this->connection->inbox->setLimits($welcome['max_frame'] ?? 65536, $welcome['max_message'] ?? 0);
-        $this->pipelines = \array_column($welcome['pipelines'] ?? [], 'name');
-        $this->timeouts = \array_column($welcome['pipelines'] ?? [], 'timeout_ms', 'name');
-        $this->welcomed = true;
-    }
-
-    /** @param array<int, mixed> $chunk */
-    private function hearChunk(array $chunk): void
-    {
-        [$id, $offset, $bytes] = $chunk;
-        $this->nAsked = \max(0, $this->nAsked - 1);
-        ($this->bodies[$id] ?? null)?->get()?->hear($offset, $bytes);
-        if ($this->nAsked === 0) {
-            $this->bodies = [];
-        }
-    }
-
-    private function hearCancel(int $id): void
-    {
-        $this->cancelled[$id] = true;
-        $this->long = $this->flushAt = 0;
-        if (\count($this->cancelled) > self::MAX_CANCELLED) {
-            unset($this->cancelled[\array_key_first($this->cancelled)]);
-        }
-    }
-
-    /** The proxy may have said why before it hung up. */
-    private function hearLastWords(): void
-    {
-        try {
-            while ($this->connection->receive(0.0)) {
-                $this->listen();
-            }
-        } catch (ProxyError $error) {
-            $this->fail($error);
-        } catch (QbusException) {
-        }
+        return true;
     }
 
     /**
@@ -654,29 +510,15 @@ final class Client implements Session
      */
     private function lookBack(int $now): void
     {
-        if ($now >= ($this->until ?: $this->begun + $this->timeout) || $this->wasToldOf($this->lastId(), $now)) {
+        if ($this->deadlines->isOver($now) || $this->wasToldOf($this->deadlines->id, $now)) {
             $this->fence();
             if ($this->batches) {
                 // What lies here was held together with what may have been broken: let it begin anew.
                 $this->release();
-                $this->cancelled = [];
+                $this->deadlines->forgetCancelled();
             }
         }
-        $this->begun = \PHP_INT_MAX;
-        $this->long = \min(self::LONG, $this->timeout >> 1);
-        $this->until = 0;
-    }
-
-    /** What runs is looked at when it ends, however short it was; it has time until then. */
-    private function lookBackAt(int $until): void
-    {
-        $this->long = $this->flushAt = 0;
-        $this->until = $until;
-    }
-
-    private function lastId(): int
-    {
-        return $this->firstId + $this->row - 1;
+        $this->deadlines->finish();
     }
 
     /** Whether the time of a delivery is over, by this clock, or because the proxy says so of what took long. */
@@ -684,56 +526,45 @@ final class Client implements Session
     {
         $now = \hrtime(true);
 
-        return $now >= $deadline || $this->isTold($id)
-            || ($now >= ($this->out[$id] ?? $this->begun + $this->long) && $this->wasToldOf($id, $now));
+        return $now >= $deadline || $this->deadlines->isCancelled($id)
+            || ($this->deadlines->hasTakenLong($id, $now) && $this->wasToldOf($id, $now));
     }
 
     /**
-     * As isTold(), after a look at what has come; also where the proxy took an earlier delivery for this one. When half
-     * of the time is over all is looked at, before that no more than the handler may have ahead.
+     * Whether a CANCEL has come, after a look at what lies here; also where the proxy took an earlier delivery for this
+     * one. When half of the time is over all is looked at, before that no more than the handler may have ahead.
      */
     private function wasToldOf(int $id, int $now): bool
     {
-        $isHalf = $this->isHalfOver($now);
-        while ($this->open && ($isHalf || !$this->connection->inbox->isFull()) && $this->receive(0.0)) {
+        $isHalf = $this->deadlines->isHalfOver($now);
+        while ($this->line->isOpen() && ($isHalf || !$this->line->isFull()) && $this->line->receive(0.0)) {
         }
-        $earlier = $this->mistaken[$id] ?? ($this->verdicts->firstAck() ?: $this->ackFirst);
+        $this->served($this->deadlines->id);
 
-        return $this->isTold($id) || isset($this->cancelled[$earlier]);
-    }
-
-    private function isHalfOver(int $now): bool
-    {
-        return $now - $this->begun >= $this->timeout >> 1;
-    }
-
-    /** Whether a CANCEL has come for it, or for one that is handled together with it. */
-    private function isTold(int $id): bool
-    {
-        return isset($this->cancelled[$id]) || ($this->batches && $this->cancelled !== []);
+        return $this->deadlines->wasMeant($id, $this->verdicts->firstAck());
     }
 
     /** Sends the verdicts and waits until they have taken effect. */
     private function fence(): void
     {
-        $this->mustBeOpen();
-        $this->endRun();
+        $this->line->mustBeOpen();
+        $this->served($this->deadlines->id);
         $this->excuseFirst();
-        $last = $this->lastId();
+        $last = $this->deadlines->id;
         $wasSaid = $this->saidAck === $last;
-        $isMistaken = !$this->guarded && isset($this->mistaken[$last]);
+        $isMistaken = !$this->guarded && $this->deadlines->isMistaken();
         if (($wasSaid || $isMistaken) && $this->verdicts->takeAck($last)) {
             $reason = $wasSaid ? null : 'deadline: it returned after its time';
             $this->verdicts->add($last, $wasSaid ? Verdict::Ack : Verdict::Retry, -1, $reason);
         }
         $this->flush(\hrtime(true));
-        $this->send(Word::SYNC, [++$this->nAskedSync]);
+        $this->line->send(Word::SYNC, [++$this->nAskedSync]);
         $giveUp = \hrtime(true) + (int) (self::ANSWER * 1e9);
-        while ($this->nSynced < $this->nAskedSync) {
+        while ($this->heard->nSynced < $this->nAskedSync) {
             if (\hrtime(true) >= $giveUp) {
-                throw $this->fail(new ConnectionLost('qbus-proxy does not answer'));
+                throw $this->line->fail(new ConnectionLost('qbus-proxy does not answer'));
             }
-            $this->receive(Transport::PATIENCE);
+            $this->line->receive(Transport::PATIENCE);
         }
     }
 
@@ -744,79 +575,58 @@ final class Client implements Session
     private function excuseFirst(): void
     {
         $first = $this->verdicts->firstAck();
-        $last = $this->lastId();
-        if ($first === 0 || $first === $last || $this->batches || isset($this->mistaken[$last])) {
-            return;
+        if ($this->deadlines->mayMistake($first)) {
+            $this->verdicts->takeAck($first);
+            $this->verdicts->add($first, Verdict::Ack, -1, null);
+            $this->deadlines->mistake($first);
         }
-        $this->verdicts->takeAck($first);
-        $this->verdicts->add($first, Verdict::Ack, -1, null);
-        $this->mistaken = [$last => $first];
     }
 
     private function flush(int $now): void
     {
-        // What took long is looked at when it ends, also when this is called at its very end.
-        $this->flushAt = $this->long === 0 ? 0 : \min($now + self::GATHER, $this->begun + $this->long);
-        $this->endRun();
-        if ($this->long === 0 || $this->isHalfOver($now)) {
+        $this->deadlines->setDue($now);
+        if ($this->stopping) {
+            $this->deadlines->dueAt = 0; // behind setDue(): the signal may have come in its midst
+        }
+        $this->served($this->deadlines->id);
+        if ($this->deadlines->isLookedAt() || $this->deadlines->isHalfOver($now)) {
             $this->excuseFirst();
         }
         if ($this->verdicts->isEmpty()) {
             return;
         }
-        $this->send(Word::SETTLE, $this->verdicts->take(\memory_get_usage()));
+        $this->line->send(Word::SETTLE, $this->verdicts->take(\memory_get_usage()));
         if ($now >= $this->collectAt) {
             \gc_collect_cycles();
             $this->collectAt = $now + self::COLLECT;
         }
     }
 
-    private function endRun(): void
-    {
-        if ($this->ackNext > $this->ackFirst) {
-            $this->verdicts->addRun($this->ackFirst, $this->ackNext - $this->ackFirst);
-        }
-        $this->ackFirst = $this->ackNext = 0;
-    }
-
     private function makeRoom(): void
     {
         if ($this->verdicts->isFull()) {
-            $this->send(Word::SETTLE, $this->verdicts->take(\memory_get_usage()));
+            $this->line->send(Word::SETTLE, $this->verdicts->take(\memory_get_usage()));
         }
     }
 
-    /** Hands back every delivery that next() has not given out. */
+    /** Hands back every delivery that nobody has begun. */
     private function release(): void
     {
+        $deliveries = $this->deliveries;
         do {
-            for (; $this->row < $this->nRows; ++$this->row) {
-                $this->settle($this->firstId + $this->row, Verdict::Release, -1, null);
+            while (!$deliveries->isEmpty()) {
+                $this->settle($deliveries->firstId + $deliveries->row++, Verdict::Release, -1, null);
             }
-            $this->row = $this->nRows = 0;
-        } while ($this->openDelivery());
-        $this->rows = [];
+        } while ($this->open());
+        $deliveries->clear();
     }
 
     private function sayBye(): void
     {
         try {
-            $this->send(Word::BYE, ['reason' => $this->draining ? 'drained' : 'stopped']);
+            $this->line->send(Word::BYE, ['reason' => $this->heard->draining ? 'drained' : 'stopped']);
         } catch (ConnectionLost) {
             // The verdicts are out; a proxy that drains too may be gone before it hears the rest.
         }
-    }
-
-    private function mustBeOpen(): void
-    {
-        if (!$this->open) {
-            throw $this->failure ?? new ConnectionLost('the session is closed');
-        }
-    }
-
-    private function hangUp(): void
-    {
-        $this->open = false;
-        $this->connection->close();
     }
 }

@@ -33,6 +33,12 @@ final class Message
     private const MOST_MS = 1e12;
 
     private bool $settled = false;
+
+    /** Nanoseconds of hrtime; inside a part: that of the part. */
+    private int $deadline = 0;
+
+    /** @var array<int, mixed> as the protocol has it */
+    private array $row = [];
     private ?Guard $guard = null;
     private ?Details $details = null;
 
@@ -42,30 +48,42 @@ final class Message
     /** When the body is streamed; $body is then not set, and left to __get(). */
     private ?Body $streamed = null;
 
+    public readonly int $id;
+    public readonly ?string $key;
     public readonly string $body;
 
-    /**
-     * @internal messages come from a session
-     *
-     * @param string|int        $body     int: the size of one that is streamed
-     * @param array<int, mixed> $row      as the protocol has it
-     * @param int               $deadline nanoseconds of hrtime; inside a part: that of the part
-     */
+    /** @internal messages come from a session: this is a blank, and each message a filled copy of it */
     public function __construct(
         private Session $session,
-        public readonly int $id,
         public readonly string $pipeline,
         public readonly int $attempt,
-        public readonly ?string $key,
-        string|int $body,
-        private array $row,
-        private int $deadline,
     ) {
-        if (\is_string($body)) {
-            $this->body = $body;
-        } else {
-            unset($this->body);
-            $this->streamed = new Body($session, $id, $body);
+    }
+
+    /**
+     * @internal
+     *
+     * @param mixed $row an array, if the proxy is right
+     */
+    public function fill(int $id, mixed $row, int $deadline): void
+    {
+        try {
+            if (!isset($row[6])) {
+                throw new \TypeError('a row with too few elements');
+            }
+            $this->id = $id;
+            $this->row = $row;
+            $this->key = $row[4];
+            $this->deadline = $deadline;
+            $body = $row[6];
+            if (\is_string($body)) {
+                $this->body = $body;
+            } else {
+                unset($this->body);
+                $this->streamed = new Body($this->session, $id, $body);
+            }
+        } catch (\TypeError $error) {
+            throw new ProtocolError("delivery {$id} is malformed", 0, $error);
         }
     }
 
@@ -89,7 +107,7 @@ final class Message
 
     public function isSettled(): bool
     {
-        return $this->settled;
+        return $this->settled || $this->session->isServed($this->id);
     }
 
     /**
@@ -108,7 +126,7 @@ final class Message
      */
     public function within(float $seconds, callable $part): mixed
     {
-        if ($this->settled) {
+        if ($this->isSettled()) {
             throw new AlreadySettled($this->name() . ' has its verdict, no part of its handler has a limit any more');
         }
         $now = \hrtime(true);
@@ -139,7 +157,7 @@ final class Message
      */
     public function extend(float $seconds): float
     {
-        if ($this->settled) {
+        if ($this->isSettled()) {
             throw new AlreadySettled($this->name() . ' has its verdict, there is nothing to extend');
         }
         $this->checkpoint();
@@ -219,7 +237,7 @@ final class Message
      */
     public function read(int $offset, int $n): string
     {
-        if ($this->settled) {
+        if ($this->isSettled()) {
             throw new AlreadySettled($this->name() . ' has its verdict, its body cannot be read any more');
         }
         if (\hrtime(true) >= $this->deadline) {
@@ -342,7 +360,7 @@ final class Message
 
     private function close(): void
     {
-        if ($this->settled) {
+        if ($this->isSettled()) {
             throw new AlreadySettled($this->name() . ' has its verdict already');
         }
         $this->settled = true;

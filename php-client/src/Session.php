@@ -17,6 +17,9 @@ interface Session
     /** The handler has returned. */
     public function ack(int $id): void;
 
+    /** Whether its handler has returned, and that was its verdict. */
+    public function isServed(int $id): bool;
+
     /** What the handler's end means. $delayMs: -1 lets the pipeline's backoff decide. */
     public function settle(int $id, Verdict $verdict, int $delayMs, ?string $reason): void;
 

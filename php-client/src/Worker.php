@@ -6,6 +6,7 @@ declare(strict_types=1);
 namespace Qbus;
 
 use Qbus\Leak\Check;
+use Qbus\Wire\Deliveries;
 
 /**
  * Serves pipelines with handlers, one message after the other or a batch after the other, until the proxy drains or a
@@ -80,8 +81,12 @@ final class Worker
             $restore[] = self::catchSignals(['SIGUSR1'], static fn () => null);
             $client = $this->attach();
             $restore[] = self::catchSignals(['SIGTERM', 'SIGINT'], static fn () => $client->stop());
-            $handlers = $this->batches === [] ? $this->handlers : $this->handlersWithBatches($client);
-            $this->serve($client, $handlers, Check::fromEnvironment($client, $this->callables()));
+            $leaks = Check::fromEnvironment($client, $this->callables());
+            if ($this->batches === []) {
+                self::serve($client, $this->handlers, $leaks);
+            } else {
+                $this->serveBatches($client, $this->handlersWithBatches($client), $leaks);
+            }
             $client->close();
         } catch (ConnectionLost $lost) {
             self::complain($lost->getMessage());
@@ -125,7 +130,64 @@ final class Worker
     }
 
     /** @param array<string, callable(Message): mixed> $handlers */
-    private function serve(Client $client, array $handlers, ?Check $leaks): void
+    private static function serve(Client $client, array $handlers, ?Check $leaks): void
+    {
+        do {
+            $frame = $client->nextFrame();
+        } while ($frame !== null && self::serveFrame($client, $frame, $handlers[$frame->pipeline], $leaks));
+    }
+
+    /**
+     * Whether there may be more. Here is what a message costs: the session is called when something is due, and not
+     * between any two of them.
+     */
+    private static function serveFrame(Client $client, Deliveries $frame, callable $handler, ?Check $leaks): bool
+    {
+        $deadlines = $client->deadlines();
+        $blank = new Message($client, $frame->pipeline, $frame->attempt);
+        $timeout = $frame->timeout;
+        $id = $frame->firstId;
+        foreach ($frame->rows as $row) {
+            $now = \hrtime(true);
+            if ($now >= $deadlines->dueAt) {
+                if (!$client->mayBegin($id)) {
+                    return false;
+                }
+                $now = \hrtime(true);
+            }
+            $message = clone $blank;
+            $message->fill($id, $row, $now + $timeout);
+            $deadlines->id = $id++;
+            $deadlines->begun = $now;
+            try {
+                $result = $handler($message);
+                if ($result !== null) {
+                    $message->returned($result);
+                    $result = null;
+                }
+            } catch (ConnectionLost | ProtocolError | ProxyError $end) {
+                throw $end;
+            } catch (\Throwable $thrown) {
+                self::settleThrown([$message], $thrown);
+                unset($thrown);
+            }
+            // Let go of the body before the next one comes.
+            $message = null;
+            if ($leaks !== null) {
+                $client->served($id);
+                $leaks->settled();
+            }
+        }
+
+        return true;
+    }
+
+    /**
+     * One call of next() for each batch.
+     *
+     * @param array<string, callable(Message): mixed> $handlers those of handlersWithBatches()
+     */
+    private function serveBatches(Client $client, array $handlers, ?Check $leaks): void
     {
         while (($message = $client->next()) !== null) {
             try {
@@ -136,7 +198,6 @@ final class Worker
                 self::settleThrown([$message], $thrown);
                 unset($thrown);
             }
-            // Let go of the body before the next one comes.
             $message = null;
             $leaks?->settled($this->nTogether);
         }

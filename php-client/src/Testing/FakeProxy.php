@@ -65,7 +65,10 @@ final class FakeProxy implements Session
         $row = [$source, $routingKey ?? 0, $id, $timestamp ?? -1, $key, $list, $body];
         $deadline = \hrtime(true) + (int) ($timeout * 1e9);
 
-        return new Message($this, $id, $pipeline, $attempt, $key, $body, $row, $deadline);
+        $message = new Message($this, $pipeline, $attempt);
+        $message->fill($id, $row, $deadline);
+
+        return $message;
     }
 
     /**
@@ -130,6 +133,12 @@ final class FakeProxy implements Session
     public function ack(int $id): void
     {
         $this->settled[$id] = new Settled($id, Verdict::Ack);
+    }
+
+    /** @internal */
+    public function isServed(int $id): bool
+    {
+        return false;
     }
 
     /** @internal */

@@ -29,6 +29,25 @@ final class Verdicts
     private array $others = [];
     private int $size = 0;
 
+    // The run of consecutive acks that grows: [ackFirst, ackNext[.
+    private int $ackFirst = 0;
+    private int $ackNext = 0;
+
+    /** Whether it was the next of the run that grows; if not, that has become one of many. */
+    public function ack(int $id): bool
+    {
+        if ($id === $this->ackNext) {
+            ++$this->ackNext;
+
+            return true;
+        }
+        $this->endRun();
+        $this->ackFirst = $id;
+        $this->ackNext = $id + 1;
+
+        return false;
+    }
+
     public function addRun(int $first, int $count): void
     {
         $this->runs[$first] = $count;
@@ -47,12 +66,15 @@ final class Verdicts
     /** The lowest id in a run of acks, 0: there is none. */
     public function firstAck(): int
     {
+        $this->endRun();
+
         return $this->runs === [] ? 0 : \min(\array_keys($this->runs));
     }
 
     /** Whether the ack of this id was in a run; now it is not. */
     public function takeAck(int $id): bool
     {
+        $this->endRun();
         foreach ($this->runs as $first => $count) {
             if ($id < $first || $id >= $first + $count) {
                 continue;
@@ -73,7 +95,7 @@ final class Verdicts
 
     public function isEmpty(): bool
     {
-        return $this->size === 0;
+        return $this->size === 0 && $this->ackNext === $this->ackFirst;
     }
 
     public function isFull(): bool
@@ -88,11 +110,20 @@ final class Verdicts
      */
     public function take(int $memory): array
     {
+        $this->endRun();
         $value = [$this->joinRuns(), $this->others === [] ? null : $this->others, $memory];
         $this->runs = $this->others = [];
         $this->size = 0;
 
         return $value;
+    }
+
+    private function endRun(): void
+    {
+        if ($this->ackNext > $this->ackFirst) {
+            $this->addRun($this->ackFirst, $this->ackNext - $this->ackFirst);
+        }
+        $this->ackFirst = $this->ackNext = 0;
     }
 
     /** @return list<int> first, count, first, count, ... */
