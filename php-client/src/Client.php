@@ -12,8 +12,8 @@ use Qbus\Wire\Deliveries;
 use Qbus\Wire\Heard;
 use Qbus\Wire\Limit;
 use Qbus\Wire\Line;
+use Qbus\Wire\Settler;
 use Qbus\Wire\Transport;
-use Qbus\Wire\Verdicts;
 use Qbus\Wire\Word;
 
 /**
@@ -26,29 +26,14 @@ final class Client implements Session
 {
     public const VERSION = '0.1.0';
 
-    /** Nanoseconds between two collections of garbage. */
-    private const COLLECT = 1_000_000_000;
-
-    /** Seconds in which the proxy has to answer HELLO, and SYNC. */
+    /** Seconds in which the proxy has to answer HELLO. */
     private const ANSWER = 10.0;
-
-    /** What $servedFrom is when no Worker serves. */
-    private const NEVER = \PHP_INT_MAX;
 
     private readonly Deadlines $deadlines;
     private readonly Deliveries $deliveries;
     private readonly Heard $heard;
     private readonly Line $line;
-    private readonly Verdicts $verdicts;
-    private bool $stopping = false;
-
-    /** A Worker has served all before this id that have no verdict of their own; they are acked, but not counted yet. */
-    private int $servedFrom = self::NEVER;
-
-    /** The last id that was acked by word. */
-    private int $saidAck = 0;
-    private int $nAskedSync = 0;
-    private int $collectAt = 0;
+    private readonly Settler $settler;
 
     private function __construct(
         string $socket,
@@ -60,7 +45,7 @@ final class Client implements Session
         $this->deliveries = new Deliveries($connection->inbox);
         $this->heard = new Heard($connection->inbox, $this->deadlines);
         $this->line = new Line($connection, $this->heard, $this->deadlines);
-        $this->verdicts = new Verdicts();
+        $this->settler = new Settler($this->line, $this->heard, $this->deadlines, $guarded, $batches);
     }
 
     /**
@@ -139,13 +124,13 @@ final class Client implements Session
      */
     public function nextFrame(): ?Deliveries
     {
-        $this->served($this->deliveries->firstId + $this->deliveries->nRows);
+        $this->settler->served($this->deliveries->firstId + $this->deliveries->nRows);
         $this->deliveries->clear();
         if (!$this->pause(\hrtime(true), \PHP_INT_MAX)) {
             return null;
         }
         $this->deadlines->begun = \PHP_INT_MAX; // the last one did not run while this waited
-        $this->servedFrom = $this->deliveries->firstId;
+        $this->settler->serveFrom($this->deliveries->firstId);
 
         return $this->deliveries;
     }
@@ -153,7 +138,7 @@ final class Client implements Session
     /** @internal does what is due before this delivery; whether it may begin, or no more may */
     public function mayBegin(int $id): bool
     {
-        $this->served($id);
+        $this->settler->served($id);
         $this->deliveries->row = $id - $this->deliveries->firstId;
 
         return $this->pause(\hrtime(true), \PHP_INT_MAX);
@@ -162,22 +147,37 @@ final class Client implements Session
     /** @internal the handlers of all before this delivery have returned */
     public function served(int $id): void
     {
-        if ($id > $this->servedFrom) {
-            $this->verdicts->addRun($this->servedFrom, $id - $this->servedFrom);
-            $this->servedFrom = $id;
-        }
+        $this->settler->served($id);
+    }
+
+    /** @internal */
+    public function isServed(int $id): bool
+    {
+        return $this->settler->isServed($id);
+    }
+
+    /** @internal */
+    public function ack(int $id): void
+    {
+        $this->settler->ack($id);
+    }
+
+    /** @internal */
+    public function settle(int $id, Verdict $verdict, int $delayMs, ?string $reason): void
+    {
+        $this->settler->settle($id, $verdict, $delayMs, $reason);
+    }
+
+    /** @internal */
+    public function say(int $id, Verdict $verdict, int $delayMs, ?string $reason, int $deadline): void
+    {
+        $this->settler->say($id, $verdict, $delayMs, $reason, $deadline);
     }
 
     /** @internal */
     public function deadlines(): Deadlines
     {
         return $this->deadlines;
-    }
-
-    /** @internal */
-    public function isServed(int $id): bool
-    {
-        return $this->servedFrom !== self::NEVER && ($id !== $this->deadlines->id || $id < $this->servedFrom);
     }
 
     /**
@@ -201,7 +201,7 @@ final class Client implements Session
                 $batch[] = $message;
             }
         } while ($message !== null);
-        if ($this->stopping) {
+        if ($this->deadlines->stopped) {
             foreach ($batch as $message) {
                 $message->handBack();
             }
@@ -224,14 +224,13 @@ final class Client implements Session
     /** Asks next() to return null, now and from now on. Does nothing else, so a signal handler may call it. */
     public function stop(): void
     {
-        $this->stopping = true;
-        $this->deadlines->dueAt = 0;
+        $this->deadlines->stop();
     }
 
     /** Whether nothing more will come: stop() was called, or the proxy drains. */
     public function isFinished(): bool
     {
-        return !$this->line->isOpen() || $this->stopping || ($this->heard->draining && $this->deliveries->isEmpty());
+        return !$this->line->isOpen() || $this->deadlines->stopped || ($this->heard->draining && $this->deliveries->isEmpty());
     }
 
     /** How many verdicts came too late and changed nothing. */
@@ -251,52 +250,10 @@ final class Client implements Session
                 $this->settle($id, Verdict::Retry, -1, 'closed without a verdict');
             }
             $this->release();
-            $this->flush(\hrtime(true));
+            $this->settler->flush(\hrtime(true));
             $this->sayBye();
         } finally {
             $this->line->hangUp();
-        }
-    }
-
-    /** @internal */
-    public function ack(int $id): void
-    {
-        if ($this->guarded) {
-            $this->deadlines->takeBack($id);
-        }
-        if ($this->servedFrom <= $id) {
-            $this->served($id + 1);
-        } elseif (!$this->verdicts->ack($id)) {
-            $this->line->mustBeOpen();
-            $this->makeRoom();
-        }
-    }
-
-    /** @internal */
-    public function settle(int $id, Verdict $verdict, int $delayMs, ?string $reason): void
-    {
-        $this->line->mustBeOpen();
-        if ($this->servedFrom <= $id && $id === $this->deadlines->id) {
-            $this->served($id);
-            $this->servedFrom = $id + 1;
-        }
-        $this->deadlines->takeBack($id);
-        $this->verdicts->add($id, $verdict, $delayMs, $reason);
-        $this->makeRoom();
-    }
-
-    /** @internal */
-    public function say(int $id, Verdict $verdict, int $delayMs, ?string $reason, int $deadline): void
-    {
-        $isOver = $this->isOver($id, $deadline);
-        if ($verdict !== Verdict::Ack || $isOver || $this->batches) {
-            $this->settle($id, $verdict, $delayMs, $reason);
-        } else {
-            $this->saidAck = $id;
-            $this->ack($id);
-        }
-        if ($isOver) {
-            $this->fence();
         }
     }
 
@@ -306,7 +263,7 @@ final class Client implements Session
         $this->line->mustBeOpen();
         $until = $this->deadlines->beginPart($until);
         $now = \hrtime(true);
-        $this->flush($now);
+        $this->settler->flush($now);
         $ms = \intdiv($until - $now + 999_999, 1_000_000);
         $this->line->sendFrame(Limit::begin($id, $this->deadlines->level(), $ms));
 
@@ -320,9 +277,9 @@ final class Client implements Session
         $this->line->sendFrame(Limit::end($id, $this->deadlines->level()));
         $this->deadlines->endPart();
         // The clock is read behind the frame: what the proxy sees in time was sent in time.
-        $isOver = $this->isOver($id, $until);
+        $isOver = $this->settler->isOver($id, $until);
         if ($isOver) {
-            $this->fence();
+            $this->settler->fence();
         }
 
         return $isOver;
@@ -332,7 +289,7 @@ final class Client implements Session
     public function extend(int $id, int $ms, int $deadline): int
     {
         $this->line->mustBeOpen();
-        $this->flush(\hrtime(true));
+        $this->settler->flush(\hrtime(true));
         $this->line->send(Word::EXTEND, [$id, $ms]);
         $this->heard->extended = [];
         while (!isset($this->heard->extended[$id]) && ($left = $deadline - \hrtime(true)) > 0) {
@@ -363,7 +320,7 @@ final class Client implements Session
     {
         $this->line->mustBeOpen();
         $now = \hrtime(true);
-        $this->flush($now);
+        $this->settler->flush($now);
         $this->line->receive(\min(Transport::PATIENCE, \max(0, $deadline - $now) / 1e9));
     }
 
@@ -373,7 +330,7 @@ final class Client implements Session
         if ($this->line->isOpen()) {
             $now = \hrtime(true);
             if ($now >= $this->deadlines->dueAt) {
-                $this->flush($now);
+                $this->settler->flush($now);
             }
             if (!$this->line->isFull()) {
                 $this->line->receive(0.0);
@@ -387,7 +344,7 @@ final class Client implements Session
     public function sendVerdicts(): void
     {
         $this->line->mustBeOpen();
-        $this->flush(\hrtime(true));
+        $this->settler->flush(\hrtime(true));
     }
 
     /**
@@ -410,7 +367,7 @@ final class Client implements Session
             $isOver = $this->deadlines->wasOutLong($id, \hrtime(true));
             $this->settle($id, Verdict::Retry, -1, 'dropped without a verdict');
             if ($isOver) {
-                $this->fence();
+                $this->settler->fence();
             }
             throw new MessageDropped("message {$id} was dropped without a verdict");
         }
@@ -455,13 +412,18 @@ final class Client implements Session
     {
         $this->line->mustBeOpen();
         if ($this->deadlines->isLong($now)) {
-            $this->lookBack($now);
+            if ($this->settler->lookBack($now) && $this->batches) {
+                // What lies here was held together with what may have been broken: let it begin anew.
+                $this->release();
+                $this->deadlines->forgetCancelled();
+            }
+            $this->deadlines->finish();
         }
         if ($now >= $this->deadlines->dueAt) {
-            $this->flush($now);
+            $this->settler->flush($now);
         }
 
-        return $this->deliveries->isEmpty() ? $this->refill($until) : !$this->stopping;
+        return $this->deliveries->isEmpty() ? $this->refill($until) : !$this->deadlines->stopped;
     }
 
     /** Opens the next frame of deliveries, waiting for it until $until; false: there is none. */
@@ -469,12 +431,12 @@ final class Client implements Session
     {
         $this->line->mustBeOpen();
         $this->deliveries->clear();
-        for ($left = 1; !$this->stopping; ) {
+        for ($left = 1; !$this->deadlines->stopped; ) {
             if ($this->open()) {
                 return true;
             }
             $now = \hrtime(true);
-            $this->flush($now);
+            $this->settler->flush($now);
             if ($this->heard->draining || $left <= 0) {
                 return false;
             }
@@ -497,116 +459,11 @@ final class Client implements Session
         }
         if ($this->deliveries->timeout !== $this->deadlines->timeout()) {
             // Verdicts do not wait behind a handler that has another time: the proxy would take it for theirs.
-            $this->flush(\hrtime(true));
+            $this->settler->flush(\hrtime(true));
             $this->deadlines->setTimeout($this->deliveries->timeout);
         }
 
         return true;
-    }
-
-    /**
-     * The last message took long. Was that too long, by this clock or by the proxy's? Then its verdict goes out and has
-     * its effect before anything else begins, or the next call could be broken for its sake.
-     */
-    private function lookBack(int $now): void
-    {
-        if ($this->deadlines->isOver($now) || $this->wasToldOf($this->deadlines->id, $now)) {
-            $this->fence();
-            if ($this->batches) {
-                // What lies here was held together with what may have been broken: let it begin anew.
-                $this->release();
-                $this->deadlines->forgetCancelled();
-            }
-        }
-        $this->deadlines->finish();
-    }
-
-    /** Whether the time of a delivery is over, by this clock, or because the proxy says so of what took long. */
-    private function isOver(int $id, int $deadline): bool
-    {
-        $now = \hrtime(true);
-
-        return $now >= $deadline || $this->deadlines->isCancelled($id)
-            || ($this->deadlines->hasTakenLong($id, $now) && $this->wasToldOf($id, $now));
-    }
-
-    /**
-     * Whether a CANCEL has come, after a look at what lies here; also where the proxy took an earlier delivery for this
-     * one. When half of the time is over all is looked at, before that no more than the handler may have ahead.
-     */
-    private function wasToldOf(int $id, int $now): bool
-    {
-        $isHalf = $this->deadlines->isHalfOver($now);
-        while ($this->line->isOpen() && ($isHalf || !$this->line->isFull()) && $this->line->receive(0.0)) {
-        }
-        $this->served($this->deadlines->id);
-
-        return $this->deadlines->wasMeant($id, $this->verdicts->firstAck());
-    }
-
-    /** Sends the verdicts and waits until they have taken effect. */
-    private function fence(): void
-    {
-        $this->line->mustBeOpen();
-        $this->served($this->deadlines->id);
-        $this->excuseFirst();
-        $last = $this->deadlines->id;
-        $wasSaid = $this->saidAck === $last;
-        $isMistaken = !$this->guarded && $this->deadlines->isMistaken();
-        if (($wasSaid || $isMistaken) && $this->verdicts->takeAck($last)) {
-            $reason = $wasSaid ? null : 'deadline: it returned after its time';
-            $this->verdicts->add($last, $wasSaid ? Verdict::Ack : Verdict::Retry, -1, $reason);
-        }
-        $this->flush(\hrtime(true));
-        $this->line->send(Word::SYNC, [++$this->nAskedSync]);
-        $giveUp = \hrtime(true) + (int) (self::ANSWER * 1e9);
-        while ($this->heard->nSynced < $this->nAskedSync) {
-            if (\hrtime(true) >= $giveUp) {
-                throw $this->line->fail(new ConnectionLost('qbus-proxy does not answer'));
-            }
-            $this->line->receive(Transport::PATIENCE);
-        }
-    }
-
-    /**
-     * The proxy's clock is that of the first delivery without a verdict. Where that one's ack was kept while another
-     * handler began and ran long, what was broken was not its call: its handler had ended. The other's may be.
-     */
-    private function excuseFirst(): void
-    {
-        $first = $this->verdicts->firstAck();
-        if ($this->deadlines->mayMistake($first)) {
-            $this->verdicts->takeAck($first);
-            $this->verdicts->add($first, Verdict::Ack, -1, null);
-            $this->deadlines->mistake($first);
-        }
-    }
-
-    private function flush(int $now): void
-    {
-        $this->deadlines->setDue($now);
-        if ($this->stopping) {
-            $this->deadlines->dueAt = 0; // behind setDue(): the signal may have come in its midst
-        }
-        $this->served($this->deadlines->id);
-        if ($this->deadlines->isLookedAt() || $this->deadlines->isHalfOver($now)) {
-            $this->excuseFirst();
-        }
-        if ($this->verdicts->isEmpty()) {
-            return;
-        }
-        $this->line->send(Word::SETTLE, $this->verdicts->take(\memory_get_usage()));
-        if ($now >= $this->collectAt) {
-            \gc_collect_cycles();
-            $this->collectAt = $now + self::COLLECT;
-        }
-    }
-
-    private function makeRoom(): void
-    {
-        if ($this->verdicts->isFull()) {
-            $this->line->send(Word::SETTLE, $this->verdicts->take(\memory_get_usage()));
-        }
     }
 
     /** Hands back every delivery that nobody has begun. */

@@ -161,9 +161,8 @@ final class Worker
             $deadlines->begun = $now;
             try {
                 $result = $handler($message);
-                if ($result !== null) {
+                if ($result instanceof \Throwable) {
                     $message->returned($result);
-                    $result = null;
                 }
             } catch (ConnectionLost | ProtocolError | ProxyError $end) {
                 throw $end;
@@ -172,7 +171,7 @@ final class Worker
                 unset($thrown);
             }
             // Let go of the body before the next one comes.
-            $message = null;
+            $message = $result = null;
             if ($leaks !== null) {
                 $client->served($id);
                 $leaks->settled();

@@ -6,6 +6,8 @@ declare(strict_types=1);
 namespace Qbus\Tests;
 
 use PHPUnit\Framework\TestCase;
+use Qbus\AlreadySettled;
+use Qbus\Message;
 use Qbus\Tests\Support\Peer;
 use Qbus\Tests\Support\Proxy;
 use Qbus\Tests\Support\WorkerProcess;
@@ -46,6 +48,63 @@ final class WorkerTest extends TestCase
         self::assertSame([[4, ['reason' => 'drained']]], $bye);
         self::assertSame(0, $status);
         self::assertSame(2, \substr_count($errors, 'had its verdict before this'), $errors);
+    }
+
+    public function testWhatIsKeptHasItsVerdictOnceItsHandlerHasReturned(): void
+    {
+        $this->proxy = Proxy::play(static function (Peer $peer): array {
+            $peer->welcome();
+            // Ids between two frames need not be this session's.
+            $peer->write(Peer::deliver([Peer::row('a'), Peer::row('b')]) . Peer::deliver([Peer::row('c')], self::ID + 7));
+            $settled = $peer->settled(3);
+            $peer->send(70, []);
+
+            return [$settled, $peer->readAll()];
+        });
+        $kept = [];
+        $refused = 0;
+        $handler = static function (Message $message) use (&$kept, &$refused): string {
+            self::assertFalse($message->isSettled());
+            foreach ($kept as $former) {
+                self::assertTrue($former->isSettled());
+                try {
+                    $former->retry();
+                } catch (AlreadySettled) {
+                    ++$refused;
+                }
+            }
+            $kept[] = $message;
+
+            return 'what is returned means nothing';
+        };
+        self::assertSame(0, Worker::connect($this->proxy->path)->on('orders', $handler)->run());
+        [$settled, $rest] = $this->proxy->result();
+        self::assertSame(3, $refused);
+        self::assertSame([self::ID, self::ID + 1, self::ID + 7], $settled['acks']);
+        self::assertSame([[], [[4, ['reason' => 'drained']]]], [$settled['others'], $rest]);
+    }
+
+    public function testAVerdictThatIsSaidDoesNotWaitForTheHandlersEnd(): void
+    {
+        $this->proxy = Proxy::play(static function (Peer $peer): array {
+            $peer->welcome();
+            $peer->write(Peer::deliver([Peer::row('a'), Peer::row('b')]));
+            $first = $peer->settled(1);
+            $peer->send(67, [self::ID, 5000]); // the handler waits for this, so its ack came before its end
+            $second = $peer->settled(1);
+            $peer->send(70, []);
+            $peer->readAll();
+
+            return [$first['acks'], $second['acks']];
+        });
+        Worker::connect($this->proxy->path)->on('orders', static function (Message $message): void {
+            if ($message->body === 'a') {
+                $message->ack();
+                for ($giveUp = \hrtime(true) + 20e9; !$message->isCancelled() && \hrtime(true) < $giveUp; ) {
+                }
+            }
+        })->run();
+        self::assertSame([[self::ID], [self::ID + 1]], $this->proxy->result());
     }
 
     /** @dataProvider endings */

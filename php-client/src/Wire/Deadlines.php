@@ -29,6 +29,9 @@ final class Deadlines
     public int $begun = \PHP_INT_MAX;
     public int|float $dueAt = 0;
 
+    /** Nothing more shall begin. */
+    public bool $stopped = false;
+
     // How much time it has, after how much its end is looked at, and when its time is over where that is another time.
     private int $timeout = 0;
     private int $long = \PHP_INT_MAX;
@@ -49,6 +52,13 @@ final class Deadlines
     /** @param bool $together whether what is broken for one delivery spoils all */
     public function __construct(private readonly bool $together)
     {
+    }
+
+    /** For signal handlers: at any time, between any two steps of the others here. */
+    public function stop(): void
+    {
+        $this->stopped = true;
+        $this->dueAt = 0;
     }
 
     public function timeout(): int
@@ -85,6 +95,9 @@ final class Deadlines
     {
         // What took long is looked at when it ends, also when this is called at its very end.
         $this->dueAt = $this->long === 0 ? 0 : \min($now + self::GATHER, $this->begun + $this->long);
+        if ($this->stopped) { // a signal may have said so in the midst of the line above
+            $this->dueAt = 0;
+        }
     }
 
     /** The one that runs is looked at when it ends, however short it was; it has time until then. */
