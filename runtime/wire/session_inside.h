@@ -34,7 +34,7 @@ struct session_set {
 	size_t n_sessions;
 	uint64_t n_late_ever;
 	uint32_t last_number;
-	bool has_come_round; /* numbers have, so that one may be taken */
+	bool has_come_round;  /* numbers have, so that one may be taken */
 	struct proto_out out; /* where a frame is made before it goes to its session's output */
 	uint8_t *input;
 	uint64_t late[SESSION_LATE_PIECE]; /* of the SETTLE that is being read, for the next LATE */
