@@ -5,10 +5,11 @@
 
 #include <stddef.h>
 
-/* The length of the UTF-8 sequence that text begins with; 0: it begins with none, or with a byte that is 0. */
+/* The length of the UTF-8 sequence that text begins with; 0: it begins with none, with a byte that
+ * is 0, or with a control character above ASCII. */
 size_t text_sequence(const char *text);
 
-/* A copy, at most size - 1 bytes long, in which every byte that is no UTF-8 is a question mark. Returns ret. */
+/* A copy, at most size - 1 bytes long, in which every byte of what has no such length is a question mark. Returns ret. */
 char *text_clean(const char *text, char *ret, size_t size);
 
 #endif

@@ -27,6 +27,7 @@ static void what_is_no_utf_8_becomes_question_marks(void **state)
 		{"\xe0\x80\xaf", "???"},        /* the same */
 		{"\xed\xa0\x80", "???"},        /* half a surrogate pair */
 		{"\xf4\x90\x80\x80", "????"},   /* above the last code point */
+		{"\xc2\x9b", "??"},             /* begins an order to a terminal */
 	};
 	char clean[64];
 	(void)state;
