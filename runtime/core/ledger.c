@@ -99,9 +99,7 @@ static void entry_own_row(struct entry *entry)
 {
 	if (entry->batch->size < 4 * (size_t)entry->row_len || entry->batch->n_items == 1)
 		return;
-	struct msg_batch *own = msg_batch_new(1, entry->row_len);
-	memcpy(own->rows, entry->row, entry->row_len);
-	own->released = entry->batch->released;
+	struct msg_batch *own = msg_batch_of_one(entry->batch, entry->row);
 	if (own->released)
 		*own->released -= own->size; /* it will be added when it goes, though it never came */
 	msg_batch_unref(entry->batch);

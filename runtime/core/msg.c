@@ -34,7 +34,7 @@ void msg_batch_unref(struct msg_batch *batch)
 	free(batch);
 }
 
-struct qb_bytes msg_exchange(const struct msg_batch *batch, const uint8_t *row)
+static const struct msg_item *msg_item_of(const struct msg_batch *batch, const uint8_t *row)
 {
 	size_t low = 0, high = batch->n_items, offset = (size_t)(row - batch->rows);
 	while (high - low > 1) {
@@ -44,8 +44,26 @@ struct qb_bytes msg_exchange(const struct msg_batch *batch, const uint8_t *row)
 		else
 			high = middle;
 	}
-	const struct msg_item *item = &batch->items[low];
+	return &batch->items[low];
+}
+
+struct qb_bytes msg_exchange(const struct msg_batch *batch, const uint8_t *row)
+{
+	const struct msg_item *item = msg_item_of(batch, row);
 	return (struct qb_bytes){batch->rows + item->exchange_offset, item->exchange_len};
+}
+
+struct msg_batch *msg_batch_of_one(const struct msg_batch *batch, const uint8_t *row)
+{
+	const struct msg_item *item = msg_item_of(batch, row);
+	struct msg_batch *own = msg_batch_new(1, item->row_len + item->exchange_len);
+	own->items[0] = *item;
+	own->items[0].row_offset = 0;
+	own->items[0].exchange_offset = item->row_len;
+	own->released = batch->released;
+	memcpy(own->rows, row, item->row_len);
+	memcpy(own->rows + item->row_len, batch->rows + item->exchange_offset, item->exchange_len);
+	return own;
 }
 
 struct qb_bytes msg_order_key(const struct qb_message *message, const char *header)

@@ -51,6 +51,9 @@ struct msg_batch *msg_batch_new(size_t n_items, size_t n_bytes);
 void msg_batch_ref(struct msg_batch *batch);
 void msg_batch_unref(struct msg_batch *batch);
 
+/* A copy of the one message whose row this is, in a batch of its own with one reference. */
+struct msg_batch *msg_batch_of_one(const struct msg_batch *batch, const uint8_t *row);
+
 /* The exchange of the message whose row this is; of the batch's bytes. O(log n). */
 struct qb_bytes msg_exchange(const struct msg_batch *batch, const uint8_t *row);
 

@@ -93,13 +93,13 @@ static void pools_worker_swollen(void *ctx, uint32_t number, pid_t pid)
 	runtime->wants_turn = true;
 }
 
-static void pools_worker_exited(void *ctx, uint32_t number, pid_t pid, int status)
+static bool pools_worker_exited(void *ctx, uint32_t number, pid_t pid, int status)
 {
 	struct runtime *runtime = ctx;
 	char how[32];
 	(void)number;
-	session_set_exited(runtime->sessions, pid, process_describe(status, how, sizeof how));
 	runtime->wants_turn = true;
+	return session_set_exited(runtime->sessions, pid, process_describe(status, how, sizeof how));
 }
 
 static void pools_stopped(void *ctx)

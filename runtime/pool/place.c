@@ -352,15 +352,15 @@ static enum pool_exit place_judge(const struct place *place)
 	return WIFSIGNALED(place->process.status) ? POOL_EXIT_SIGNAL : POOL_EXIT_EXIT;
 }
 
-/* Counts those who went by themselves soon after they were ready, or before. */
-static void place_count_row(struct place *place, enum pool_exit why, const char *status)
+/* Counts those who went by themselves soon after they were ready, or before, and not of a message. */
+static void place_count_row(struct place *place, enum pool_exit why, const char *status, bool was_working)
 {
 	struct place_common *common = place->common;
 	bool was_well = place->ready_us && clock_now_us() - place->ready_us >= common->short_life_us;
 
 	if (was_well || pool_exit_is_renewal(why))
 		common->n_short = 0;
-	else if (why == POOL_EXIT_EXIT || why == POOL_EXIT_SIGNAL || why == POOL_EXIT_START)
+	else if (!was_working && (why == POOL_EXIT_EXIT || why == POOL_EXIT_SIGNAL || why == POOL_EXIT_START))
 		common->n_short++;
 	if (common->n_short == PLACE_CRASH_LOOP && !common->is_stopping)
 		log_say(LOG_ERROR, common->name, "is in a crash loop: %s, and %d short lives in a row; restarts wait", status,
@@ -408,9 +408,12 @@ static void place_exited(struct place *place)
 
 	output_close(&place->out); /* its last words come before those about it */
 	output_close(&place->err);
-	place_count_row(place, why, process_describe(status, words, sizeof(words)));
-	common->n_exits[why]++;
 	place_enter(place, PLACE_EMPTY, CLOCK_NEVER);
+	common->n_exits[why]++;
+
+	bool was_working = common->exited(common, place, pid, status);
+
+	place_count_row(place, why, process_describe(status, words, sizeof(words)), was_working);
 
 	bool is_filled = !common->is_stopping && common->is_wanted(common);
 	int64_t delay_us = is_filled ? place_delay(place, why, lived_us, is_failure) : CLOCK_NEVER;
@@ -419,7 +422,6 @@ static void place_exited(struct place *place)
 	place_clear(place);
 	if (is_filled)
 		place_enter(place, PLACE_WAITING, delay_us);
-	common->exited(common, place, pid, status);
 	common->changed(common);
 }
 

@@ -44,7 +44,7 @@ struct place_common {
 	uint32_t n_short; /* short lives in a row, whoever's */
 	bool is_stopping; /* nobody is replaced any more */
 	/* News for the pool. changed: it is ready, or due to be renewed, or its place is free. */
-	void (*exited)(struct place_common *common, struct place *place, pid_t pid, int status);
+	bool (*exited)(struct place_common *common, struct place *place, pid_t pid, int status);
 	void (*retire)(struct place_common *common, struct place *place, const char *reason);
 	void (*changed)(struct place_common *common);
 	void (*swollen)(struct place_common *common, struct place *place);

@@ -159,14 +159,13 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- news from the places ---- */
 
-static void on_exited(struct place_common *common, struct place *place, pid_t pid, int status)
+static bool on_exited(struct place_common *common, struct place *place, pid_t pid, int status)
 {
 	struct pool *pool = list_item(common, struct pool, common);
 
 	pool->n_sweeps = 0;
 	pool_sweep_later(pool, SWEEP_US);
-	if (pool->ops->exited)
-		pool->ops->exited(pool->ctx, place->number, pid, status);
+	return pool->ops->exited && pool->ops->exited(pool->ctx, place->number, pid, status);
 }
 
 static void on_retire(struct place_common *common, struct place *place, const char *reason)
@@ -382,7 +381,7 @@ pid_t pool_worker_pid(const struct pool *pool, uint32_t number)
 {
 	const struct place *place = &pool->places[number - 1];
 
-	return place_has_process(place) ? place->process.pid : 0;
+	return place_has_process(place) && !place->process.is_reaped ? place->process.pid : 0;
 }
 
 void pool_worker_ready(struct pool *pool, uint32_t number)

@@ -145,8 +145,9 @@ static void session_break(struct session *session, const char *reason)
 		session->awaits_exit = true;
 }
 
-void session_set_exited(struct session_set *set, pid_t group, const char *how)
+bool session_set_exited(struct session_set *set, pid_t group, const char *how)
 {
+	bool holds = false;
 	list_each(link, &set->sessions)
 	{
 		struct session *session = list_item(link, struct session, link);
@@ -154,8 +155,10 @@ void session_set_exited(struct session_set *set, pid_t group, const char *how)
 			continue;
 		snprintf(session->exit, sizeof session->exit, "%s", how);
 		session->awaits_exit = false;
+		holds |= session->worker.n_held > 0;
 		session_mark(session);
 	}
+	return holds;
 }
 
 /* The dispatcher hears of it once, and not before its own call of worker_ops has returned. */

@@ -95,8 +95,9 @@ void session_end(struct session *session, const char *code, const char *message)
 /* Between break_begin and break_end, before the loop reads from it again: a call that it hung in was broken. */
 void session_broken(struct session *session);
 /* The process that leads this group has ended, as `how` says ("exit 255"). The session of a pool's worker waits for that,
- * a second at most, when its connection ends while it holds deliveries; their dead letters tell it. */
-void session_set_exited(struct session_set *set, pid_t group, const char *how);
+ * a second at most, when its connection ends while it holds deliveries; their dead letters tell it. Returns whether it
+ * holds some. */
+bool session_set_exited(struct session_set *set, pid_t group, const char *how);
 /* Lets it finish what it holds and leave. False: it is leaving already, or has not said HELLO. */
 bool session_retire(struct session *session, const char *reason);
 /* It takes too much memory: what it runs is told to stop, and if it dies of it, that is the reason. */

@@ -182,16 +182,26 @@ static void on_lane_close(void *ctx, struct lane *lane)
 	loop->n_closed++;
 }
 
+static void exchange_is(const struct msg_batch *batch, const uint8_t *row, int64_t receipt)
+{
+	struct qb_bytes exchange = msg_exchange(batch, row), sent = exchange_of(receipt);
+	assert_int_equal(exchange.len, sent.len);
+	assert_memory_equal(exchange.data, sent.data, sent.len);
+}
+
 static void on_batch(void *ctx, struct msg_batch *batch)
 {
 	struct loop *loop = ctx;
 	for (uint32_t i = 0; i < batch->n_items; i++) {
 		assert_ptr_equal(batch->items[i].lane, loop->lane); /* never of a lane that is not open */
 		assert_int_equal(batch->items[i].receipt, loop->newest + 1);
-		struct qb_bytes exchange = msg_exchange(batch, batch->rows + batch->items[i].row_offset);
-		struct qb_bytes sent = exchange_of(batch->items[i].receipt);
-		assert_int_equal(exchange.len, sent.len);
-		assert_memory_equal(exchange.data, sent.data, sent.len);
+		const uint8_t *row = batch->rows + batch->items[i].row_offset;
+		exchange_is(batch, row, batch->items[i].receipt);
+		struct msg_batch *own = msg_batch_of_one(batch, row);
+		exchange_is(own, own->rows, batch->items[i].receipt);
+		assert_memory_equal(own->rows, row, batch->items[i].row_len);
+		own->released = NULL;
+		msg_batch_unref(own);
 		loop->newest++;
 	}
 	loop->n_messages += batch->n_items;

@@ -23,7 +23,7 @@ static struct {
 	int status; /* of the last that exited */
 } seen;
 
-static void on_exited(void *ctx, uint32_t number, pid_t pid, int status)
+static bool on_exited(void *ctx, uint32_t number, pid_t pid, int status)
 {
 	(void)ctx;
 	assert_true(number >= 1);
@@ -31,6 +31,7 @@ static void on_exited(void *ctx, uint32_t number, pid_t pid, int status)
 	assert_int_equal(kill(pid, 0), -1); /* reaped */
 	seen.status = status;
 	seen.n_exited++;
+	return false;
 }
 
 static void on_stopped(void *ctx)

@@ -22,13 +22,14 @@ static struct {
 	uint32_t retired; /* the last that was asked */
 	uint32_t n_least; /* ready at any such moment */
 	char reason[64];
-	bool has_nobody_to_ask;
+	bool has_nobody_to_ask, dies_working;
 } seen;
 
-static void on_exited(void *ctx, uint32_t number, pid_t pid, int status)
+static bool on_exited(void *ctx, uint32_t number, pid_t pid, int status)
 {
 	(void)ctx, (void)number, (void)pid, (void)status;
 	seen.n_exited++;
+	return seen.dies_working;
 }
 
 static bool on_retire(void *ctx, uint32_t number, pid_t pid, const char *reason)
@@ -374,6 +375,23 @@ static void a_crash_loop_ends_when_somebody_lives(void **state)
 	stop(rig);
 }
 
+static void workers_that_die_of_messages_are_no_crash_loop(void **state)
+{
+	static const char *const dying[] = {"sh", "-c", "exit 1", NULL};
+	struct rig *rig = *state;
+	struct pool_conf conf = conf_of(dying);
+
+	conf.num_workers = 3;
+	conf.backoff_initial_us = conf.backoff_max_us = MS;
+
+	struct pool *pool = start(rig, &conf);
+
+	seen.dies_working = true;
+	until(rig, has_exited, 15);
+	assert_false(pool_is_crash_looping(pool));
+	stop(rig);
+}
+
 static void each_worker_has_an_ipc_namespace_of_its_own_where_that_is_allowed(void **state)
 {
 	static const char *const showing[] = {"sh", "-c", "echo ipc=$(readlink /proc/self/ns/ipc); exec sleep 1000", NULL};
@@ -413,6 +431,7 @@ int main(void)
 		TEST(above_the_hard_limit_it_is_told_and_then_killed),
 		TEST(far_above_the_hard_limit_it_is_killed_at_once),
 		TEST(a_crash_loop_ends_when_somebody_lives),
+		TEST(workers_that_die_of_messages_are_no_crash_loop),
 		TEST(each_worker_has_an_ipc_namespace_of_its_own_where_that_is_allowed),
 	};
 	strays_adopt();
