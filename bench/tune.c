@@ -3,15 +3,18 @@
 #include "tune.h"
 
 #include "command.h"
+#include "explain.h"
 #include "round.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char usage[] =
 	"Usage: qbus-bench tune --kafka BOOTSTRAP [OPTION]...\n"
 	"       qbus-bench tune --amqp URL [OPTION]...\n"
+	"       qbus-bench tune --explain -c FILE [OPTION]...    (says what a configuration's numbers mean)\n"
 	"\n"
 	"Looks for the settings with which this work goes fastest through qbus-proxy: workers, fetch sizes, prefetch, credit,\n"
 	"commit interval. Measures each value, the better half of them again, and takes a change only when it wins by more\n"
@@ -140,6 +143,8 @@ int tune_command(int argc, char **argv)
 	struct run_conf conf = run_conf_default(argc, argv);
 	int status;
 
+	if (argc > 1 && strcmp(argv[1], "--explain") == 0)
+		return explain_command(argc - 1, argv + 1);
 	conf.seconds = 2;
 	conf.max_workers = 4 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 	if (!run_ask(&conf, usage, &status))

@@ -2,9 +2,11 @@
 """qbus-bench measures what it says, on real brokers."""
 import json
 import re
+import subprocess
 import xml.dom.minidom
 
 from brokers import bench
+from process import BENCH
 
 
 def sides(path):
@@ -69,3 +71,39 @@ def test_tune_finds_that_handlers_which_wait_want_more_workers(kafka):
                  "--max-workers", "4", "--knobs", "pool.num_workers")
     assert "num_workers: 4" in told.splitlines()[-1]
     assert "The handlers take the workers' whole time" in told
+
+
+EXPLAINED = """
+brokers:
+  jobs: {type: amqp, url: "amqp://guest@localhost:5672/"}
+  events: {type: kafka, bootstrap_servers: "localhost:9092"}
+pipelines:
+  mails: {source: {broker: jobs, queue: mails, prefetch: 600}, max_attempts: 3, pool: php}
+  orders: {source: {broker: events, topics: [orders], group_id: g}, max_outstanding_bytes: 1MiB, pool: php}
+pools:
+  php: {command: [php, worker.php], num_workers: 3}
+"""
+
+
+def explain(directory, handler_ms):
+    """What is told of mails, of orders."""
+    (directory / "qbus.yaml").write_text(EXPLAINED)
+    told = bench("tune", "--explain", "-c", directory / "qbus.yaml", "--size", "2048", "--handler-ms", handler_ms)
+    assert "# Memory, at most:" in told
+    return told[told.index("mails\n"):told.index("orders\n")], told[told.index("orders\n"):]
+
+
+def test_explain_says_how_long_messages_wait_and_what_the_broker_does_then(tmp_path):
+    mails, orders = explain(tmp_path, 500)
+    assert "holds       600 messages" in mails and "that is 100 s for each of 3 worker(s)" in mails
+    assert "holds       512 messages" in orders  # a mebibyte of 2 KiB each
+    assert "in time" in mails and "ARE REPEATED" not in orders
+    mails, orders = explain(tmp_path, 15000)  # 600 x 15 s / 3 workers = 50 min
+    assert "TOO LATE;\n              prefetch at most 180\n" in mails and "HANDLERS OF 15 s ARE REPEATED" in orders
+
+
+def test_explain_tells_the_mistakes_of_a_configuration(tmp_path):
+    (tmp_path / "qbus.yaml").write_text(EXPLAINED.replace("prefetch", "prefech"))
+    done = subprocess.run([BENCH, "tune", "--explain", "-c", tmp_path / "qbus.yaml"], capture_output=True, text=True,
+                          timeout=30, check=False)
+    assert done.returncode == 1 and "prefech" in done.stderr and not done.stdout
