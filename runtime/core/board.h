@@ -33,6 +33,7 @@ struct pipeline {
 	uint64_t n_good_seen, n_failed_seen; /* what the breaker was told of counts.acked and n_failed */
 	uint64_t n_judged;                   /* messages that handlers rejected: the handlers are well */
 	uint64_t n_failed;                   /* attempts that failed */
+	int64_t failure_said_us;             /* when one was logged for everybody; 0: never */
 	int64_t paused_until_us;             /* the dead-letter target refused; 0: not paused */
 	int64_t thaw_until_us;               /* the source has not confirmed its lanes yet; 0: it need not */
 	uint64_t question;                   /* newest that the source was asked */

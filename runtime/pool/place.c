@@ -352,7 +352,7 @@ static enum pool_exit place_judge(const struct place *place)
 	return WIFSIGNALED(place->process.status) ? POOL_EXIT_SIGNAL : POOL_EXIT_EXIT;
 }
 
-/* Counts those who went by themselves soon after they were ready, or before, and not of a message. */
+/* Counts those who went, or had to be ended, soon after they were ready, or before, and not of a message. */
 static void place_count_row(struct place *place, enum pool_exit why, const char *status, bool was_working)
 {
 	struct place_common *common = place->common;
@@ -360,7 +360,7 @@ static void place_count_row(struct place *place, enum pool_exit why, const char 
 
 	if (was_well || pool_exit_is_renewal(why))
 		common->n_short = 0;
-	else if (!was_working && (why == POOL_EXIT_EXIT || why == POOL_EXIT_SIGNAL || why == POOL_EXIT_START))
+	else if (!was_working && why != POOL_EXIT_STOP)
 		common->n_short++;
 	if (common->n_short == PLACE_CRASH_LOOP && !common->is_stopping)
 		log_say(LOG_ERROR, common->name, "is in a crash loop: %s, and %d short lives in a row; restarts wait", status,

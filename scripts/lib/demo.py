@@ -102,7 +102,7 @@ class Demo:
         listens = re.search(r"embedded cluster listens bootstrap_servers=([\w.:,]+)", line)
         if listens and not self.producer:
             self.start_producer(listens[1])
-        self.dead_letters += "rejected" in line
+        self.dead_letters += "message is rejected," in line or "message is dead-lettered" in line
 
     def on_progress(self, line):
         self.confirmed = int(re.search(r"confirmed=(\d+)", line)[1])
