@@ -286,6 +286,11 @@ size_t dispatcher_reject(struct worker *worker, uint64_t id, const char *reason)
 	struct entry *entry = dispatcher_take(worker, id);
 	if (!entry)
 		return 1;
+	if (entry->is_broken) { /* half an answer can look like a bad message: an outage must not fill the dead letters */
+		struct verdict_cause cause = {REASON_DEADLINE, reason, NULL};
+		verdict_failed(entry->pipeline, entry, &cause, -1, entry->pipeline->dispatcher->now_us);
+		return 0;
+	}
 	entry->pipeline->n_judged++;
 	verdict_bury(entry->pipeline, entry, &(struct verdict_cause){REASON_REJECTED, reason, NULL});
 	return 0;

@@ -152,6 +152,18 @@ static void a_worker_that_handles_batches_has_all_of_them_broken(void **state)
 	end(fixture);
 }
 
+static void a_reject_after_a_break_is_a_failed_attempt(void **state)
+{
+	struct fixture *fixture = with_messages(1);
+	(void)state;
+	break_it(fixture);
+	assert_int_equal(dispatcher_reject(worker_a(fixture), stage_take(&fixture->a, 0), "bad JSON"), 0);
+	settled(fixture);
+	assert_int_equal(counts_of(fixture)->rejected, 0);
+	assert_int_equal(counts_of(fixture)->retried_by[REASON_DEADLINE], 1);
+	end(fixture);
+}
+
 static void an_ack_that_is_meant_counts(void **state)
 {
 	struct fixture *fixture = with_messages(1);
@@ -386,6 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_are_broken_handler_break_after_the_worker_was_told),
 		cmocka_unit_test(nothing_is_broken_where_it_is_off),
+		cmocka_unit_test(a_reject_after_a_break_is_a_failed_attempt),
 		cmocka_unit_test(what_returns_when_its_worker_is_ended_is_not_acked),
 		cmocka_unit_test(what_returns_after_it_was_only_told_is_acked),
 		cmocka_unit_test(in_a_run_of_acks_only_the_broken_one_failed),
