@@ -99,18 +99,14 @@ final class Client implements Session
             $now = \hrtime(true);
         }
         $id = $deliveries->firstId + $deliveries->row;
-        $message = new Message($this, $deliveries->pipeline, $deliveries->attempt);
+        $guard = $this->guarded ? new Guard($this, $id) : null;
+        $message = new Message($this, $deliveries->pipeline, $deliveries->attempt, $guard);
         try {
             $message->fill($id, $deliveries->rows[$deliveries->row++], $now + $deliveries->timeout);
         } catch (ProtocolError $error) {
             throw $this->line->fail($error);
         }
-        $this->deadlines->id = $id;
-        $this->deadlines->begun = $now;
-        if ($this->guarded) {
-            $message->watch(new Guard($this, $id));
-            $this->deadlines->giveOut($id, $now);
-        }
+        $this->deadlines->begin($id, $now, $this->guarded);
 
         return $message;
     }
@@ -171,7 +167,11 @@ final class Client implements Session
     /** @internal */
     public function say(int $id, Verdict $verdict, int $delayMs, ?string $reason, int $deadline): void
     {
-        $this->settler->say($id, $verdict, $delayMs, $reason, $deadline);
+        if ($verdict === Verdict::Ack && !$this->batches && $this->deadlines->isInTime($id, \hrtime(true), $deadline)) {
+            $this->settler->ack($id, true);
+        } else {
+            $this->settler->say($id, $verdict, $delayMs, $reason, $deadline);
+        }
     }
 
     /** @internal */
@@ -246,7 +246,7 @@ final class Client implements Session
             return;
         }
         try {
-            foreach ($this->deadlines->givenOut() as $id) { // begun and never judged, as after an exception in a pull loop
+            foreach (\array_keys($this->deadlines->out) as $id) { // begun and never judged, as after an exception in a pull loop
                 $this->settle($id, Verdict::Retry, -1, 'closed without a verdict');
             }
             $this->release();

@@ -12,15 +12,10 @@ namespace Qbus;
  */
 final class Guard
 {
-    private bool $armed = true;
+    public bool $armed = true;
 
     public function __construct(private readonly Session $session, private readonly int $id)
     {
-    }
-
-    public function disarm(): void
-    {
-        $this->armed = false;
     }
 
     public function __destruct()

@@ -39,7 +39,6 @@ final class Message
 
     /** @var array<int, mixed> as the protocol has it */
     private array $row = [];
-    private ?Guard $guard = null;
     private ?Details $details = null;
 
     /** @var list<int> the deadlines around the part that runs, the message's own first; none outside of parts */
@@ -57,6 +56,7 @@ final class Message
         private Session $session,
         public readonly string $pipeline,
         public readonly int $attempt,
+        private ?Guard $guard = null,
     ) {
     }
 
@@ -107,7 +107,7 @@ final class Message
 
     public function isSettled(): bool
     {
-        return $this->settled || $this->session->isServed($this->id);
+        return $this->settled || ($this->guard === null && $this->session->isServed($this->id));
     }
 
     /**
@@ -253,12 +253,6 @@ final class Message
         return $this->deadline;
     }
 
-    /** @internal */
-    public function watch(Guard $guard): void
-    {
-        $this->guard = $guard;
-    }
-
     /**
      * It is handled together with $first, and has the same time.
      *
@@ -360,11 +354,14 @@ final class Message
 
     private function close(): void
     {
-        if ($this->isSettled()) {
+        // As isSettled(), without the call: every verdict that is said comes through here.
+        if ($this->settled || ($this->guard === null && $this->session->isServed($this->id))) {
             throw new AlreadySettled($this->name() . ' has its verdict already');
         }
         $this->settled = true;
-        $this->guard?->disarm();
+        if ($this->guard !== null) {
+            $this->guard->armed = false;
+        }
     }
 
     private function name(): string

@@ -29,6 +29,9 @@ final class Deadlines
     public int $begun = \PHP_INT_MAX;
     public int|float $dueAt = 0;
 
+    /** @var array<int, int> id => when it has taken long; what a guarded client has given out and nobody has judged */
+    public array $out = [];
+
     /** Nothing more shall begin. */
     public bool $stopped = false;
 
@@ -37,8 +40,6 @@ final class Deadlines
     private int $long = \PHP_INT_MAX;
     private int $until = 0;
 
-    /** @var array<int, int> id => when it has taken long; what a guarded client has given out and nobody has judged */
-    private array $out = [];
 
     /** @var array<int, true> */
     private array $cancelled = [];
@@ -73,21 +74,14 @@ final class Deadlines
         $this->long = $this->long === 0 ? 0 : \min(self::LONG, $timeout >> 1);
     }
 
-    /** This one has been begun and given away, to be judged at any time. */
-    public function giveOut(int $id, int $now): void
+    /** This one has been begun; $givenOut: to be judged at any time, whatever is begun behind it. */
+    public function begin(int $id, int $now, bool $givenOut): void
     {
-        $this->out[$id] = $now + $this->long;
-    }
-
-    public function takeBack(int $id): void
-    {
-        unset($this->out[$id]);
-    }
-
-    /** @return list<int> what was given out and not taken back */
-    public function givenOut(): array
-    {
-        return \array_keys($this->out);
+        $this->id = $id;
+        $this->begun = $now;
+        if ($givenOut) {
+            $this->out[$id] = $now + $this->long;
+        }
     }
 
     /** Verdicts have been sent: from when on they have to be again, or the one that runs has taken long. */
@@ -137,13 +131,14 @@ final class Deadlines
         return $now >= ($this->until ?: $this->begun + $this->timeout);
     }
 
-    /** As isLong(), of any that runs. */
-    public function hasTakenLong(int $id, int $now): bool
+    /** Whether any that runs and has time until $deadline is neither cancelled nor so long that it may be, unheard of. */
+    public function isInTime(int $id, int $now, int $deadline): bool
     {
-        return $now >= ($this->out[$id] ?? $this->begun + $this->long);
+        return $now < $deadline && $now < ($this->out[$id] ?? $this->begun + $this->long)
+            && !isset($this->cancelled[$id]) && !($this->together && $this->cancelled !== []);
     }
 
-    /** As hasTakenLong(); never of one that was not given out. */
+    /** Whether one that was given out has taken long. */
     public function wasOutLong(int $id, int $now): bool
     {
         return $now >= ($this->out[$id] ?? \PHP_INT_MAX);

@@ -72,15 +72,22 @@ final class Settler
         return $this->servedFrom !== self::NEVER && ($id !== $this->deadlines->id || $id < $this->servedFrom);
     }
 
-    public function ack(int $id): void
+    /** $byWord: the handler itself said so. */
+    public function ack(int $id, bool $byWord = false): void
     {
+        if ($byWord) {
+            $this->saidAck = $id;
+        }
         if ($this->guarded) {
-            $this->deadlines->takeBack($id);
+            unset($this->deadlines->out[$id]);
         }
         if ($this->servedFrom <= $id) {
             $this->served($id + 1);
-        } elseif (!$this->verdicts->ack($id)) {
+        } elseif ($id === $this->verdicts->ackNext) {
+            ++$this->verdicts->ackNext;
+        } else {
             $this->line->mustBeOpen();
+            $this->verdicts->ack($id);
             $this->makeRoom();
         }
     }
@@ -92,7 +99,7 @@ final class Settler
             $this->served($id);
             $this->servedFrom = $id + 1;
         }
-        $this->deadlines->takeBack($id);
+        unset($this->deadlines->out[$id]);
         $this->verdicts->add($id, $verdict, $delayMs, $reason);
         $this->makeRoom();
     }
@@ -104,8 +111,7 @@ final class Settler
         if ($verdict !== Verdict::Ack || $isOver || $this->batches) {
             $this->settle($id, $verdict, $delayMs, $reason);
         } else {
-            $this->saidAck = $id;
-            $this->ack($id);
+            $this->ack($id, true);
         }
         if ($isOver) {
             $this->fence();
@@ -132,7 +138,7 @@ final class Settler
         $now = \hrtime(true);
 
         return $now >= $deadline || $this->deadlines->isCancelled($id)
-            || ($this->deadlines->hasTakenLong($id, $now) && $this->wasToldOf($id, $now));
+            || (!$this->deadlines->isInTime($id, $now, $deadline) && $this->wasToldOf($id, $now));
     }
 
     /** Sends the verdicts that wait for company. */

@@ -29,23 +29,16 @@ final class Verdicts
     private array $others = [];
     private int $size = 0;
 
-    // The run of consecutive acks that grows: [ackFirst, ackNext[.
+    // The run of consecutive acks that grows: [ackFirst, ackNext[. Whoever has the next one just counts it.
     private int $ackFirst = 0;
-    private int $ackNext = 0;
+    public int $ackNext = 0;
 
-    /** Whether it was the next of the run that grows; if not, that has become one of many. */
-    public function ack(int $id): bool
+    /** Begins a run with this one; that which grew before waits. */
+    public function ack(int $id): void
     {
-        if ($id === $this->ackNext) {
-            ++$this->ackNext;
-
-            return true;
-        }
         $this->endRun();
         $this->ackFirst = $id;
         $this->ackNext = $id + 1;
-
-        return false;
     }
 
     public function addRun(int $first, int $count): void
