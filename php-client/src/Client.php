@@ -112,9 +112,10 @@ final class Client implements Session
     }
 
     /**
-     * The next frame of deliveries, for a Worker that serves them in their order: it writes down in deadlines() which it
-     * has begun and when, and asks mayBegin() when something is due. All have been acked that have no other verdict when
-     * the next begins. Null when no more will come.
+     * The next frame of deliveries, for a Worker that serves them in their order; null when no more will come.
+     *
+     * The Worker writes down in deadlines() which it has begun and when, and asks mayBegin() when something is due. The
+     * begin of the next is the ack of one that has no other verdict.
      *
      * @internal
      */
@@ -230,7 +231,8 @@ final class Client implements Session
     /** Whether nothing more will come: stop() was called, or the proxy drains. */
     public function isFinished(): bool
     {
-        return !$this->line->isOpen() || $this->deadlines->stopped || ($this->heard->draining && $this->deliveries->isEmpty());
+        return !$this->line->isOpen() || $this->deadlines->stopped
+            || ($this->heard->draining && $this->deliveries->isEmpty());
     }
 
     /** How many verdicts came too late and changed nothing. */
@@ -246,7 +248,8 @@ final class Client implements Session
             return;
         }
         try {
-            foreach (\array_keys($this->deadlines->out) as $id) { // begun and never judged, as after an exception in a pull loop
+            // Begun and never judged, as after an exception in a pull loop.
+            foreach (\array_keys($this->deadlines->out) as $id) {
                 $this->settle($id, Verdict::Retry, -1, 'closed without a verdict');
             }
             $this->release();

@@ -55,7 +55,8 @@ final class WorkerTest extends TestCase
         $this->proxy = Proxy::play(static function (Peer $peer): array {
             $peer->welcome();
             // Ids between two frames need not be this session's.
-            $peer->write(Peer::deliver([Peer::row('a'), Peer::row('b')]) . Peer::deliver([Peer::row('c')], self::ID + 7));
+            $peer->write(Peer::deliver([Peer::row('a'), Peer::row('b')]));
+            $peer->write(Peer::deliver([Peer::row('c')], self::ID + 7));
             $settled = $peer->settled(3);
             $peer->send(70, []);
 

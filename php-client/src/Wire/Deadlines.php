@@ -23,8 +23,8 @@ final class Deadlines
     /** Cancellations remembered; those of messages with a verdict are of no use. */
     private const MAX_CANCELLED = 64;
 
-    // Whoever begins a message writes these two and reads the third, without a call, as it is done for every message:
-    // the delivery begun last, when it was (never: it is done with), and from when on the session is to be asked first.
+    // Whoever begins a message writes the first two and reads the third, without a call where messages are many: the
+    // delivery begun last, when it was (never: it is done with), and from when on the session is to be asked first.
     public int $id = 0;
     public int $begun = \PHP_INT_MAX;
     public int|float $dueAt = 0;
@@ -39,7 +39,6 @@ final class Deadlines
     private int $timeout = 0;
     private int $long = \PHP_INT_MAX;
     private int $until = 0;
-
 
     /** @var array<int, true> */
     private array $cancelled = [];
@@ -131,7 +130,7 @@ final class Deadlines
         return $now >= ($this->until ?: $this->begun + $this->timeout);
     }
 
-    /** Whether any that runs and has time until $deadline is neither cancelled nor so long that it may be, unheard of. */
+    /** Whether it has time until $deadline, and is neither cancelled nor so long that it may be, unheard of. */
     public function isInTime(int $id, int $now, int $deadline): bool
     {
         return $now < $deadline && $now < ($this->out[$id] ?? $this->begun + $this->long)

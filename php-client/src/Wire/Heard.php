@@ -32,7 +32,7 @@ final class Heard
     public int $nLate = 0;
     public int $nSynced = 0;
 
-    /** @var array<int, \WeakReference<Body>> those that wait for pieces, by id; one that nobody reads any more is dead */
+    /** @var array<int, \WeakReference<Body>> that wait for pieces, by id; one that nobody reads any more is dead */
     private array $bodies = [];
     private int $nAsked = 0;
 

@@ -9,7 +9,7 @@ use Qbus\ConnectionLost;
 use Qbus\Verdict;
 
 /**
- * Gathers verdicts and sends them in time; looks behind a handler that took long, and fences off what it may have broken.
+ * Gathers verdicts and sends them in time; looks behind a handler that took long, and fences off what it may break.
  *
  * A Worker's handlers that return have no call here: that they were served in their order is all there is to know, and
  * their acks are counted when something is due.
