@@ -4,6 +4,7 @@
 #define QBUS_BENCH_PRODUCE_H
 
 #include "pace.h"
+#include "sizes.h"
 
 enum { PRODUCE_MAX_PROPERTIES = 16 };
 
@@ -17,7 +18,7 @@ struct produce_conf {
 	uint64_t n_messages;
 	uint64_t first; /* id of the first message; the others follow by one */
 	uint64_t n_keys;
-	size_t size; /* of a body, in bytes */
+	struct sizes sizes;
 	bool is_paced;
 	uint64_t rate; /* messages a second; 0: as fast as they go */
 };

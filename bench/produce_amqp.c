@@ -132,9 +132,11 @@ static int publish_one(struct link *link, const struct produce_conf *conf, uint6
 		.content_type = amqp_cstring_bytes("application/json"),
 	};
 
-	order_write(text, conf->size, id, produce_customer(conf, id), due_ns);
+	size_t size = sizes_of(&conf->sizes, id);
+
+	order_write(text, size, id, produce_customer(conf, id), due_ns);
 	int status = amqp_basic_publish(link->conn, CHANNEL, amqp_empty_bytes, amqp_cstring_bytes(conf->queue), 1, 0,
-		&properties, (amqp_bytes_t){.len = conf->size, .bytes = text});
+		&properties, (amqp_bytes_t){.len = size, .bytes = text});
 
 	if (status != AMQP_STATUS_OK)
 		return fail("publish", amqp_error_string2(status));
@@ -171,7 +173,7 @@ static int publish_all(struct link *link, const struct produce_conf *conf, struc
 int produce_amqp(const struct produce_conf *conf, struct pace *pace, struct produce_result *ret_result)
 {
 	struct link *link = calloc(1, sizeof(*link));
-	char *text = malloc(conf->size + 1);
+	char *text = malloc(conf->sizes.largest + 1);
 	int err = -1;
 
 	if (link && text && (link->conn = amqp_new_connection())) {

@@ -67,18 +67,19 @@ static rd_kafka_resp_err_t send_one(
 	rd_kafka_t *rk, const struct produce_conf *conf, uint64_t id, int64_t due_ns, char *text)
 {
 	uint64_t customer = produce_customer(conf, id);
+	size_t size = sizes_of(&conf->sizes, id);
 	char key[32];
 	int key_len = snprintf(key, sizeof(key), "customer-%" PRIu64, customer);
 
-	order_write(text, conf->size, id, customer, due_ns);
+	order_write(text, size, id, customer, due_ns);
 	return rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(conf->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-		RD_KAFKA_V_KEY(key, (size_t)key_len), RD_KAFKA_V_VALUE(text, conf->size), RD_KAFKA_V_END);
+		RD_KAFKA_V_KEY(key, (size_t)key_len), RD_KAFKA_V_VALUE(text, size), RD_KAFKA_V_END);
 }
 
 static int send_all(
 	rd_kafka_t *rk, const struct produce_conf *conf, struct pace *pace, const struct produce_result *result)
 {
-	char *text = malloc(conf->size + 1);
+	char *text = malloc(conf->sizes.largest + 1);
 	uint64_t n_sent = 0;
 	int err = text ? 0 : -1;
 

@@ -42,7 +42,7 @@ static void write_facts(FILE *out, const struct report *report)
 
 	fputs("<pre>", out);
 	write_text(out, report->command);
-	fprintf(out, "</pre>\n<p>%" PRIu64 " bytes a message from %s, %" PRIu64 " worker(s), ordering ", conf->size,
+	fprintf(out, "</pre>\n<p>%s bytes a message from %s, %" PRIu64 " worker(s), ordering ", conf->size,
 		conf->bootstrap ? "Kafka" : "RabbitMQ", conf->n_workers);
 	write_text(out, conf->ordering);
 	fprintf(out, ", %ld processors; medians of %zu rounds [lowest to highest].</p>\n<p>", sysconf(_SC_NPROCESSORS_ONLN),

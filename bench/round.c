@@ -51,7 +51,9 @@ int round_prepare(struct run_conf *conf)
 {
 	const char *folder = getenv("TMPDIR");
 
-	snprintf(conf->name, sizeof(conf->name), "qbus-bench-%" PRIu64, conf->size);
+	snprintf(conf->name, sizeof(conf->name), "qbus-bench-%s", conf->size);
+	for (char *sign = conf->name; (sign = strpbrk(sign, ",%:"));)
+		*sign = '-'; /* Kafka takes no such names */
 	if (!conf->topic)
 		conf->topic = conf->name;
 	if (!conf->queue)

@@ -4,9 +4,9 @@
 
 #include "command.h"
 #include "number.h"
-#include "order.h"
 #include "pace.h"
 #include "round.h"
+#include "sizes.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -36,8 +36,9 @@ static const char usage_options[] =
 	"  --topic TOPIC        made and filled if need be (default qbus-bench-SIZE)\n"
 	"  --queue QUEUE        a quorum queue, made if need be and EMPTIED (default qbus-bench-SIZE)\n"
 	"  --messages N         to be handled in a round (default 1000000; with --rate those of ten seconds)\n"
-	"  --size BYTES         of a body (default and least 192)\n"
+	"  --size BYTES         of a body (default and least 192); 200,10%:100000 makes a tenth of them larger\n"
 	"  --partitions N       of a topic that is made (default 12)\n"
+	"  --keys N             different keys of the messages (default 1000)\n"
 	"  --workers N          PHP processes (default 1)\n"
 	"  --ordering MODE      none, partition or key (default none)\n"
 	"  --credit N           messages that a worker may hold, or auto (default auto)\n"
@@ -63,14 +64,15 @@ enum {
 	OPT_QUEUE,
 	OPT_ORDERING,
 	OPT_CREDIT,
+	OPT_SIZE,
 	OPT_JSON,
 	OPT_HTML,
 	OPT_KNOBS,
 	OPT_WORKER,
 	OPT_PROXY,
 	OPT_MESSAGES,
-	OPT_SIZE,
 	OPT_PARTITIONS,
+	OPT_KEYS,
 	OPT_WORKERS,
 	OPT_ROUNDS,
 	OPT_WORK,
@@ -99,6 +101,7 @@ static const struct option options[] = {
 	{"proxy", required_argument, NULL, OPT_PROXY},
 	{"messages", required_argument, NULL, OPT_MESSAGES},
 	{"size", required_argument, NULL, OPT_SIZE},
+	{"keys", required_argument, NULL, OPT_KEYS},
 	{"partitions", required_argument, NULL, OPT_PARTITIONS},
 	{"workers", required_argument, NULL, OPT_WORKERS},
 	{"rounds", required_argument, NULL, OPT_ROUNDS},
@@ -119,7 +122,7 @@ static const struct option options[] = {
 static bool take_text(struct run_conf *conf, int option)
 {
 	const char **const places[] = {&conf->bootstrap, &conf->topic, &conf->url, &conf->queue, &conf->ordering,
-		&conf->credit, &conf->json, &conf->html, &conf->knobs, &conf->worker};
+		&conf->credit, &conf->size, &conf->json, &conf->html, &conf->knobs, &conf->worker};
 
 	*places[option - OPT_KAFKA] = optarg;
 	return true;
@@ -131,8 +134,8 @@ static bool take_count(struct run_conf *conf, int option)
 		uint64_t *place, min, max;
 	} counts[] = {
 		{&conf->n_messages, 1, INT64_MAX / 2},
-		{&conf->size, ORDER_MIN_SIZE, ORDER_MAX_SIZE},
 		{&conf->n_partitions, 1, 1000},
+		{&conf->n_keys, 1, INT64_MAX},
 		{&conf->n_workers, 1, MEASURE_MAX_COUNTERS - 1},
 		{&conf->n_rounds, 1, RUN_MAX_ROUNDS},
 		{&conf->work_us, 0, 60000000},
@@ -225,6 +228,7 @@ static int run_all(struct run_conf *conf)
 
 bool run_ask(struct run_conf *conf, const char *help, int *ret_exit)
 {
+	struct sizes sizes;
 	int option;
 
 	*ret_exit = EXIT_USAGE;
@@ -243,15 +247,18 @@ bool run_ask(struct run_conf *conf, const char *help, int *ret_exit)
 		fputs(usage_options, stderr);
 		return false;
 	}
+	if (!sizes_read(conf->size, &sizes))
+		return false;
 	if (!conf->n_messages)
 		conf->n_messages = conf->rate ? conf->rate * (conf->seconds ? conf->seconds : RATE_SECONDS) : 1000000;
 	return true;
 }
 
-static const struct run_conf run_defaults = {.size = ORDER_MIN_SIZE,
+static const struct run_conf run_defaults = {.size = "192",
 	.n_workers = 1,
 	.n_rounds = 3,
 	.n_partitions = 12,
+	.n_keys = 1000,
 	.ordering = "none",
 	.credit = "auto",
 	.sides = {SIDE_PROXY, SIDE_PLAIN},

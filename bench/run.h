@@ -16,7 +16,8 @@ struct run_conf {
 	const char *bootstrap, *topic; /* Kafka; NULL: AMQP */
 	const char *url, *queue;
 	const char *ordering, *credit; /* as in the configuration of the proxy */
-	uint64_t n_messages, size, n_workers, n_rounds, n_partitions;
+	const char *size;              /* of a message: a number, or as sizes_read has it */
+	uint64_t n_messages, n_workers, n_rounds, n_partitions, n_keys;
 	uint64_t work_us, sleep_us; /* of the handler, for each message */
 	uint64_t rate;              /* messages a second that a producer sends meanwhile; 0: all are there before */
 	uint64_t seconds;           /* of a round; 0: until the last message */
@@ -36,7 +37,7 @@ struct run_conf {
 	char directory[64];       /* private, removed at the end */
 	char log[128], file[128]; /* in it: what the processes write; the configuration */
 	char admin[128];          /* the proxy's socket for questions */
-	char name[48];            /* of topic or queue, unless said */
+	char name[80];            /* of topic or queue, unless said */
 	char group[64];           /* of this run; a round appends its number */
 	int argc;
 	char **argv;

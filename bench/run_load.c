@@ -14,15 +14,15 @@ enum { TIMEOUT_MS = 20000, LOOK_MS = 100 };
 
 static int produce(const struct run_conf *conf, uint64_t n_messages, uint64_t first)
 {
-	char messages[24], size[24], from[24];
+	char messages[24], keys[24], from[24];
 	const char *const kafka[] = {conf->bench, "produce", "--bootstrap", conf->bootstrap, "--topic", conf->topic,
-		"--messages", messages, "--size", size, "--first", from, NULL};
+		"--messages", messages, "--size", conf->size, "--keys", keys, "--first", from, NULL};
 	const char *const amqp[] = {conf->bench, "produce", "--amqp-url", conf->url, "--queue", conf->queue, "--messages",
-		messages, "--size", size, NULL};
+		messages, "--size", conf->size, "--keys", keys, NULL};
 	struct child child;
 
 	snprintf(messages, sizeof(messages), "%" PRIu64, n_messages);
-	snprintf(size, sizeof(size), "%" PRIu64, conf->size);
+	snprintf(keys, sizeof(keys), "%" PRIu64, conf->n_keys);
 	snprintf(from, sizeof(from), "%" PRIu64, first);
 	if (child_start(&child, conf->bootstrap ? kafka : amqp, conf->log))
 		return -1;
@@ -35,13 +35,13 @@ static int produce(const struct run_conf *conf, uint64_t n_messages, uint64_t fi
 /* Each message leaves as soon as it is due: waiting for company (linger) is not what is measured. */
 int run_feed(const struct run_conf *conf, struct child *child)
 {
-	char size[24], rate[24];
+	char keys[24], rate[24];
 	const char *const kafka[] = {conf->bench, "produce", "--bootstrap", conf->bootstrap, "--topic", conf->topic,
-		"--messages", FOR_EVER, "--size", size, "--rate", rate, "-X", "linger.ms=0", NULL};
+		"--messages", FOR_EVER, "--size", conf->size, "--keys", keys, "--rate", rate, "-X", "linger.ms=0", NULL};
 	const char *const amqp[] = {conf->bench, "produce", "--amqp-url", conf->url, "--queue", conf->queue, "--messages",
-		FOR_EVER, "--size", size, "--rate", rate, NULL};
+		FOR_EVER, "--size", conf->size, "--keys", keys, "--rate", rate, NULL};
 
-	snprintf(size, sizeof(size), "%" PRIu64, conf->size);
+	snprintf(keys, sizeof(keys), "%" PRIu64, conf->n_keys);
 	snprintf(rate, sizeof(rate), "%" PRIu64, conf->rate);
 	return child_start(child, conf->bootstrap ? kafka : amqp, conf->log);
 }

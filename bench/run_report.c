@@ -177,7 +177,7 @@ static void print_table(const struct report *report)
 	const struct run_conf *conf = report->conf;
 	const struct run_results *results = report->results;
 
-	printf("\n%s\n%" PRIu64 " messages of %" PRIu64 " bytes from %s, %" PRIu64 " worker(s), ordering %s, credit %s; "
+	printf("\n%s\n%" PRIu64 " messages of %s bytes from %s, %" PRIu64 " worker(s), ordering %s, credit %s; "
 		   "medians of %zu rounds [lowest to highest]\n\n",
 		report->command, conf->n_messages, conf->size, conf->bootstrap ? "Kafka" : "RabbitMQ", conf->n_workers,
 		conf->ordering, conf->credit, results->n_rounds);

@@ -73,6 +73,17 @@ def test_tune_finds_that_handlers_which_wait_want_more_workers(kafka):
     assert "The handlers take the workers' whole time" in told
 
 
+def test_shares_of_the_messages_have_other_sizes(rabbit, fresh):
+    rabbit.declare(fresh)
+    rabbit.produce(fresh, 100, "--size", "200,10%:5000,20%:1000")
+    connection = rabbit.connect()
+    channel = connection.channel()
+    lengths = [len(channel.basic_get(fresh, auto_ack=True)[2]) for _ in range(100)]
+    connection.close()
+    assert {length: lengths.count(length) for length in lengths} == {200: 70, 5000: 10, 1000: 20}
+    rabbit.delete(fresh)
+
+
 EXPLAINED = """
 brokers:
   jobs: {type: amqp, url: "amqp://guest@localhost:5672/"}
