@@ -215,8 +215,10 @@ static void verdict_refused(
 		error ? error : strerror(-status));
 	if (!is_its_own)
 		pipeline->paused_until_us = now_us + VERDICT_PAUSE_US;
+	struct lane *lane = entry->lane;
 	int64_t delay_us = retry_delay(&backoff, ++entry->grave->n_refused, &pipeline->dispatcher->seed);
 	ledger_wait(&pipeline->ledger, entry, now_us + delay_us);
+	pipeline_lane_changed(pipeline, lane);
 }
 
 static struct entry *verdict_find_parked(const struct pipeline *pipeline, uint64_t token)

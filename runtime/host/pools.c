@@ -22,6 +22,30 @@ struct pool *pools_find(const struct runtime *runtime, pid_t pid, uint32_t *ret_
 
 /* ---- from sessions to pools ---- */
 
+/* What the sessions of one process group have beside one of them. */
+struct siblings {
+	const struct session *session;
+	pid_t group;
+	bool has_other;
+};
+
+static void pools_compare_session(void *ctx, struct session *session)
+{
+	struct siblings *siblings = ctx;
+	struct session_info info;
+	session_tell(session, &info);
+	siblings->has_other |= session != siblings->session && info.pool && getpgid(info.peer.pid) == siblings->group;
+}
+
+bool pools_has_other_session(const struct runtime *runtime, const struct session *session)
+{
+	struct session_info info;
+	session_tell(session, &info);
+	struct siblings siblings = {.session = session, .group = getpgid(info.peer.pid)};
+	session_set_each(runtime->sessions, pools_compare_session, &siblings);
+	return siblings.has_other;
+}
+
 static void pools_report_session(void *ctx, struct session *session)
 {
 	const struct runtime *runtime = ctx;

@@ -109,7 +109,7 @@ static bool runtime_overdue(void *ctx, const struct session *session, const char
 	session_tell(session, &info);
 	struct pool *pool = pools_find(ctx, info.peer.pid, &number);
 	if (pool)
-		pool_kill(pool, number, POOL_EXIT_DEADLINE, reason);
+		pool_kill(pool, number, info.state == SESSION_ENDING ? POOL_EXIT_PROTOCOL : POOL_EXIT_DEADLINE, reason);
 	return pool;
 }
 
@@ -122,7 +122,7 @@ static void runtime_session_closed(void *ctx, const struct session *session)
 	struct pool *pool = info.pool ? pools_find(ctx, info.peer.pid, &number) : NULL;
 	if (pool && info.end_code)
 		pool_kill(pool, number, POOL_EXIT_PROTOCOL, info.end_reason);
-	else if (pool)
+	else if (pool && !pools_has_other_session(ctx, session))
 		pool_worker_left(pool, number);
 	runtime_changed(ctx);
 }
@@ -389,6 +389,7 @@ static void runtime_done(struct runtime *runtime)
 	glance_close(runtime->glance);
 	for (size_t i = 0; i < runtime->n_pools; i++)
 		pool_free(runtime->pools[i]);
+	runtime->n_pools = 0; /* a session may outlive the process that opened it, and is closed below */
 	free(runtime->pools);
 	listener_close(runtime->listener);
 	if (runtime->sessions)

@@ -62,6 +62,7 @@ struct runtime {
 bool pools_build(struct runtime *runtime);
 /* The pool and the number of the worker whose process group has this pid. NULL: none of ours. */
 struct pool *pools_find(const struct runtime *runtime, pid_t pid, uint32_t *ret_number);
+bool pools_has_other_session(const struct runtime *runtime, const struct session *session); /* its process */
 void pools_report(struct runtime *runtime); /* once a second: what sessions know, for who is to be renewed */
 void pools_worker_grown(void *ctx, const struct session *session); /* session_host.grown; ctx: the runtime */
 

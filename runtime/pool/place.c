@@ -179,10 +179,13 @@ void place_ready(struct place *place)
 
 	if (place->state != PLACE_STARTING)
 		return;
+	bool is_first = !place->ready_us;
+
 	place->ready_us = place->idle_since_us = clock_now_us();
 	if (place->ttl_us > 0)
 		left_us = place->started_us + place->ttl_us - place->ready_us;
-	place_check_soft(place);
+	if (is_first)
+		place_check_soft(place);
 	place_enter(place, PLACE_READY, left_us > 0 ? left_us : 0);
 	place->common->changed(place->common);
 }
@@ -252,10 +255,15 @@ static void place_lingers(struct place *place)
 	place_end(place, place->why);
 }
 
+/* Who leaves unasked is on its way out, or comes back as it came the first time. */
 void place_left(struct place *place)
 {
+	int64_t allocate_us = place->common->allocate_timeout_us;
+
 	if (place->state == PLACE_RETIRING)
 		place_enter(place, PLACE_RETIRING, place->common->destroy_timeout_us);
+	else if (place->state == PLACE_READY)
+		place_enter(place, PLACE_STARTING, allocate_us ? allocate_us : CLOCK_NEVER);
 }
 
 void place_report(struct place *place, uint64_t n_settled, bool is_busy)

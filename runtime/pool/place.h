@@ -88,7 +88,7 @@ void place_report(struct place *place, uint64_t n_settled, bool is_busy);
 void place_look(struct place *place);
 /* A ready one is to be renewed: it serves on until somebody can take its place. reason is borrowed for ever. */
 void place_expire(struct place *place, enum pool_exit why, const char *reason);
-void place_left(struct place *place);   /* its connection is gone: a retiring one has destroy_timeout to end */
+void place_left(struct place *place);   /* its connection is gone: it has a time to end, or to come back */
 void place_retire(struct place *place); /* one that is due finishes what it holds and leaves */
 /* SIGTERM now, SIGKILL after destroy_timeout; no process: nothing happens. */
 void place_end(struct place *place, enum pool_exit why);

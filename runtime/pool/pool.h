@@ -88,7 +88,7 @@ void pool_worker_ready(struct pool *pool, uint32_t number); /* it has said HELLO
 /* Once a second or so: verdicts since its start, and whether it holds something now. */
 void pool_worker_report(struct pool *pool, uint32_t number, uint64_t n_settled, bool is_busy);
 void pool_worker_has_grown(struct pool *pool, uint32_t number); /* its memory is looked at in the next turn */
-void pool_worker_left(struct pool *pool, uint32_t number);      /* its connection is gone */
+void pool_worker_left(struct pool *pool, uint32_t number);      /* its last connection is gone */
 /* A ready one is renewed as above: a successor first, then ops->retire. reason is borrowed for ever. */
 void pool_worker_renew(struct pool *pool, uint32_t number, enum pool_exit why, const char *reason);
 /* SIGTERM to its group, SIGKILL after destroy_timeout. Another takes its place. reason: for the log. */

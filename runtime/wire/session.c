@@ -55,13 +55,25 @@ static int64_t session_handshake_us(const struct session *session)
 	return us ? us : HANDSHAKE_TIMEOUT_US;
 }
 
+/* Who closed its connection in the middle of something and lives on may still be at it: what it held stays with it
+ * until its process, which is made to, has ended. */
+static bool session_still_runs(const struct session *session)
+{
+	const struct session_host *host = session->set->host;
+	return session->awaits_exit && host->overdue &&
+	       host->overdue(session->set->ctx, session, "it closed its connection with messages in hand and goes on");
+}
+
 /* The timer means: HELLO, the rest of a frame that was begun, the farewell or the worker's end is overdue. */
 static void session_on_timer(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd;
 	(void)what;
 	struct session *session = ctx;
-	session->is_timed = session->awaits_exit = false;
+	session->is_timed = false;
+	if (session_still_runs(session))
+		return;
+	session->awaits_exit = false;
 	if (session->state == SESSION_ENDING)
 		evbuffer_drain(session->output, evbuffer_get_length(session->output));
 	else if (session->state == SESSION_HANDSHAKE)
@@ -143,22 +155,6 @@ static void session_break(struct session *session, const char *reason)
 	session_leave(session, in_peace, reason);
 	if (can_be_told && !in_peace && !session->exit[0])
 		session->awaits_exit = true;
-}
-
-bool session_set_exited(struct session_set *set, pid_t group, const char *how)
-{
-	bool holds = false;
-	list_each(link, &set->sessions)
-	{
-		struct session *session = list_item(link, struct session, link);
-		if (session->group != group || !session->worker.pool)
-			continue;
-		snprintf(session->exit, sizeof session->exit, "%s", how);
-		session->awaits_exit = false;
-		holds |= session->worker.n_held > 0;
-		session_mark(session);
-	}
-	return holds;
 }
 
 /* The dispatcher hears of it once, and not before its own call of worker_ops has returned. */
@@ -259,12 +255,31 @@ static void session_on_writable(evutil_socket_t fd, short what, void *ctx)
 /* ---- the turn ---- */
 
 /* The worker reads no more, but the verdicts that it sent before still count. */
-static void session_lost(struct session *session, int error)
+static void session_lost(struct session *session, const char *reason)
 {
 	if (session->state != SESSION_ENDING)
 		for (int i = 0; i < LOST_PIECES && session_receive(session); i++)
 			continue;
-	session_break(session, strerror(-error));
+	session_break(session, reason);
+}
+
+/* A process that it started may hold the connection open, but nobody is there any more who would read from it. */
+bool session_set_exited(struct session_set *set, pid_t group, const char *how)
+{
+	bool holds = false;
+	list_each(link, &set->sessions)
+	{
+		struct session *session = list_item(link, struct session, link);
+		if (session->group != group || !session->worker.pool)
+			continue;
+		snprintf(session->exit, sizeof session->exit, "%s", how);
+		session->awaits_exit = false;
+		session_mark(session);
+		if (session->peer.pid == group)
+			session_lost(session, "its process has ended");
+		holds |= session->worker.n_held > 0; /* after all that it has said */
+	}
+	return holds;
 }
 
 static void session_flush(struct session *session)
@@ -272,7 +287,7 @@ static void session_flush(struct session *session)
 	if (evbuffer_get_length(session->output) && !session->is_blocked) {
 		int result = session_write(session);
 		if (result < 0)
-			session_lost(session, result);
+			session_lost(session, strerror(-result));
 	}
 	if (session->state != SESSION_ENDING || session->awaits_exit)
 		return;

@@ -49,8 +49,9 @@ struct session_host {
 	void (*break_begin)(void *ctx, struct session *session);
 	void (*break_end)(void *ctx, struct session *session);
 	void (*attached)(void *ctx, const struct session *session); /* HELLO was good; may be NULL */
-	/* A worker of a pool is past deadline and grace: end its process. False: there is none, the session is ended instead.
-	 * From dispatcher_tick; may be NULL. */
+	/* A worker of a pool is past deadline and grace, or closed its connection with deliveries in hand a while ago and
+	 * lives on: end its process. False: there is none, the session is ended instead. From dispatcher_tick or the
+	 * session's timer; may be NULL. */
 	bool (*overdue)(void *ctx, const struct session *session, const char *reason);
 	/* The worker reports at least a MiB more of memory than the last time this was called; may be NULL. */
 	void (*grown)(void *ctx, const struct session *session);
@@ -94,9 +95,10 @@ int session_open(struct session_set *set, int fd, const struct session_peer *pee
 void session_end(struct session *session, const char *code, const char *message);
 /* Between break_begin and break_end, before the loop reads from it again: a call that it hung in was broken. */
 void session_broken(struct session *session);
-/* The process that leads this group has ended, as `how` says ("exit 255"). The session of a pool's worker waits for that,
- * a second at most, when its connection ends while it holds deliveries; their dead letters tell it. Returns whether it
- * holds some. */
+/* The process that leads this group has ended, as `how` says ("exit 255"). The session of a pool's worker waits for
+ * that when its connection ends while it holds deliveries, for a second or, where `overdue` ends the process, as long
+ * as that takes; their dead letters tell it. A session of the leader itself ends, whoever else has its socket. Returns
+ * whether it holds some. */
 bool session_set_exited(struct session_set *set, pid_t group, const char *how);
 /* Lets it finish what it holds and leave. False: it is leaving already, or has not said HELLO. */
 bool session_retire(struct session *session, const char *reason);

@@ -56,6 +56,23 @@ static void a_dead_letter_is_settled_only_after_the_broker_has_it(void **state)
 	end(fixture);
 }
 
+static void a_refused_dead_letter_does_not_hold_up_a_lane_that_closes(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	(void)state;
+	fixture->stage.conf.dead_letter.target = "orders.dlq";
+	stage_worker_join(&fixture->stage, &fixture->a, 1);
+	arrive(fixture, 1);
+	reject(fixture);
+	struct source_order *order = stage_order(&fixture->stage, ORDER_PUBLISH);
+	pipeline_sink()->lane_closing(fixture->stage.pipeline, fixture->lane);
+	assert_false(fixture->lane->is_drained); /* it may still be confirmed */
+	pipeline_sink()->published(fixture->stage.pipeline, order->number, -5, "full");
+	free(order);
+	assert_true(fixture->lane->is_drained);
+	end(fixture);
+}
+
 /* Compares one header of a dead letter; NULL: it has none. */
 static void header_is(const struct source_order *order, const char *name, const char *value)
 {
@@ -376,6 +393,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(after_max_attempts_a_message_is_rejected_and_its_lane_goes_on),
 		cmocka_unit_test(a_dead_letter_is_settled_only_after_the_broker_has_it),
+		cmocka_unit_test(a_refused_dead_letter_does_not_hold_up_a_lane_that_closes),
 		cmocka_unit_test(a_dead_letter_tells_how_the_worker_ended),
 		cmocka_unit_test(a_dead_letter_of_a_queue_tells_its_exchange_and_routing_key),
 		cmocka_unit_test(a_worker_that_dies_with_one_message_is_charged_for_it),

@@ -121,8 +121,8 @@ static void an_end_that_is_known_is_not_waited_for(void **state)
 	(void)state;
 	client_attach(&stand, &client, "orders", 1);
 	struct delivered delivered = client_hears_delivered(&stand, &client);
-	session_set_exited(stand.set, getpgrp(), "exit 3");
 	client_ack(&client, delivered.first_id, 1); /* what it said before counts */
+	session_set_exited(stand.set, getpgrp(), "exit 3");
 	stand_turn(&stand);
 	client_close(&client);
 	int64_t begin_us = clock_now_us();
