@@ -114,6 +114,7 @@ void pipeline_thaw(struct pipeline *pipeline, int64_t now_us);
 /* Ends the pauses that are over; returns when the next one is, or CLOCK_NEVER. */
 int64_t pipeline_unpause(struct pipeline *pipeline, int64_t now_us);
 bool pipeline_is_served(const struct pipeline *pipeline); /* may messages of it be delivered now? */
+bool pipeline_goes_on(const struct pipeline *pipeline);   /* the same, now or when its lanes are confirmed */
 /* At a stop: may the source still hold messages to be handled, and is there room? What waits may leave none. */
 bool pipeline_awaits_more(const struct pipeline *pipeline);
 

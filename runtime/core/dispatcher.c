@@ -399,7 +399,7 @@ bool dispatcher_is_idle(const struct dispatcher *dispatcher)
 		if (n_in[ENTRY_RESERVED] || n_in[ENTRY_PARKED])
 			return false;
 		/* What waits for a retry, or behind such a one, is not waited for: it comes again, with its attempt lost. */
-		if (pipeline_is_served(pipeline) && (n_in[ENTRY_READY] || pipeline_awaits_more(pipeline)) &&
+		if (pipeline_goes_on(pipeline) && (n_in[ENTRY_READY] || pipeline_awaits_more(pipeline)) &&
 			pipeline->n_servers && breaker_room(&pipeline->breaker, 0))
 			return false;
 	}

@@ -21,11 +21,16 @@ static bool pipeline_has(const struct pipeline *pipeline, enum qb_trait trait)
 	return pipeline->plugin->traits & trait;
 }
 
-bool pipeline_is_served(const struct pipeline *pipeline)
+bool pipeline_goes_on(const struct pipeline *pipeline)
 {
-	if (pipeline->paused_until_us || pipeline->thaw_until_us || pipeline->is_held)
+	if (pipeline->paused_until_us || pipeline->is_held)
 		return false;
 	return !pipeline->dispatcher->is_stopping || pipeline_has(pipeline, QB_FINISH_BUFFERED);
+}
+
+bool pipeline_is_served(const struct pipeline *pipeline)
+{
+	return pipeline_goes_on(pipeline) && !pipeline->thaw_until_us;
 }
 
 bool pipeline_awaits_more(const struct pipeline *pipeline)

@@ -74,6 +74,28 @@ static void a_thawed_pipeline_delivers_nothing_before_its_source_has_confirmed(v
 	end(fixture);
 }
 
+static void a_stop_waits_for_what_was_buffered_before_a_standstill(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_EACH | QB_FINISH_BUFFERED, ORDERING_NONE);
+	struct stage *stage = &fixture->stage;
+	(void)state;
+	stage_worker_join(stage, &fixture->a, 1);
+	pipeline_sink()->state(stage->pipeline, SOURCE_OPEN);
+	dispatcher_thaw(stage->dispatcher, 3000000, stage->now_us);
+	arrive(fixture, 1);
+	dispatcher_stop(stage->dispatcher);
+	pipeline_sink()->drained(stage->pipeline);
+	stage_turn(stage, 1);
+	assert_int_equal(fixture->a.n_ids, 0);
+	assert_false(dispatcher_is_idle(stage->dispatcher));
+	pipeline_sink()->confirmed(stage->pipeline, 1);
+	stage_turn(stage, 1);
+	stage_ack(stage, &fixture->a, stage_take(&fixture->a, 0));
+	stage_turn(stage, 1);
+	assert_true(dispatcher_is_idle(stage->dispatcher));
+	end(fixture);
+}
+
 static void a_thawed_pipeline_does_not_wait_for_ever(void **state)
 {
 	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
@@ -277,6 +299,7 @@ int main(void)
 		cmocka_unit_test(workers_share_what_is_ready),
 		cmocka_unit_test(a_retry_keeps_its_place_in_partition_order),
 		cmocka_unit_test(a_thawed_pipeline_delivers_nothing_before_its_source_has_confirmed),
+		cmocka_unit_test(a_stop_waits_for_what_was_buffered_before_a_standstill),
 		cmocka_unit_test(a_thawed_pipeline_does_not_wait_for_ever),
 		cmocka_unit_test(a_verdict_for_a_lost_lane_goes_nowhere),
 		cmocka_unit_test(a_closing_lane_waits_for_its_handlers_and_then_says_so),
