@@ -109,8 +109,7 @@ int64_t pipeline_watch_failures(struct pipeline *pipeline, int64_t now_us);
 void pipeline_hold(struct pipeline *pipeline, bool on);
 void pipeline_flush(struct pipeline *pipeline, int64_t now_us);
 void pipeline_free(struct pipeline *pipeline);
-/* The process stood still: nothing is delivered before the source has confirmed its lanes. */
-void pipeline_thaw(struct pipeline *pipeline, int64_t now_us);
+void pipeline_thaw(struct pipeline *pipeline, int64_t now_us); /* nothing is delivered before lanes are confirmed */
 /* Ends the pauses that are over; returns when the next one is, or CLOCK_NEVER. */
 int64_t pipeline_unpause(struct pipeline *pipeline, int64_t now_us);
 bool pipeline_is_served(const struct pipeline *pipeline); /* may messages of it be delivered now? */
