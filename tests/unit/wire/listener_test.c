@@ -228,6 +228,7 @@ static _Noreturn void stranger_run(gid_t primary, gid_t supplementary)
 	if (setgroups(1, &supplementary) || setresgid(primary, primary, primary) || setresuid(12345, 12345, 12345) ||
 		attach(&stranger))
 		_exit(1);
+	stranger.may_be_closed = true;
 	client_hello(&stranger, "mails", 0);
 	if (recv(stranger.fd, head, sizeof head, MSG_WAITALL) != (ssize_t)sizeof head)
 		_exit(2);

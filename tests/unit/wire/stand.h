@@ -47,6 +47,7 @@ struct client {
 	int fd;
 	uint8_t *bytes; /* heard and not yet taken */
 	size_t len;
+	bool may_be_closed; /* the proxy may hang up before it is told anything */
 };
 
 struct heard {
