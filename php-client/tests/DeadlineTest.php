@@ -219,6 +219,26 @@ final class DeadlineTest extends TestCase
         $this->proxy->result();
     }
 
+    public function testAnExtensionTakesBackTheCancellationThatItCrossed(): void
+    {
+        $this->play(static function (Peer $peer): void {
+            $peer->welcome();
+            $peer->write(Peer::deliver([Peer::row('a')]));
+            $peer->read();
+            $peer->send(67, [self::ID, 5000]);
+            $peer->send(68, [self::ID, 90000]);
+            $peer->readAll();
+        });
+        $client = Client::connect('orders', $this->proxy->path);
+        $message = $client->next();
+        self::assertSame(90.0, $message->extend(90.0));
+        $message->checkpoint();
+        self::assertGreaterThan(80.0, $message->remaining());
+        $message->ack();
+        $client->close();
+        $this->proxy->result();
+    }
+
     public function testAnExtensionIsNeverLessThanNothingNorMoreThanAnInteger(): void
     {
         $this->play(static function (Peer $peer): array {

@@ -152,6 +152,11 @@ final class Deadlines
         }
     }
 
+    public function restore(int $id): void
+    {
+        unset($this->cancelled[$id]);
+    }
+
     public function forgetCancelled(): void
     {
         $this->cancelled = [];

@@ -61,7 +61,7 @@ final class Heard
                 match ($word) {
                     Word::WELCOME => $this->hearWelcome($value),
                     Word::CANCEL => $this->deadlines->cancel($value[0]),
-                    Word::EXTENDED => $this->extended[$value[0]] = $value[1],
+                    Word::EXTENDED => $this->hearExtended($value[0], $value[1]),
                     Word::LATE => $this->nLate += \count($value),
                     Word::DRAIN => $this->draining = true,
                     Word::CHUNK => $this->hearChunk($value),
@@ -84,6 +84,15 @@ final class Heard
         $this->pipelines = \array_column($welcome['pipelines'] ?? [], 'name');
         $this->timeouts = \array_column($welcome['pipelines'] ?? [], 'timeout_ms', 'name');
         $this->welcomed = true;
+    }
+
+    /** More time takes a CANCEL back that it crossed on its way. */
+    private function hearExtended(int $id, int $ms): void
+    {
+        $this->extended[$id] = $ms;
+        if ($ms > 0) {
+            $this->deadlines->restore($id);
+        }
     }
 
     /** @param array<int, mixed> $chunk */
