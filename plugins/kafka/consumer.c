@@ -184,6 +184,7 @@ static enum qb_result serve(struct consumer *consumer, int64_t now_us)
 	publish_serve(consumer, now_us);
 	fault_turn(consumer);
 	wedge_turn(consumer, now_us);
+	target_turn(consumer, now_us);
 	event_measure(consumer, now_us);
 	lanes_wake(&consumer->lanes, now_us);
 	return result;
@@ -314,6 +315,15 @@ void consumer_lane_drained(void *source, uint64_t id)
 
 	if (lane)
 		rebalance_drained(consumer, lane);
+}
+
+/* The embedded cluster makes every topic that is used. */
+void consumer_aim(void *source, const char *target)
+{
+	struct consumer *consumer = source;
+
+	if (!consumer->embedded)
+		consumer->target.topic = target;
 }
 
 void consumer_publish(void *source, const struct qb_outgoing *message, uint64_t token)

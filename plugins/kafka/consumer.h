@@ -18,6 +18,7 @@
 #include "publish.h"
 #include "rebalance.h"
 #include "settings.h"
+#include "target.h"
 #include "wedge.h"
 
 struct consumer {
@@ -34,6 +35,7 @@ struct consumer {
 	struct rebalance rebalance;
 	struct faults faults;
 	struct publisher publisher;
+	struct target target;
 	struct batch batch;
 	int64_t measured_us;
 	bool is_draining;
@@ -49,6 +51,7 @@ void consumer_publish(void *source, const struct qb_outgoing *message, uint64_t 
 void consumer_close(void *source, int timeout_ms);
 void consumer_wake(void *source);
 bool consumer_is_current(void *source);
+void consumer_aim(void *source, const char *target);
 
 /* Waits until something happens, up to timeout_ms. */
 void consumer_wait(struct consumer *consumer, int timeout_ms);

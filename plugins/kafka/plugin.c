@@ -194,4 +194,5 @@ __attribute__((visibility("default"))) const struct qb_plugin qbus_plugin = {
 	.skip = skip_lane,
 	.is_current = consumer_is_current,
 	.graveyard = &graveyard,
+	.aim = consumer_aim,
 };

@@ -50,6 +50,12 @@ static void api_add_reason(json_t *reasons, const char *reason, const struct sna
 	json_array_append_new(reasons, item);
 }
 
+static void api_add_why(json_t *reasons, const char *reason, const struct snapshot_pipeline *pipeline, const char *why)
+{
+	json_array_append_new(reasons, json_pack("{s:s, s:o, s:o}", "reason", reason, "pipeline",
+									   api_text(pipeline->conf->name), "why", api_text(why)));
+}
+
 static void api_add_lanes(json_t *reasons, const struct snapshot_pipeline *pipeline)
 {
 	for (size_t i = 0; i < pipeline->n_lanes; i++) {
@@ -84,9 +90,9 @@ static json_t *api_reasons(const struct snapshot *snapshot)
 		if (pipeline->look.is_held)
 			api_add_reason(reasons, "pipeline paused by an operator", pipeline);
 		if (pipeline->look.cancelled)
-			json_array_append_new(
-				reasons, json_pack("{s:s, s:o, s:o}", "reason", "consumer cancelled", "pipeline",
-							 api_text(pipeline->conf->name), "why", api_text(pipeline->look.cancelled)));
+			api_add_why(reasons, "consumer cancelled", pipeline, pipeline->look.cancelled);
+		if (pipeline->look.missing)
+			api_add_why(reasons, "dead-letter target missing", pipeline, pipeline->look.missing);
 		api_add_lanes(reasons, pipeline);
 	}
 	for (size_t i = 0; i < snapshot->n_pools; i++)

@@ -79,6 +79,8 @@ static const struct metrics_row rows[] = {
 	{"qbus_worker_leaking", FLAG(is_leaking), "Whether the memory of one of its workers rises steadily."},
 	{"qbus_breaker_open", FLAG(is_breaker_open), "Whether failures have stopped delivery or let only probes through."},
 	{"qbus_pipeline_paused", FLAG(is_paused), "Whether delivery stands still because the dead-letter target refused."},
+	{"qbus_dead_letter_target_missing", FLAG(is_target_missing),
+		"Whether the dead-letter target is not there, or not ours to write."},
 	{"qbus_pipeline_held", FLAG(look.is_held), "Whether delivery stands still because an operator paused it."},
 };
 

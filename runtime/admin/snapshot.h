@@ -27,7 +27,7 @@ struct snapshot_pipeline {
 	struct pipeline_look look;
 	uint64_t n_reconnects, ack_gap; /* ack_gap: of the lane where it is largest */
 	int64_t oldest_in_flight_us;    /* how long the handler that runs longest has run; 0: none runs */
-	bool is_paused, is_breaker_open;
+	bool is_paused, is_breaker_open, is_target_missing;
 	double growth;             /* bytes of memory for each message, of its worker that grows the most */
 	bool is_leaking;           /* the memory of one of its workers rises steadily */
 	const struct lane **lanes; /* by source and partition */

@@ -46,7 +46,7 @@ struct pipeline {
 	struct pipeline_times times;
 	bool is_connected, is_blocked, is_held; /* is_held: an operator paused it */
 	bool is_drained;                        /* the source, as it is open now, has delivered all that it will */
-	char *cancelled;                        /* why the broker ended the consumer; NULL: it did not */
+	char *cancelled, *missing; /* why the broker ended the consumer; what the dead-letter target lacks; NULL: nothing */
 };
 
 /* Workers that serve the same pipelines, by what they can take. */

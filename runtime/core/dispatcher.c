@@ -62,6 +62,8 @@ int dispatcher_pipeline_add(struct dispatcher *dispatcher, const struct pipeline
 		return status;
 	}
 	source_order_by(pipeline->source, conf->ordering_header);
+	if (!conf->dead_letter.reject)
+		source_aim(pipeline->source, conf->dead_letter.target);
 	dispatcher->pipelines =
 		alloc_resize(dispatcher->pipelines, (dispatcher->n_pipelines + 1) * sizeof *dispatcher->pipelines);
 	dispatcher->pipelines[dispatcher->n_pipelines++] = pipeline;

@@ -33,6 +33,7 @@ struct pipeline_look {
 	bool is_settled_singly;  /* a queue: the broker wants each receipt */
 	bool is_blocked;         /* the broker takes no publications */
 	const char *cancelled;   /* why the broker ended the consumer; NULL: it did not */
+	const char *missing;     /* why the dead-letter target can take nothing; NULL: nothing is known against it */
 };
 
 void look_pipeline(const struct pipeline *pipeline, struct pipeline_look *ret_look);

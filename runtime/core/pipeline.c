@@ -200,6 +200,7 @@ void pipeline_free(struct pipeline *pipeline)
 	free(pipeline->settlements);
 	free(pipeline->servers);
 	free(pipeline->cancelled);
+	free(pipeline->missing);
 	free(pipeline);
 }
 
@@ -309,6 +310,7 @@ static void pipeline_on_condition(void *ctx, enum qb_condition what, struct lane
 		[QB_BLOCKED] = {"broker takes publications again", "broker blocks publications"},
 		[QB_CANCELLED] = {"broker delivers again", "broker ended the consumer"},
 		[QB_WEDGED] = {"lane can be read again", "lane cannot be read"},
+		[QB_TARGET_MISSING] = {"dead-letter target is there", "dead-letter target is missing"},
 	};
 	struct pipeline *pipeline = ctx;
 	if (what == QB_CONNECTED) {
@@ -320,6 +322,8 @@ static void pipeline_on_condition(void *ctx, enum qb_condition what, struct lane
 	pipeline->counts.cancels += what == QB_CANCELLED && on;
 	if (!lane && what == QB_CANCELLED)
 		pipeline_keep_text(&pipeline->cancelled, on, reason);
+	if (what == QB_TARGET_MISSING)
+		pipeline_keep_text(&pipeline->missing, on, reason);
 	if (lane && (what == QB_CANCELLED || what == QB_WEDGED))
 		pipeline_keep_text(&lane->trouble, on, reason);
 	if (lane && what == QB_CANCELLED)
@@ -357,8 +361,10 @@ static void pipeline_on_state(void *ctx, enum source_state state)
 	if (state != SOURCE_OPEN)
 		pipeline->queue_bytes = pipeline->queue_limit_bytes = 0;
 	pipeline->is_drained = false;
-	if (state == SOURCE_OPENING)
+	if (state == SOURCE_OPENING) {
 		pipeline_keep_text(&pipeline->cancelled, false, NULL);
+		pipeline_keep_text(&pipeline->missing, false, NULL);
+	}
 	log_say(LOG_DEBUG, pipeline->conf->name, "source is %s", source_state_name(state));
 }
 

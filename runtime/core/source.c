@@ -59,6 +59,11 @@ void source_order_by(struct source *source, const char *header)
 	source->ordering_header = header;
 }
 
+void source_aim(struct source *source, const char *target)
+{
+	source->target = target;
+}
+
 int source_start(struct source *source)
 {
 	pthread_attr_t attr;

@@ -42,6 +42,8 @@ int source_new(const struct qb_plugin *plugin, const struct qb_source_conf *conf
 /* Before the start: the header whose value is the key of order. It must outlive the source; NULL: the message's key is.
  */
 void source_order_by(struct source *source, const char *header);
+/* The same, of where source_publish will write to: the plugin looks whether that is there (QB_TARGET_MISSING). */
+void source_aim(struct source *source, const char *target);
 int source_start(struct source *source);    /* 0 or -errno; main thread */
 int source_fd(const struct source *source); /* readable: call source_serve */
 void source_serve(struct source *source);

@@ -76,6 +76,7 @@ struct source {
 	const struct source_sink *sink;
 	void *ctx;
 	const char *ordering_header; /* NULL: none */
+	const char *target;          /* of publications; NULL: none */
 	pthread_t thread;
 	bool is_started;
 	struct mailbox news, orders; /* orders' fd wakes the thread while nothing is open */
@@ -101,6 +102,7 @@ struct source {
 };
 
 void *source_thread_main(void *source);
+struct source_lane *source_find_lane(const struct source *source, uint64_t number); /* NULL: not open; the thread's */
 void source_wake(struct source *source);
 
 #endif

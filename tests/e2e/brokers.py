@@ -104,7 +104,8 @@ def kafka_jars(version):
 class Kafka:
     """One KRaft node. start() after stop() or kill() continues with the same data on the same ports."""
 
-    def __init__(self, directory, version="4.1.1"):
+    def __init__(self, directory, version="4.1.1", **properties):
+        """properties: of the server, a dot written as __."""
         self.version = version
         self.directory = pathlib.Path(directory)
         self.port, sasl, controller = free_ports(3)
@@ -113,7 +114,8 @@ class Kafka:
         self.classpath = f"{kafka_jars(version)}/*"
         self.properties = self.directory / "server.properties"
         self.properties.write_text(KAFKA_PROPERTIES.format(port=self.port, sasl=sasl, controller=controller,
-                                                           data=self.directory / "data"))
+                                                           data=self.directory / "data")
+                                   + "".join(f"{name.replace('__', '.')}={value}\n" for name, value in properties.items()))
         (self.directory / "log4j2.xml").write_text(LOG4J2)
         (self.directory / "log4j.properties").write_text(RELOAD4J)
         self.process = None

@@ -137,10 +137,11 @@ struct qb_outgoing {
 enum qb_level { QB_ERROR, QB_WARN, QB_INFO, QB_DEBUG };
 
 enum qb_condition {
-	QB_CONNECTED, /* on: the broker answers. Off needs a reason. */
-	QB_BLOCKED,   /* on: the broker does not take publications */
-	QB_CANCELLED, /* on: the broker ended the consumer (queue deleted, topic gone) */
-	QB_WEDGED,    /* on: a lane cannot be read; only an operator skips it */
+	QB_CONNECTED,      /* on: the broker answers. Off needs a reason. */
+	QB_BLOCKED,        /* on: the broker does not take publications */
+	QB_CANCELLED,      /* on: the broker ended the consumer (queue deleted, topic gone) */
+	QB_WEDGED,         /* on: a lane cannot be read; only an operator skips it */
+	QB_TARGET_MISSING, /* on: what `aim` named is not there, or not ours to write; said after `aim` only */
 };
 
 enum qb_measure {
@@ -263,6 +264,9 @@ struct qb_plugin {
 	int (*skip)(void *source, uint64_t lane, int64_t receipt);
 	/* Dead letters, looked at by the command line. NULL: cannot. */
 	const struct qb_graveyard *graveyard;
+	/* Once after open: where publish will write to. The plugin looks, from time to time and without making it, whether
+	 * that is there, and says QB_TARGET_MISSING of the whole source. NULL: the first publication shows. */
+	void (*aim)(void *source, const char *target);
 };
 
 /* Whether the plugin has this field, which came after `wake`, and says something in it. */

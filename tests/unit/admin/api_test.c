@@ -92,6 +92,9 @@ static void each_trouble_is_a_reason(void **state)
 	set(NULL);
 	scene.pipelines[SCENE_GOOD].look.cancelled = why;
 	assert_reason("consumer cancelled", "why", why);
+	set(NULL);
+	scene.pipelines[SCENE_GOOD].look.missing = why;
+	assert_reason("dead-letter target missing", "why", why);
 }
 
 static void the_status_tells_everything(void **state)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""A dead-letter topic that cannot take anything is told before there is a dead letter."""
+import json
+import socket
+import struct
+
+import pytest
+
+import brokers
+from process import wait_until
+from proxy import EXIT_CLEAN, kafka_config, run
+
+REASON = "dead-letter target missing"
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A Kafka that makes topics when they are used, and on whose second listener the user `app` obeys ACLs."""
+    kafka = brokers.Kafka(tmp_path_factory.mktemp("kafka-guarded"), auto__create__topics__enable="true",
+                          authorizer__class__name="org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+                          super__users="User:ANONYMOUS", allow__everyone__if__no__acl__found="true")
+    try:
+        yield kafka.start()
+    finally:
+        kafka.finish()
+
+
+@pytest.fixture
+def start(serve, tmp_path, ledger):
+    """start(kafka, topic, ...) serves a topic whose dead letters go to TOPIC.dlq."""
+    def begin(kafka, topic, handler=(), **broker):
+        changes = {"admin": {"socket": f"{tmp_path}/admin.sock"}, "brokers": {"b": broker},
+                   "pipelines": {"orders": {"dead_letter": {"topic": f"{topic}.dlq"}}}}
+        return serve(kafka_config(tmp_path, kafka, topic, ledger, handler=list(handler), **changes))
+    return begin
+
+
+def status(proxy):
+    done = run("status", "-c", proxy.file, "--json")
+    assert done.returncode == EXIT_CLEAN, done.stderr
+    return json.loads(done.stdout)
+
+
+def missing(proxy):
+    """Why the dead-letter target is missing, if it is."""
+    return [reason["why"] for reason in status(proxy)["reasons"] if reason["reason"] == REASON]
+
+
+def topics(kafka):
+    return kafka.admin().list_topics(timeout=10).topics
+
+
+def deny(kafka, principal, topic):
+    """Forbids everything there. One CreateAcls request, version 1, by hand: the client library is too old for it."""
+    def text(value):
+        return struct.pack(">h", len(value)) + value.encode()
+
+    topic_type, literal, every_operation, denied = 2, 3, 2, 2
+    head = struct.pack(">hhi", 30, 1, 1) + text("tests")
+    body = (struct.pack(">ib", 1, topic_type) + text(topic) + struct.pack(">b", literal) + text(principal) + text("*")
+            + struct.pack(">bb", every_operation, denied))
+    with socket.create_connection(("127.0.0.1", kafka.port), timeout=30) as wire:
+        wire.sendall(struct.pack(">i", len(head + body)) + head + body)
+        answer = wire.makefile("rb")
+        number, _, n_results, error = struct.unpack(">iiih", answer.read(struct.unpack(">i", answer.read(4))[0])[:14])
+    assert (number, n_results, error) == (1, 1, 0), "the broker takes the ACL"
+
+
+def ends(kafka, topic):
+    return sum(kafka.ends(topic).values())
+
+
+def test_a_missing_topic_is_told_and_the_pipeline_goes_on_until_it_needs_it(kafka, fresh, start, ledger):
+    kafka.create_topic(fresh, 1)
+    proxy = start(kafka, fresh, handler=["reject_every=100"])
+    line = proxy.wait_log(rf"dead-letter target is missing: topic {fresh}\.dlq does not exist")
+    assert line and [f"{fresh}.dlq" in why for why in missing(proxy)] == [True]
+    assert not status(proxy)["ready"]
+    assert f"{fresh}.dlq" not in topics(kafka), "asking makes it"
+    kafka.produce(fresh, 50)
+    wait_until(lambda: ledger.unique() == 50, 60, "what needs no dead letter is handled")
+    assert f"{fresh}.dlq" not in topics(kafka)
+    kafka.create_topic(f"{fresh}.dlq", 1)
+    wait_until(lambda: not missing(proxy), 60, "it is told that the topic is there now")
+    proxy.wait_log("dead-letter target is there")
+    wait_until(lambda: status(proxy)["ready"], 60, "it is ready")
+    kafka.produce(fresh, 100)  # ids from 1 on again: number 100 is rejected
+    wait_until(lambda: ends(kafka, f"{fresh}.dlq") == 1, 60, "the dead letter is there")
+    assert proxy.stop() == EXIT_CLEAN
+
+
+def test_a_topic_that_is_made_when_it_is_used_is_not_missed(guarded, fresh, start):
+    guarded.create_topic(fresh, 1)
+    proxy = start(guarded, fresh, handler=["reject_every=10"])
+    proxy.wait_log(rf"dead-letter topic does not exist, the brokers make it when it is used target={fresh}\.dlq")
+    assert not missing(proxy) and f"{fresh}.dlq" not in topics(guarded)
+    guarded.produce(fresh, 10)
+    wait_until(lambda: f"{fresh}.dlq" in topics(guarded) and ends(guarded, f"{fresh}.dlq") == 1, 60, "the dead letter is there")
+    assert proxy.stop() == EXIT_CLEAN
+
+
+def test_a_topic_that_is_not_ours_is_told(guarded, fresh, start):
+    guarded.create_topic(fresh, 1)
+    guarded.create_topic(f"{fresh}.dlq", 1)
+    deny(guarded, "User:app", f"{fresh}.dlq")
+    proxy = start(guarded, fresh, bootstrap_servers=guarded.sasl_bootstrap, security={
+        "protocol": "sasl_plaintext", "mechanism": "PLAIN", "username": "app", "password": "right"})
+    proxy.wait_log(rf"dead-letter target is missing: topic {fresh}\.dlq: Broker: Topic authorization failed")
+    assert len(missing(proxy)) == 1
+    assert proxy.stop() == EXIT_CLEAN
