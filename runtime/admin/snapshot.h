@@ -97,7 +97,7 @@ struct snapshot_process {
 };
 
 struct snapshot {
-	const char *version;
+	const char *version, *cgroups; /* cgroups: what those of workers can, "kill memory pids"; or "none: " and why */
 	const struct snapshot_library *libraries;
 	size_t n_libraries;
 	const char *step; /* of the way down: "serving", "draining", ... */

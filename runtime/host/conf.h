@@ -58,7 +58,7 @@ struct conf_pool {
 	const struct qb_pair *command; /* argv, each in .text; at least one */
 	size_t n_command;
 	int64_t num_workers;              /* at least 1; default: the processors that may be used */
-	int64_t max_jobs;                 /* 0: no limit */
+	int64_t max_jobs, max_processes;  /* 0: no limit */
 	int64_t recycle_after_breaks;     /* 0: never for that reason */
 	int64_t leak_check;               /* look every N messages; 0: off */
 	int64_t soft_memory, hard_memory; /* bytes of RSS; 0: no limit */

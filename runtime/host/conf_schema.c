@@ -164,6 +164,8 @@ static const struct conf_key pool_keys[] = {
 		.help = "Above this (resident) a worker is renewed after its message; 0: no limit."},
 	{POOL("max_worker_memory.hard", CONF_SIZE, hard_memory), "192MiB", 0, 1024 * GIB,
 		.help = "Above this its handler is told to stop, and killed when that does not help; 0: no limit."},
+	{POOL("max_worker_processes", CONF_INT, max_processes), "512", 0, MANY,
+		.help = "Processes and threads of a worker; needs a delegated cgroup, else no effect; 0: no limit."},
 	{POOL("private_ipc", CONF_BOOL, has_private_ipc), "true",
 		.help =
 			"Each worker has System V memory and semaphores of its own that go with it; needs root, else no effect."},

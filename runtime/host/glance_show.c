@@ -321,7 +321,7 @@ static void reason_print(FILE *out, const json_t *reason)
 
 static void head_status(FILE *out, json_t *answer)
 {
-	cell version, state, uptime, used, most, resident, breaking;
+	cell version, state, uptime, used, most, resident, breaking, cgroups;
 	size_t i;
 	json_t *reason;
 	cell_write(json_object_get(answer, "version"), CELL_TEXT, version, sizeof version);
@@ -335,6 +335,8 @@ static void head_status(FILE *out, json_t *answer)
 	fprintf(out, "messages take %s of %s, the process %s\n", used, most, resident);
 	cell_write(json_object_get(answer, "breaking"), CELL_TEXT, breaking, sizeof breaking);
 	fprintf(out, "calls that hang in workers from outside can be broken by %s\n", breaking);
+	cell_write(json_object_get(answer, "cgroups"), CELL_TEXT, cgroups, sizeof cgroups);
+	fprintf(out, "workers in cgroups of their own: %s\n", cgroups);
 	json_array_foreach(json_object_get(answer, "reasons"), i, reason) reason_print(out, reason);
 }
 

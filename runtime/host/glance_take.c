@@ -314,6 +314,7 @@ bool glance_take(const struct glance_origin *origin, const char *only, bool want
 	struct taking taking = {.runtime = runtime, .snapshot = ret_snapshot, .only = only, .now_us = now_us};
 	*ret_snapshot = (struct snapshot){
 		.version = version_own(),
+		.cgroups = runtime->cgroups_text,
 		.libraries = origin->libraries,
 		.n_libraries = origin->n_libraries,
 		.step = shutdown_step_name(runtime->step),

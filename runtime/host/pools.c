@@ -90,7 +90,7 @@ static void pools_tell_session(void *ctx, struct session *session)
 	struct address *address = ctx;
 	struct session_info info;
 	session_tell(session, &info);
-	if (!info.pool || getpgid(info.peer.pid) != address->group)
+	if (!info.pool || info.group != address->group)
 		return;
 	if (address->reason)
 		address->is_reached |= session_retire(session, address->reason);
@@ -111,7 +111,7 @@ static bool pools_worker_retire(void *ctx, uint32_t number, pid_t pid, const cha
 static void pools_worker_swollen(void *ctx, uint32_t number, pid_t pid)
 {
 	struct runtime *runtime = ctx;
-	struct address address = {.group = pid};
+	struct address address = {.group = pid}; /* which may have ended by now */
 	(void)number;
 	session_set_each(runtime->sessions, pools_tell_session, &address);
 	runtime->wants_turn = true;
@@ -176,6 +176,8 @@ static bool pools_build_one(struct runtime *runtime, const struct conf_pool *con
 		.max_jobs = (uint64_t)conf->max_jobs,
 		.soft_bytes = (uint64_t)conf->soft_memory,
 		.hard_bytes = (uint64_t)conf->hard_memory,
+		.cgroups = runtime->cgroups,
+		.max_processes = (uint64_t)conf->max_processes,
 		.has_private_ipc = conf->has_private_ipc,
 		.destroy_timeout_us = conf->destroy_timeout_us,
 	};
@@ -185,6 +187,32 @@ static bool pools_build_one(struct runtime *runtime, const struct conf_pool *con
 	free(environment);
 	free(argv);
 	return status == 0;
+}
+
+void pools_prepare(struct runtime *runtime)
+{
+	strays_adopt();
+	const char *why = "no pools";
+	if (runtime->conf->n_pools)
+		runtime->cgroups = cgroups_open(&why);
+	if (runtime->cgroups)
+		cgroups_describe(runtime->cgroups, runtime->cgroups_text, sizeof runtime->cgroups_text);
+	else
+		snprintf(runtime->cgroups_text, sizeof runtime->cgroups_text, "none: %s", why);
+	if (runtime->conf->n_pools)
+		log_say(LOG_INFO, NULL, "workers' cgroups can=\"%s\"", runtime->cgroups_text);
+}
+
+void pools_free(struct runtime *runtime)
+{
+	for (size_t i = 0; i < runtime->n_pools; i++)
+		pool_free(runtime->pools[i]);
+	free(runtime->pools);
+	runtime->pools = NULL;
+	runtime->n_pools = 0; /* a session may outlive the process that opened it */
+	size_t n = strays_kill_rest(runtime->keeper.pid);
+	if (n > 0)
+		log_say(LOG_WARN, NULL, "kills processes that workers left behind without their environment n=%zu", n);
 }
 
 /* The listener holds the lock of the path: no other proxy that lives serves it. */
@@ -202,7 +230,6 @@ bool pools_build(struct runtime *runtime)
 	const char *socket = real ? real : conf->socket.path;
 	bool is_built = true;
 	runtime->pools = alloc_zero(conf->n_pools * sizeof *runtime->pools);
-	strays_adopt();
 	pools_clean(socket);
 	for (size_t i = 0; i < conf->n_pools && is_built; i++)
 		is_built = pools_build_one(runtime, &conf->pools[i], socket);

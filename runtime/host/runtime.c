@@ -387,10 +387,7 @@ static void runtime_leave_hanging(const struct runtime *runtime)
 static void runtime_done(struct runtime *runtime)
 {
 	glance_close(runtime->glance);
-	for (size_t i = 0; i < runtime->n_pools; i++)
-		pool_free(runtime->pools[i]);
-	runtime->n_pools = 0; /* a session may outlive the process that opened it, and is closed below */
-	free(runtime->pools);
+	pools_free(runtime);
 	listener_close(runtime->listener);
 	if (runtime->sessions)
 		session_set_free(runtime->sessions);
@@ -413,7 +410,8 @@ int runtime_serve(struct conf *conf)
 	struct runtime runtime = {.conf = conf, .now_us = clock_now_us()};
 	runtime_begin_log(conf);
 	signal(SIGPIPE, SIG_IGN);
-	keeper_start(&runtime.keeper);
+	pools_prepare(&runtime);
+	keeper_start(&runtime.keeper, runtime.cgroups);
 	notify_open(&runtime.notify);
 	runtime.breaking = breaking_new(conf);
 	bool is_built = runtime_build_loop(&runtime) && runtime_build_pipelines(&runtime) &&
@@ -428,6 +426,7 @@ int runtime_serve(struct conf *conf)
 	bool is_cut_short = runtime.is_cut_short;
 	runtime_done(&runtime);
 	keeper_stop(&runtime.keeper);
+	cgroups_close(runtime.cgroups);
 	notify_close(&runtime.notify);
 	if (is_built)
 		log_say(LOG_INFO, NULL, "ends %s", is_cut_short ? "before everything was settled" : "clean");

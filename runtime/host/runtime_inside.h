@@ -8,6 +8,7 @@
 #include "host/breaking.h"
 #include "host/conf.h"
 #include "host/notify.h"
+#include "pool/cgroup.h"
 #include "pool/keeper.h"
 #include "pool/pool.h"
 #include "wire/listener.h"
@@ -45,6 +46,8 @@ struct runtime {
 	struct event *signals[4];
 	size_t n_signals;
 	struct glance *glance;
+	struct cgroups *cgroups; /* NULL: the workers have none */
+	char cgroups_text[96];   /* "kill memory pids", or "none: " and why */
 	struct keeper keeper;
 	struct notify notify;
 	int64_t extended_us; /* when the service manager was last asked for more time */
@@ -59,7 +62,9 @@ struct runtime {
 };
 
 /* pools.c */
+void pools_prepare(struct runtime *runtime); /* before the first fork: adopts orphans, makes room for cgroups */
 bool pools_build(struct runtime *runtime);
+void pools_free(struct runtime *runtime); /* with whatever the workers have left */
 /* The pool and the number of the worker whose process group has this pid. NULL: none of ours. */
 struct pool *pools_find(const struct runtime *runtime, pid_t pid, uint32_t *ret_number);
 bool pools_has_other_session(const struct runtime *runtime, const struct session *session); /* its process */

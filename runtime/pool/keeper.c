@@ -2,6 +2,7 @@
 /* Waits in a process of its own for the end of the proxy. */
 #include "pool/keeper.h"
 
+#include "pool/cgroup.h"
 #include "pool/strays.h"
 
 #include <errno.h>
@@ -38,7 +39,7 @@ static void keeper_let_go(int fd)
 	close_range(4, ~0u, 0);
 }
 
-static _Noreturn void keeper_run(int fd, const char *marker)
+static _Noreturn void keeper_run(int fd, const char *marker, const struct cgroups *cgroups)
 {
 	static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE};
 	char byte;
@@ -49,11 +50,13 @@ static _Noreturn void keeper_run(int fd, const char *marker)
 	keeper_let_go(fd);
 	while (read(3, &byte, 1) < 0 && errno == EINTR)
 		;
+	if (cgroups)
+		cgroups_end(cgroups);
 	keeper_clean(marker);
 	_exit(0);
 }
 
-int keeper_start(struct keeper *keeper)
+int keeper_start(struct keeper *keeper, const struct cgroups *cgroups)
 {
 	const char *marker = strays_marker();
 	int fds[2];
@@ -66,7 +69,7 @@ int keeper_start(struct keeper *keeper)
 
 	if (pid == 0) {
 		close(fds[1]);
-		keeper_run(fds[0], marker);
+		keeper_run(fds[0], marker, cgroups);
 	}
 
 	int error = errno;

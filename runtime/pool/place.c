@@ -69,11 +69,18 @@ static void place_clear(struct place *place)
 		event_free(place->exited);
 	place->exited = NULL;
 	process_done(&place->process);
+	cgroup_close(&place->cgroup);
+}
+
+static void place_sigkill(struct place *place)
+{
+	process_signal(&place->process, SIGKILL);
+	cgroup_kill(&place->cgroup);
 }
 
 void place_destroy(struct place *place, int timeout_ms)
 {
-	process_signal(&place->process, SIGKILL);
+	place_sigkill(place);
 	process_wait(&place->process, timeout_ms);
 	place_clear(place);
 	place_enter(place, PLACE_EMPTY, CLOCK_NEVER);
@@ -95,6 +102,17 @@ static int place_watch(struct place *place)
 	return place->exited && event_add(place->exited, NULL) == 0 ? 0 : -ENOMEM;
 }
 
+/* A worker without one is better than none. */
+static const struct cgroup *place_open_cgroup(struct place *place)
+{
+	struct place_common *common = place->common;
+	int err = common->cgroups ? cgroup_open(&place->cgroup, common->cgroups, common->name, &common->limits) : 0;
+
+	if (err)
+		log_say(LOG_WARN, place->who, "has no cgroup of its own: %s", strerror(-err));
+	return place->cgroup.all ? &place->cgroup : NULL;
+}
+
 /* Returns 0, or -errno with nothing running. */
 static int place_spawn(struct place *place)
 {
@@ -107,11 +125,14 @@ static int place_spawn(struct place *place)
 	snprintf(number, sizeof(number), "%" PRIu64, place->start);
 	environment_set(&common->environment, "QBUS_START", number);
 	common->plan.environment = common->environment.strings;
+	common->plan.cgroup = place_open_cgroup(place);
 
 	int err = process_spawn(&place->process, &common->plan);
 
-	if (err)
+	if (err) {
+		cgroup_close(&place->cgroup);
 		return err;
+	}
 	err = place_watch(place);
 	if (err)
 		place_destroy(place, DESTROY_MS);
@@ -216,7 +237,7 @@ void place_end(struct place *place, enum pool_exit why)
 static void place_kill(struct place *place)
 {
 	log_say(LOG_WARN, place->who, "does not end after SIGTERM, gets SIGKILL pid=%d", (int)place->process.pid);
-	process_signal(&place->process, SIGKILL);
+	place_sigkill(place);
 	place_enter(place, PLACE_KILLED, CLOCK_NEVER);
 }
 
@@ -302,7 +323,7 @@ static void place_above_hard(struct place *place)
 		"takes more than max_worker_memory.hard, gets SIGKILL pid=%d rss_bytes=%" PRIu64 " hard_bytes=%" PRIu64,
 		(int)place->process.pid, place->rss_bytes, common->hard_bytes);
 	place->why = POOL_EXIT_MEMORY_HARD;
-	process_signal(&place->process, SIGKILL);
+	place_sigkill(place);
 	place_enter(place, PLACE_KILLED, CLOCK_NEVER);
 }
 
@@ -348,6 +369,13 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 	moves[place->state](place);
 }
 
+static bool is_out_of_memory(const struct place *place)
+{
+	int status = place->process.status;
+
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && cgroup_is_out_of_memory(&place->cgroup);
+}
+
 /* Why the process that has ended did so. */
 static enum pool_exit place_judge(const struct place *place)
 {
@@ -357,6 +385,8 @@ static enum pool_exit place_judge(const struct place *place)
 		return place->why;
 	if (place->common->is_stopping)
 		return POOL_EXIT_STOP;
+	if (is_out_of_memory(place))
+		return POOL_EXIT_OOM;
 	return WIFSIGNALED(place->process.status) ? POOL_EXIT_SIGNAL : POOL_EXIT_EXIT;
 }
 
@@ -418,6 +448,8 @@ static void place_exited(struct place *place)
 	output_close(&place->err);
 	place_enter(place, PLACE_EMPTY, CLOCK_NEVER);
 	common->n_exits[why]++;
+	if (why == POOL_EXIT_OOM)
+		common->swollen(common, place); /* so what it ran is charged for its memory */
 
 	bool was_working = common->exited(common, place, pid, status);
 

@@ -5,6 +5,7 @@
 #ifndef QBUS_POOL_PLACE_H
 #define QBUS_POOL_PLACE_H
 
+#include "pool/cgroup.h"
 #include "pool/environment.h"
 #include "pool/output.h"
 #include "pool/pool.h"
@@ -39,6 +40,8 @@ struct place_common {
 	int64_t idle_ttl_us;
 	int64_t backoff_initial_us, backoff_max_us, short_life_us, long_life_us;
 	uint64_t max_jobs, soft_bytes, hard_bytes;
+	struct cgroups *cgroups; /* NULL: nobody has one */
+	struct cgroup_limits limits;
 	uint64_t n_starts;
 	uint64_t n_exits[N_POOL_EXITS];
 	uint32_t n_short; /* short lives in a row, whoever's */
@@ -58,6 +61,7 @@ struct place {
 	struct event *timer;
 	struct event *exited; /* NULL: no process */
 	struct process process;
+	struct cgroup cgroup;
 	struct output out, err;
 	uint64_t start; /* number of the start, in QBUS_START */
 	int64_t started_us, ready_us;

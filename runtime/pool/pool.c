@@ -140,7 +140,7 @@ static void pool_sweep_later(struct pool *pool, long delay_us)
 static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 {
 	struct pool *pool = ctx;
-	size_t n = strays_kill(is_left_over, pool);
+	size_t n = strays_kill(is_left_over, pool), n_dying = cgroups_tidy(pool->common.cgroups);
 
 	(void)fd;
 	(void)what;
@@ -148,7 +148,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 	if (n > 0)
 		log_say(LOG_WARN, pool->name, "kills processes that its workers left behind n=%zu", n);
 	pool->n_sweeps++;
-	if (pool->n_sweeps < MIN_SWEEPS || (n > 0 && pool->n_sweeps < MAX_SWEEPS)) {
+	if (pool->n_sweeps < MIN_SWEEPS || (n + n_dying > 0 && pool->n_sweeps < MAX_SWEEPS)) {
 		pool_sweep_later(pool, SWEEP_US);
 	} else if (pool->common.is_stopping && !pool->is_stopped && pool_n_alive(pool) == 0) {
 		pool->is_stopped = true;
@@ -243,6 +243,8 @@ static void set_common(struct pool *pool, const struct pool_conf *conf, struct e
 		.max_jobs = conf->max_jobs,
 		.soft_bytes = conf->soft_bytes,
 		.hard_bytes = conf->hard_bytes,
+		.cgroups = conf->cgroups,
+		.limits = {conf->hard_bytes + conf->hard_bytes / 2, conf->max_processes},
 		.backoff_initial_us = or_else(conf->backoff_initial_us, 100000),
 		.backoff_max_us = or_else(conf->backoff_max_us, 10000000),
 		.short_life_us = or_else(conf->short_life_us, 1000000),

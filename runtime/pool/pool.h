@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct cgroups;
 struct event_base;
 struct pool;
 
@@ -45,6 +46,8 @@ struct pool_conf {
 	uint64_t max_jobs;           /* 0: no limit; up to a fifth less */
 	uint64_t soft_bytes;         /* resident memory above which a worker is renewed; 0: no limit */
 	uint64_t hard_bytes;         /* above which it is told, and at the next look killed; 0: no limit */
+	struct cgroups *cgroups;     /* each gets a cgroup of its own there, limited where that can be; NULL: none */
+	uint64_t max_processes;      /* of one worker, threads included, in its cgroup; 0: no limit */
 	bool has_private_ipc;        /* each gets an IPC namespace of its own, where that is allowed */
 	/* How fast a worker that does not live is replaced; 0: the default. */
 	int64_t backoff_initial_us; /* 100 ms, doubled each time */
@@ -60,7 +63,8 @@ struct pool_ops {
 	bool (*exited)(void *ctx, uint32_t number, pid_t pid, int status);
 	/* It is renewed: let it finish what it holds and leave. False, or NULL: that cannot be, it gets SIGTERM. */
 	bool (*retire)(void *ctx, uint32_t number, pid_t pid, const char *reason);
-	/* It is above the hard limit: what it runs shall stop. It is killed at the next look unless it has shrunk. */
+	/* It is above the hard limit: what it runs shall stop. It is killed at the next look unless it has shrunk. Also said
+	 * of one that the kernel has killed at the limit of its cgroup, before `exited`. */
 	void (*swollen)(void *ctx, uint32_t number, pid_t pid);
 	/* pool_stop has done its work: once, from the loop, also when nothing ran. */
 	void (*stopped)(void *ctx);

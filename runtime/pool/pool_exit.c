@@ -17,6 +17,7 @@ const char *pool_exit_name(enum pool_exit why)
 		[POOL_EXIT_BREAKS] = "breaks",
 		[POOL_EXIT_RESET] = "reset",
 		[POOL_EXIT_MEMORY_HARD] = "memory_hard",
+		[POOL_EXIT_OOM] = "oom",
 		[POOL_EXIT_DEADLINE] = "deadline",
 		[POOL_EXIT_PROTOCOL] = "protocol",
 		[POOL_EXIT_STOP] = "stop",

@@ -6,6 +6,7 @@
 #include "pool/process.h"
 
 #include "base/alloc.h"
+#include "pool/cgroup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +56,11 @@ static int child_signals(const struct child *child)
 	sigaction(SIGUSR1, &ignored, NULL);
 	sigemptyset(&none);
 	return sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int child_cgroup(const struct child *child)
+{
+	return child->plan->cgroup ? cgroup_enter(child->plan->cgroup) : 0;
 }
 
 static int child_descriptors(const struct child *child)
@@ -110,13 +116,14 @@ static int child_execute(const struct child *child)
 	return execvp(child->plan->argv[0], child->plan->argv);
 }
 
-enum { STEP_USER = 3, STEP_DIRECTORY = 5, STEP_EXECUTE = 6 };
+enum { STEP_USER = 4, STEP_DIRECTORY = 6, STEP_EXECUTE = 7 };
 
 static const struct {
 	const char *verb;
 	int (*run)(const struct child *child);
 } steps[] = {
 	{"reset the signals", child_signals},
+	{"enter its cgroup", child_cgroup},
 	{"set up the descriptors", child_descriptors},
 	{"be set apart", child_isolate},
 	[STEP_USER] = {"become user", child_user},

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct cgroup;
+
 /* An identity, looked up before the fork. */
 struct process_user {
 	uid_t uid;
@@ -28,6 +30,7 @@ struct process_plan {
 	char **environment;
 	const struct process_user *user; /* NULL: stays who we are */
 	const char *directory;           /* NULL: stays where we are */
+	const struct cgroup *cgroup;     /* NULL: stays in ours */
 	bool has_private_ipc;            /* System V objects of its own, which go with the last process; where allowed */
 };
 

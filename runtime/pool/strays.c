@@ -17,13 +17,22 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Enough for any environment that matters to us: what a pool sets stands within. */
 enum { MAX_ENVIRONMENT = 256 * 1024 };
 
+/* What is killed takes a moment to end, and may leave orphans of its own. */
+enum { REST_LOOKS = 100, REST_PAUSE_MS = 5 };
+
+static bool has_foreign_children;
+
 int strays_adopt(void)
 {
+	siginfo_t info;
+
+	has_foreign_children = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
 	return prctl(PR_SET_CHILD_SUBREAPER, 1) ? -errno : 0;
 }
 
@@ -77,7 +86,10 @@ static bool is_condemned(pid_t pid, char *data, strays_condemn *condemn, void *c
 	return len > 0 && condemn(ctx, data, len);
 }
 
-static size_t kill_children(const char *thread, char *data, strays_condemn *condemn, void *ctx)
+/* Says whether a child is to be killed. */
+typedef bool is_stray(pid_t pid, void *ctx);
+
+static size_t kill_children(const char *thread, is_stray *is_it, void *ctx)
 {
 	char path[320], word[16];
 	size_t n = 0;
@@ -90,7 +102,7 @@ static size_t kill_children(const char *thread, char *data, strays_condemn *cond
 		pid_t pid = (pid_t)strtol(word, NULL, 10);
 
 		/* It is our child and only we reap, so the number cannot have become another's. */
-		if (pid > 1 && is_condemned(pid, data, condemn, ctx))
+		if (pid > 1 && is_it(pid, ctx))
 			n += kill(pid, SIGKILL) == 0;
 	}
 	if (children)
@@ -99,19 +111,56 @@ static size_t kill_children(const char *thread, char *data, strays_condemn *cond
 }
 
 /* An orphan becomes a child of any of our threads, so all are asked. */
-size_t strays_kill(strays_condemn *condemn, void *ctx)
+static size_t kill_all_children(is_stray *is_it, void *ctx)
 {
 	DIR *threads = opendir("/proc/self/task");
-	char *data = malloc(MAX_ENVIRONMENT);
 	size_t n = 0;
 
-	for (const struct dirent *entry; threads && data && (entry = readdir(threads));) {
+	for (const struct dirent *entry; threads && (entry = readdir(threads));) {
 		if (entry->d_name[0] != '.')
-			n += kill_children(entry->d_name, data, condemn, ctx);
+			n += kill_children(entry->d_name, is_it, ctx);
 	}
 	if (threads)
 		closedir(threads);
-	free(data);
+	return n;
+}
+
+struct judge {
+	strays_condemn *condemn;
+	void *ctx;
+	char *data;
+};
+
+static bool is_condemned_child(pid_t pid, void *ctx)
+{
+	const struct judge *judge = ctx;
+
+	return is_condemned(pid, judge->data, judge->condemn, judge->ctx);
+}
+
+size_t strays_kill(strays_condemn *condemn, void *ctx)
+{
+	struct judge judge = {condemn, ctx, malloc(MAX_ENVIRONMENT)};
+	size_t n = judge.data ? kill_all_children(is_condemned_child, &judge) : 0;
+
+	free(judge.data);
+	return n;
+}
+
+static bool is_of_the_rest(pid_t pid, void *ctx)
+{
+	return pid != *(pid_t *)ctx && !process_find(pid);
+}
+
+size_t strays_kill_rest(pid_t keeper)
+{
+	const struct timespec pause = {.tv_nsec = REST_PAUSE_MS * 1000000L};
+	size_t n = 0;
+
+	for (int i = 0; i < REST_LOOKS && !has_foreign_children && kill_all_children(is_of_the_rest, &keeper); i++) {
+		nanosleep(&pause, NULL);
+		n += strays_reap();
+	}
 	return n;
 }
 
@@ -196,18 +245,20 @@ size_t strays_kill_of(const char *marker)
 	return kill_everywhere(is_of, (void *)marker);
 }
 
+bool strays_is_dead(const char *marker)
+{
+	unsigned long long ns, start;
+	int pid;
+
+	return sscanf(marker, "%llu.%d.%llu", &ns, &pid, &start) == 3 && ns == own_namespace() && start_of(pid) != start;
+}
+
 static bool is_left(void *ctx, const char *environment, size_t len)
 {
 	const char *socket = environment_find(environment, len, "QBUS_SOCKET");
 	const char *marker = environment_find(environment, len, "QBUS_PROXY");
-	unsigned long long ns, start;
-	int pid;
 
-	if (!socket || !marker || strcmp(socket, ctx) != 0)
-		return false;
-	if (sscanf(marker, "%llu.%d.%llu", &ns, &pid, &start) != 3)
-		return false;
-	return ns == own_namespace() && start_of(pid) != start;
+	return socket && marker && strcmp(socket, ctx) == 0 && strays_is_dead(marker);
 }
 
 size_t strays_kill_left(const char *socket)

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* From now on orphaned descendants become our children. 0 or -errno. */
+/* From now on orphaned descendants become our children. Called before the first fork. 0 or -errno. */
 int strays_adopt(void);
 
 /* Reaps each stray that has ended; called on SIGCHLD, and once a second, as a thread that is traced hides others then.
@@ -23,8 +23,15 @@ typedef bool strays_condemn(void *ctx, const char *environment, size_t len);
 /* Kills each stray that condemn says true of. Returns how many. Costs one look at each child. */
 size_t strays_kill(strays_condemn *condemn, void *ctx);
 
+/* At the end, when no child of ours runs but `keeper`: kills and reaps all others, whatever their environment says, and
+ * what they leave. Waits half a second at most. Does nothing when there were children before strays_adopt, as of a shell
+ * that has become this process: nobody could tell those from the workers'. Returns how many. */
+size_t strays_kill_rest(pid_t keeper);
+
 /* This process as QBUS_PROXY names it to the workers: the namespace of its number, its number, when it began. */
 const char *strays_marker(void);
+/* Is the process that had this marker gone? False also when it cannot be known: its number is of another namespace. */
+bool strays_is_dead(const char *marker);
 /* Kills whatever the proxy of that marker has started, wherever it is now. Returns how many. Costs a look at each
  * process of the machine, as does the next one. */
 size_t strays_kill_of(const char *marker);

@@ -419,6 +419,7 @@ void session_tell(const struct session *session, struct session_info *ret_info)
 		.number = session->worker.number,
 		.state = session->state,
 		.peer = session->peer,
+		.group = session->group,
 		.client = session->client,
 		.pool = session->worker.pool,
 		.end_code = session->end_code[0] ? session->end_code : NULL,

@@ -63,6 +63,7 @@ struct session_info {
 	uint32_t number;
 	enum session_state state;
 	struct session_peer peer;
+	pid_t group;            /* of its process when it said HELLO; 0: not known */
 	const char *client;     /* what HELLO said, "" before */
 	const char *pool;       /* NULL: not spawned by us */
 	const char *end_code;   /* of the ERROR that ended it; NULL: none */

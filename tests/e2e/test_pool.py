@@ -205,6 +205,87 @@ def test_nothing_of_a_worker_that_clings_to_everything_remains(tmp_path, serve, 
             proxy.start()
 
 
+CLEARED = """import os, sys, time
+if os.fork() == 0:                      # a daemon that nothing leads back from: session, parent and environment of its own
+    os.setsid()
+    if os.fork() == 0:
+        os.execve("/bin/sh", ["sh", "-c", "echo cleared=$$ >&2; exec sleep 1000"], {})
+    os._exit(0)
+os.wait()
+time.sleep(1000)
+"""
+
+
+@pytest.fixture
+def delegated():
+    """The folder of a cgroup of our own (version 2), and the wrapper that starts a proxy in it."""
+    mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+    folder = next((pathlib.Path(mount[1]) / f"qbus-test-{os.getpid()}" for mount in mounts if mount[2] == "cgroup2"), None)
+    try:
+        folder.mkdir()
+    except (AttributeError, OSError):
+        pytest.skip("no cgroup can be made here")
+    if not (folder / "cgroup.kill").exists():
+        folder.rmdir()
+        pytest.skip("this kernel has no cgroup.kill")
+    yield folder, ["sh", "-c", f'echo 0 > {folder}/cgroup.procs && exec "$@"', "sh"]
+    (folder / "cgroup.kill").write_text("1")
+    wait_until(lambda: "populated 0" in (folder / "cgroup.events").read_text(), 10, "the cgroup is empty")
+    for below in sorted(folder.rglob("*/"), reverse=True):
+        below.rmdir()
+    folder.rmdir()
+
+
+def cleared(directory, num_workers=2):
+    (directory / "cleared.py").write_text(CLEARED)
+    return watched(directory, ["/usr/bin/python3", str(directory / "cleared.py")], {"messages": 1},
+                   {"num_workers": num_workers, "destroy_timeout": "500ms"})
+
+
+def wait_cleared(proxy, n):
+    wait_until(lambda: len(re.findall(r"cleared=\d+", proxy.text())) >= n, 20, f"{n} daemons\n{proxy.text()}")
+    return [int(pid) for pid in re.findall(r"cleared=(\d+)", proxy.text())]
+
+
+def test_a_daemon_with_an_empty_environment_does_not_outlive_a_clean_stop(tmp_path, serve):
+    proxy = serve(cleared(tmp_path))
+    daemons = wait_cleared(proxy, 2)
+    assert all(map(is_alive, daemons))
+    assert proxy.process.stop(signal.SIGTERM, 30) == EXIT_CLEAN
+    wait_until(lambda: not any(map(is_alive, daemons)), 5, "they are gone")
+
+
+def test_what_the_proxy_had_as_children_before_its_start_is_none_of_its_business(tmp_path, serve):
+    wrapper = ["sh", "-c", f'sleep 1000 & echo $! > {tmp_path}/pid; exec "$@"', "sh"]
+    proxy = serve(cleared(tmp_path), wrapper=wrapper)
+    daemons = wait_cleared(proxy, 2)
+    proxy.process.stop(signal.SIGTERM, 30)
+    assert is_alive(int((tmp_path / "pid").read_text()))    # the fixture ends its session
+    for pid in daemons:     # whose they are cannot be told then
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end", ["worker", "stop", "kill"])
+def test_in_a_cgroup_of_its_own_all_of_a_worker_ends_with_it(tmp_path, serve, delegated, end):
+    folder, wrapper = delegated
+    proxy = serve(cleared(tmp_path), wrapper=wrapper)
+    daemons = wait_cleared(proxy, 2)[:2]
+    workers = next(folder.glob("qbus-workers.*"))
+    groups = {group.name: set((group / "cgroup.procs").read_text().split()) for group in workers.glob("php-*")}
+    assert len(groups) == 2 and all(len(group & set(map(str, daemons))) == 1 for group in groups.values())
+    assert told(proxy)["cgroups"] == "kill"     # the controllers are not in this hierarchy
+    if end == "worker":
+        leader = next(pid for pid in proxy.workers() if str(pid) in set.union(*groups.values()) and pid not in daemons)
+        os.kill(leader, signal.SIGKILL)
+        wait_until(lambda: not all(map(is_alive, daemons)), 5, "its daemon is gone")
+        wait_until(lambda: len(set(groups) & {group.name for group in workers.glob("php-*")}) == 1, 5, "so is its cgroup")
+        wait_cleared(proxy, 3)
+        assert len([pid for pid in daemons if is_alive(pid)]) == 1      # and the other's runs on
+    proxy.process.stop(signal.SIGKILL if end == "kill" else signal.SIGTERM, 30)
+    wait_until(lambda: not any(map(is_alive, wait_cleared(proxy, 2))), 5, "they are gone")
+    wait_until(lambda: not list(folder.glob("qbus-*")), 5, "the proxy's cgroups are gone")
+
+
 def test_sighup_answers_that_a_restart_is_needed_and_changes_nothing(tmp_path, serve):
     proxy = serve(watched(tmp_path, ["sleep", "1000"], {"messages": 1}))
     proxy.process.send(signal.SIGHUP)

@@ -64,7 +64,7 @@ static _Noreturn void proxy_run(int fd)
 {
 	struct keeper keeper;
 
-	if (keeper_start(&keeper))
+	if (keeper_start(&keeper, NULL))
 		_exit(1);
 
 	pid_t pids[] = {detached("/run/keeper-test.sock", strays_marker()), keeper.pid};
