@@ -345,7 +345,7 @@ void place_look(struct place *place)
 	if (!place_has_process(place) || place->state == PLACE_KILLED || !(common->soft_bytes || common->hard_bytes))
 		return;
 	place->rss_bytes = process_resident_bytes(place->process.pid);
-	if (place->soft_bytes && place->rss_bytes >= place->soft_bytes)
+	if (place->ready_us && place->soft_bytes && place->rss_bytes >= place->soft_bytes) /* before: place_check_soft */
 		place_above_soft(place);
 	if (common->hard_bytes && place->rss_bytes >= common->hard_bytes)
 		place_above_hard(place);

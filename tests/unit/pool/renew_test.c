@@ -303,6 +303,7 @@ static void who_is_above_the_soft_limit_from_the_start_is_kept(void **state)
 	struct pool *pool = start(rig, &conf);
 
 	rig_until_said(rig, "php/1: full", 1);
+	rig_for(rig, 400 * MS); /* it is looked at before it is ready */
 	pool_worker_ready(pool, 1);
 	rig_until_said(rig, "takes more than max_worker_memory.soft from the start", 1);
 	rig_for(rig, 400 * MS);
