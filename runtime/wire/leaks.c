@@ -84,3 +84,14 @@ bool leaks_tell(struct leaks *leaks, const char *path)
 	leaks->told[leaks->n_told++] = hash;
 	return true;
 }
+
+bool leaks_ration_take(struct leaks_ration *ration, int64_t now_us)
+{
+	int64_t spent_us = ration->spent_us > now_us ? ration->spent_us : now_us;
+	bool may = spent_us - now_us <= (int64_t)(LEAKS_LINES_MAX - 1) * LEAKS_LINE_US;
+	if (may)
+		ration->spent_us = spent_us + LEAKS_LINE_US;
+	else
+		ration->n_kept++;
+	return may;
+}

@@ -31,4 +31,16 @@ const char *leaks_read(const struct frame *frame, struct leaks *ret_leaks);
 /* Whether the log shall have this path: true once for each, and no more when it has had LEAKS_TOLD_MAX. */
 bool leaks_tell(struct leaks *leaks, const char *path);
 
+/* How many lines about leaks the log takes from all workers together, however often they connect: LEAKS_LINES_MAX at
+ * once, and one more each LEAKS_LINE_US. All zero at first. */
+enum { LEAKS_LINES_MAX = 128, LEAKS_LINE_US = 10000000 };
+
+struct leaks_ration {
+	int64_t spent_us; /* the moment at which nothing is owed any more */
+	uint64_t n_kept;  /* lines kept back since the last that was let through */
+};
+
+/* Takes one line. False: it is kept back, and counted. */
+bool leaks_ration_take(struct leaks_ration *ration, int64_t now_us);
+
 #endif

@@ -33,6 +33,7 @@ struct session_set {
 	struct list turn; /* those that the next flush looks at */
 	size_t n_sessions;
 	uint64_t n_late_ever;
+	struct leaks_ration leaks_ration;
 	uint32_t last_number;
 	bool has_come_round;  /* numbers have, so that one may be taken */
 	struct proto_out out; /* where a frame is made before it goes to its session's output */

@@ -257,18 +257,27 @@ static const char *say_sync(struct session *session, const struct frame *frame)
 	return NULL;
 }
 
+static void log_leak(struct session *session, const struct leak *leak)
+{
+	struct leaks_ration *ration = &session->set->leaks_ration;
+	const char *pool = session->worker.pool ? session->worker.pool : "-";
+	if (!leaks_tell(session->leaks, leak->path) || !leaks_ration_take(ration, session_now(session)))
+		return;
+	if (ration->n_kept)
+		log_say(LOG_WARN, NULL, "keeps lines about what grows out of the log, workers --leaks has them n=%llu",
+			(unsigned long long)ration->n_kept);
+	ration->n_kept = 0;
+	log_say(LOG_WARN, session->who, "%s keeps growing: in %llu of %llu looks bytes=%llu pool=%s", leak->path,
+		(unsigned long long)leak->n_grew, (unsigned long long)leak->n_looks, (unsigned long long)leak->bytes, pool);
+}
+
 static const char *say_leak(struct session *session, const struct frame *frame)
 {
 	if (!session->leaks)
 		session->leaks = alloc_zero(sizeof *session->leaks);
 	const char *wrong = leaks_read(frame, session->leaks);
-	for (uint32_t i = 0; !wrong && i < session->leaks->n; i++) {
-		const struct leak *leak = &session->leaks->leaks[i];
-		if (leaks_tell(session->leaks, leak->path))
-			log_say(LOG_WARN, session->who, "%s keeps growing: in %llu of %llu looks bytes=%llu pool=%s", leak->path,
-				(unsigned long long)leak->n_grew, (unsigned long long)leak->n_looks, (unsigned long long)leak->bytes,
-				session->worker.pool ? session->worker.pool : "-");
-	}
+	for (uint32_t i = 0; !wrong && i < session->leaks->n; i++)
+		log_leak(session, &session->leaks->leaks[i]);
 	return wrong;
 }
 

@@ -101,6 +101,25 @@ static void a_path_is_told_once_and_there_is_an_end_to_it(void **state)
 	assert_false(leaks_tell(&told, "one more"));
 }
 
+static void the_log_takes_a_ration_and_no_more(void **state)
+{
+	struct leaks_ration ration = {0};
+	int64_t now_us = 5000000;
+	(void)state;
+	for (int i = 0; i < LEAKS_LINES_MAX; i++)
+		assert_true(leaks_ration_take(&ration, now_us));
+	for (int i = 0; i < 7; i++)
+		assert_false(leaks_ration_take(&ration, now_us));
+	assert_int_equal(ration.n_kept, 7);
+	assert_false(leaks_ration_take(&ration, now_us + LEAKS_LINE_US - 1));
+	assert_true(leaks_ration_take(&ration, now_us + LEAKS_LINE_US));
+	assert_false(leaks_ration_take(&ration, now_us + LEAKS_LINE_US));
+	now_us += INT64_C(1000) * LEAKS_LINE_US; /* what was not used is not saved beyond the most */
+	for (int i = 0; i < LEAKS_LINES_MAX; i++)
+		assert_true(leaks_ration_take(&ration, now_us));
+	assert_false(leaks_ration_take(&ration, now_us));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -108,6 +127,7 @@ int main(void)
 		cmocka_unit_test(a_report_is_bounded),
 		cmocka_unit_test(a_wrong_report_is_refused),
 		cmocka_unit_test(a_path_is_told_once_and_there_is_an_end_to_it),
+		cmocka_unit_test(the_log_takes_a_ration_and_no_more),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

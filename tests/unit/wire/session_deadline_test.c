@@ -9,8 +9,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -241,6 +244,63 @@ static void the_last_report_of_leaks_is_kept(void **state)
 	assert_string_equal(seen.leaks[0].path, "$all");
 }
 
+static void say_leaks(int first)
+{
+	msgpack_sbuffer buffer;
+	msgpack_packer packer;
+	char path[16];
+	msgpack_sbuffer_init(&buffer);
+	msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
+	msgpack_pack_array(&packer, 2);
+	msgpack_pack_int(&packer, 30);
+	msgpack_pack_array(&packer, LEAKS_MAX);
+	for (int i = 0; i < LEAKS_MAX; i++) {
+		snprintf(path, sizeof path, "$p%d", first + i);
+		msgpack_pack_array(&packer, 4);
+		msgpack_pack_str_with_body(&packer, path, strlen(path));
+		for (int j = 0; j < 3; j++)
+			msgpack_pack_int(&packer, 30);
+	}
+	client_say(&client, PROTO_LEAK, buffer.data, buffer.size);
+	msgpack_sbuffer_destroy(&buffer);
+}
+
+static size_t n_in(int fd, const char *text)
+{
+	static char log[1 << 20];
+	ssize_t len = pread(fd, log, sizeof log - 1, 0);
+	size_t n = 0;
+	assert_true(len >= 0);
+	log[len] = '\0';
+	for (const char *at = log; (at = strstr(at, text)); at++)
+		n++;
+	return n;
+}
+
+/* A worker that is out to fill the disk connects again and again with leaks that nobody has heard of. */
+static void leaks_do_not_fill_the_log(void **state)
+{
+	int log = memfd_create("log", MFD_CLOEXEC), stderr_fd = dup(STDERR_FILENO);
+	(void)state;
+	dup2(log, STDERR_FILENO);
+	for (int i = 0; i < 20; i++) {
+		client_attach(&stand, &client, "mails", 1);
+		for (int j = 0; j < 4; j++)
+			say_leaks((i * 4 + j) * LEAKS_MAX);
+		SAY(PROTO_SYNC, 1);
+		client_hears(&stand, &client, PROTO_SYNCED, "\x91\x01");
+		client_close(&client);
+		stand_until_closed(&stand, (size_t)i + 1);
+		client_open(&stand, &client);
+	}
+	dup2(stderr_fd, STDERR_FILENO);
+	size_t n = n_in(log, "keeps growing"), n_first = n_in(log, "$p0 keeps growing");
+	close(stderr_fd);
+	close(log);
+	assert_int_equal(n_first, 1);
+	assert_in_range(n, LEAKS_LINES_MAX, LEAKS_LINES_MAX + 12); /* as many more as it has taken seconds, by tens */
+}
+
 /* HELLO with `batches`: what it holds is spoilt together. */
 static void a_worker_of_batches_has_all_that_it_holds_broken(void **state)
 {
@@ -275,6 +335,7 @@ int main(void)
 		WITH(with_messages, the_end_of_a_session_ends_breaking),
 		WITH(with_messages, wrong_words_end_the_session),
 		WITH(with_messages, the_last_report_of_leaks_is_kept),
+		WITH(with_messages, leaks_do_not_fill_the_log),
 		WITH(with_messages, a_worker_of_batches_has_all_that_it_holds_broken),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
