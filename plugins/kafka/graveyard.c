@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Dead letters in a topic: read from the beginning to where it ends now, by a client that joins no group and commits
- * nothing. Kafka removes from the front of a partition only, so what is to go is gone as far as nothing older stays. */
+/* Dead letters in a topic: read from the beginning to where it ends now, one partition after another so that each look
+ * shows the same order, by a client that joins no group and commits nothing. Kafka removes from the front of a partition only, so what is to go is gone as far as nothing older stays. */
 #include "graveyard.h"
 
 #include <errno.h>
@@ -19,10 +19,9 @@
 #define SILENCE_US INT64_C(30000000)
 
 struct plot {
-	int64_t end;    /* first offset that is not shown */
-	int64_t before; /* to be removed: what stands before this offset; -1: nothing */
-	bool is_read;   /* to its end */
-	bool keeps;     /* a letter stays: those behind it must too */
+	int64_t begin, end; /* first offset that is shown, and first that is not */
+	int64_t before;     /* to be removed: what stands before this offset; -1: nothing */
+	bool keeps;         /* a letter stays: those behind it must too */
 };
 
 struct yard {
@@ -30,7 +29,8 @@ struct yard {
 	char *topic;
 	rd_kafka_t *reader, *writer; /* writer: NULL until it is needed */
 	struct plot *plots;          /* by partition */
-	int n_plots, n_unread;
+	int n_plots;
+	int at;                     /* the plot that is read; it is assigned */
 	rd_kafka_message_t *letter; /* shown last; NULL: none */
 	bool is_removed;            /* it is */
 	int n_stay;
@@ -62,16 +62,32 @@ static int partitions_count(struct yard *yard, char ret_error[QB_GRAVE_ERROR])
 	if (!error)
 		error = metadata->topics[0].err;
 	if (!error)
-		yard->n_plots = yard->n_unread = metadata->topics[0].partition_cnt;
+		yard->n_plots = metadata->topics[0].partition_cnt;
 	if (metadata)
 		rd_kafka_metadata_destroy(metadata);
 	rd_kafka_topic_destroy(topic);
 	return error ? fail(ret_error, "topic %s cannot be found: %s", yard->topic, rd_kafka_err2str(error)) : 0;
 }
 
+/* Goes on with the first partition from `at` on that has something. */
+static int partition_assign(struct yard *yard, char ret_error[QB_GRAVE_ERROR])
+{
+	rd_kafka_topic_partition_list_t *list;
+	rd_kafka_resp_err_t error;
+
+	while (yard->at < yard->n_plots && yard->plots[yard->at].begin >= yard->plots[yard->at].end)
+		yard->at++;
+	if (yard->at == yard->n_plots)
+		return 0;
+	list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_list_add(list, yard->topic, yard->at)->offset = yard->plots[yard->at].begin;
+	error = rd_kafka_assign(yard->reader, list);
+	rd_kafka_topic_partition_list_destroy(list);
+	return error ? fail(ret_error, "topic %s cannot be read: %s", yard->topic, rd_kafka_err2str(error)) : 0;
+}
+
 static int partitions_begin(struct yard *yard, char ret_error[QB_GRAVE_ERROR])
 {
-	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(yard->n_plots);
 	rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
 
 	yard->plots = calloc((size_t)yard->n_plots, sizeof(*yard->plots));
@@ -79,16 +95,13 @@ static int partitions_begin(struct yard *yard, char ret_error[QB_GRAVE_ERROR])
 		abort();
 	for (int i = 0; i < yard->n_plots && !error; i++) {
 		struct plot *plot = &yard->plots[i];
-		int64_t low = 0;
 
 		plot->before = -1;
-		error = rd_kafka_query_watermark_offsets(yard->reader, yard->topic, i, &low, &plot->end, ASK_MS);
-		rd_kafka_topic_partition_list_add(list, yard->topic, i)->offset = low;
+		error = rd_kafka_query_watermark_offsets(yard->reader, yard->topic, i, &plot->begin, &plot->end, ASK_MS);
 	}
-	if (!error)
-		error = rd_kafka_assign(yard->reader, list);
-	rd_kafka_topic_partition_list_destroy(list);
-	return error ? fail(ret_error, "topic %s cannot be read: %s", yard->topic, rd_kafka_err2str(error)) : 0;
+	if (error)
+		return fail(ret_error, "topic %s cannot be read: %s", yard->topic, rd_kafka_err2str(error));
+	return partition_assign(yard, ret_error);
 }
 
 static rd_kafka_t *client_new(rd_kafka_type_t type, rd_kafka_conf_t *settings, char ret_error[QB_GRAVE_ERROR])
@@ -193,19 +206,14 @@ static void letter_show(struct yard *yard, struct qb_message *ret_letter)
 	headers_read(yard, ret_letter);
 }
 
-/* Takes what came; true: it is a letter to be shown. */
-static bool message_take(struct yard *yard, rd_kafka_message_t *message)
+/* Takes what came; true: it is a letter to be shown. *ret_end: nothing of the partition is left. */
+static bool message_take(struct yard *yard, rd_kafka_message_t *message, bool *ret_end)
 {
-	struct plot *plot =
-		message->partition >= 0 && message->partition < yard->n_plots ? &yard->plots[message->partition] : NULL;
-	bool is_letter = plot && !message->err && message->offset < plot->end;
-	bool is_end = plot && (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF ||
-							  (!message->err && message->offset >= plot->end - 1));
+	const struct plot *plot = &yard->plots[yard->at];
+	bool is_here = message->partition == yard->at;
+	bool is_letter = is_here && !message->err && message->offset < plot->end;
 
-	if (is_end && !plot->is_read) {
-		plot->is_read = true;
-		yard->n_unread--;
-	}
+	*ret_end = is_here && (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF || message->offset >= plot->end - 1);
 	if (is_letter)
 		yard->letter = message;
 	else
@@ -219,7 +227,8 @@ int graveyard_next(void *self, struct qb_message *ret_letter, char ret_error[QB_
 	int64_t until_us = gate_now_us() + SILENCE_US;
 
 	letter_drop(yard);
-	while (yard->n_unread) {
+	while (yard->at < yard->n_plots) {
+		bool is_letter, is_end = false;
 		rd_kafka_message_t *message = rd_kafka_consumer_poll(yard->reader, POLL_MS);
 
 		if (message && message->err && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
@@ -227,7 +236,11 @@ int graveyard_next(void *self, struct qb_message *ret_letter, char ret_error[QB_
 			rd_kafka_message_destroy(message);
 			return -EIO;
 		}
-		if (message && message_take(yard, message)) {
+		is_letter = message && message_take(yard, message, &is_end);
+		yard->at += is_end;
+		if (is_end && partition_assign(yard, ret_error) < 0)
+			return -EIO;
+		if (is_letter) {
 			letter_show(yard, ret_letter);
 			return 1;
 		}

@@ -89,17 +89,25 @@ static json_t *letter_json(const struct qb_message *letter, const char *id)
 
 /* ---- text ---- */
 
-/* What would move the cursor is not printed. */
+/* What a terminal would obey is not printed: control characters of both ranges, and what is no UTF-8. */
+static const char *line_of(struct qb_bytes value, char ret[DLQ_TEXT_MAX])
+{
+	char raw[DLQ_TEXT_MAX];
+	size_t len = value.len < sizeof raw ? value.len : sizeof raw - 1;
+	for (size_t i = 0; i < len; i++) {
+		char c = ((const char *)value.data)[i];
+		raw[i] = (unsigned char)c < ' ' || c == 0x7f ? '?' : c;
+	}
+	raw[len] = '\0';
+	return text_clean(raw, ret, DLQ_TEXT_MAX);
+}
+
 static void fact_print(FILE *out, const char *before, const struct qb_message *letter, const char *name)
 {
+	char line[DLQ_TEXT_MAX];
 	struct qb_bytes value;
-	if (!dlq_header_find(letter, name, &value) || !value.len)
-		return;
-	fputs(before, out);
-	for (size_t i = 0; i < value.len; i++) {
-		unsigned char c = ((const unsigned char *)value.data)[i];
-		fputc(c < ' ' || c == 0x7f ? '?' : c, out);
-	}
+	if (dlq_header_find(letter, name, &value) && value.len)
+		fprintf(out, "%s%s", before, line_of(value, line));
 }
 
 static void letter_print(FILE *out, const struct qb_message *letter, const char *id)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Dead letters on real brokers: shown without being disturbed, published again, removed."""
 import json
+import unicodedata
 
 import confluent_kafka
 import pytest
@@ -17,11 +18,6 @@ def dlq(file, *words, code=EXIT_CLEAN):
 
 def letters(file, *words):
     return json.loads(dlq(file, "show", "orders", "--json", *words).stdout)["letters"]
-
-
-def by_id(found):
-    """Partitions are read side by side: which of them comes first is chance."""
-    return {letter["id"]: letter for letter in found}
 
 
 def records(kafka, topic):
@@ -59,13 +55,14 @@ def kafka_graves(kafka, serve, tmp_path, ledger, fresh):
 def test_dead_letters_of_a_topic_are_shown_retried_and_removed(kafka, kafka_graves):
     file, topic, graves = kafka_graves
     seen = letters(file)
-    assert len(seen) == 10 and by_id(letters(file)) == by_id(seen)
+    assert len(seen) == 10 and letters(file) == seen
+    assert seen == sorted(seen, key=lambda letter: (letter["partition"], letter["offset"]))
     assert {letter["headers"]["x-qbus-reason"] for letter in seen} == {"rejected"}
     assert all("is not for us" in letter["headers"]["x-qbus-error"] for letter in seen)
     assert {letter["id"] for letter in seen} == {f"{p}/{o}" for p, o, *_ in records(kafka, graves)}
     text = dlq(file, "orders").stdout
     assert text.endswith("10 shown\n") and f"from={topic}/" in text and "is not for us" in text
-    assert len(letters(file, "--limit", "3")) == 3
+    assert letters(file, "--limit", "3") == seen[:3]
 
     part = max((0, 1), key=lambda p: len([letter for letter in seen if letter["partition"] == p]))
     first, second, third = [letter for letter in seen if letter["partition"] == part][:3]
@@ -87,6 +84,23 @@ def test_dead_letters_of_a_topic_are_shown_retried_and_removed(kafka, kafka_grav
     assert dlq(file, "retry", "orders", "--all").stdout.endswith("7 published again\n")
     assert letters(file) == [] and records(kafka, graves) == []
     assert len(records(kafka, topic)) == 100 + 8
+
+
+def test_nothing_of_a_letter_moves_the_terminal(kafka, tmp_path, ledger, fresh):
+    graves = kafka.create_topic(f"{fresh}.dlq", 3)
+    producer = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap})
+    evil = "title\x1b]0;x\x07 c1 \u009b31m \u0085 del\x7f bell\n".encode() + b"cut \xc3"
+    for partition in (2, 0):
+        producer.produce(graves, b"{}", partition=partition, headers={"x-qbus-error": evil, "x-qbus-reason": b"\xc2\x9b2J"})
+    assert producer.flush(30) == 0
+    file = tmp_path / "qbus.yaml"
+    file.write_text(json.dumps(merge(kafka_config(tmp_path, kafka, fresh, ledger), {
+        "pipelines": {"orders": {"dead_letter": {"topic": graves}}}})))
+    text = dlq(file, "show", "orders").stdout
+    assert [line.split()[0] for line in text.splitlines() if "reason=" in line] == ["0/0", "2/0"]
+    assert "title?]0;x? c1 ??31m ?? del? bell?cut ?" in text
+    assert not [c for c in text if unicodedata.category(c) == "Cc" and c != "\n"], ascii(text)
+    assert dlq(file, "show", "orders", "--limit", "1").stdout.startswith("0/0 ")
 
 
 def test_letters_of_another_pipeline_in_the_same_topic_are_left_alone(kafka, kafka_graves, tmp_path):

@@ -22,8 +22,9 @@ struct qb_graveyard {
 	uint32_t size; /* sizeof(struct qb_graveyard) */
 	/* Letters that come later are not shown. On 0 close will be called. */
 	int (*open)(const struct qb_grave_conf *conf, void **ret_yard, char ret_error[QB_GRAVE_ERROR]);
-	/* The next letter, oldest first; its headers include the runtime's, `receipt` tells its place and `partition` in
-	 * which part. `deliveries`: how often it was looked at before, as far as the broker counts. 1; 0: that were all. */
+	/* The next letter, part by part, oldest first in each; its headers include the runtime's, `receipt` tells its place
+	 * and `partition` in which part. `deliveries`: how often it was looked at before, as far as the broker counts.
+	 * 1; 0: that were all. */
 	int (*next)(void *yard, struct qb_message *ret_letter, char ret_error[QB_GRAVE_ERROR]);
 	/* Publishes a copy of the letter to where it came from and waits for the confirmation. origin: what x-qbus-origin
 	 * says, ended with '\0'; NULL: nothing. target and routing_key of the copy are not used. */
