@@ -293,17 +293,20 @@ void connection_limit(struct connection *connection, int64_t timeout_us)
 	amqp_set_rpc_timeout(connection->state, &timeout);
 }
 
-void connection_close(struct connection *connection, int64_t timeout_us)
+bool connection_close(struct connection *connection, int64_t timeout_us)
 {
+	bool is_answered = false;
+
 	if (!connection->state)
-		return;
+		return false;
 	if (timeout_us > 0 && !connection->is_lost && connection_is_writable(connection)) {
 		connection_limit(connection, timeout_us);
-		amqp_connection_close(connection->state, AMQP_REPLY_SUCCESS);
+		is_answered = amqp_connection_close(connection->state, AMQP_REPLY_SUCCESS).reply_type == AMQP_RESPONSE_NORMAL;
 	}
 	amqp_destroy_connection(connection->state);
 	connection->state = NULL;
 	connection->fd = -1;
+	return is_answered;
 }
 
 /* ---- frames ---- */

@@ -28,8 +28,9 @@ struct connection {
 enum qb_result connection_open(
 	struct connection *connection, const struct options *options, const char *role, int heartbeat_s);
 
-/* timeout_us bounds the farewell; 0: none is said. A closed connection is allowed. */
-void connection_close(struct connection *connection, int64_t timeout_us);
+/* timeout_us bounds the farewell; 0: none is said. True: the broker has answered it, and so taken all that was said
+ * before. A closed connection is allowed. */
+bool connection_close(struct connection *connection, int64_t timeout_us);
 
 /* Bounds the wait for the answers from now on. */
 void connection_limit(struct connection *connection, int64_t timeout_us);

@@ -76,6 +76,7 @@ static void channel_lost(struct consumer *consumer, int64_t now_us)
 			break;
 	assemble_clear(&consumer->assemble);
 	inbox_clear(&consumer->inbox);
+	proof_end(consumer);
 	tags_clear(&consumer->tags);
 	consumer->tag[0] = '\0';
 	consumer->quiet.is_on = false;
@@ -149,9 +150,13 @@ void consumer_settle(struct consumer *consumer, const struct qb_settlement *sett
 		if (!consumer->lane || settlements[i].lane != consumer->lane)
 			continue;
 		if (settlements[i].verdict == QB_ACK) {
-			consumer->n_acked += tags_settle(&consumer->tags, tag, now_us);
+			bool is_held = tags_settle(&consumer->tags, tag, now_us);
+
+			consumer->n_acked += is_held;
+			consumer->proof.n_answered += is_held;
 			consumer->retry_us = RETRY_FIRST_US;
 		} else if (tags_remove(&consumer->tags, tag)) {
+			consumer->proof.n_answered++;
 			acks_reject(&consumer->connection, tag);
 		}
 	}
@@ -238,6 +243,9 @@ static enum qb_result method_take(struct consumer *consumer, const amqp_method_t
 	case AMQP_BASIC_CANCEL_METHOD:
 		cancelled(consumer, method->decoded, now_us);
 		return QB_OK;
+	case AMQP_QUEUE_DECLARE_OK_METHOD:
+		proof_answer(consumer, method->decoded);
+		return QB_OK;
 	case AMQP_CHANNEL_CLOSE_METHOD:
 		connection_take_close(&consumer->connection, method, &code);
 		consumer->host->log(consumer->host->self, QB_WARN, "broker closes the channel queue=%s code=%u",
@@ -315,7 +323,9 @@ static void consumer_end(struct consumer *consumer)
 
 	if (!consumer->tag[0] || consumer->connection.is_lost)
 		return;
-	if (subscribe_end(consumer, consumer->tag, NULL) != QB_OK)
+	if (subscribe_end(consumer, consumer->tag, NULL) == QB_OK)
+		proof_all(consumer);
+	else
 		consumer->connection.is_lost = true;
 	consumer->tag[0] = '\0';
 	consumer->barrier_us = clock_now_us() - begin_us;
@@ -331,7 +341,7 @@ static enum qb_result quieten(struct consumer *consumer, int64_t now_us, bool *r
 		if (!consumer->is_draining)
 			return resize(consumer, prefetch_wanted(consumer), now_us);
 		consumer_end(consumer);
-	} else if (quiet_wants_count(&consumer->quiet, now_us)) {
+	} else if (quiet_wants_count(&consumer->quiet, now_us) && !consumer->proof.is_asked) {
 		*ret_more = true;
 		return queue_ask(consumer, now_us);
 	}
@@ -359,8 +369,10 @@ enum qb_result consumer_turn(struct consumer *consumer, int64_t now_us, bool *re
 	struct connection *connection = &consumer->connection;
 	enum qb_result result = connection->is_lost ? QB_LOST : frames_read(consumer, now_us, ret_more);
 
-	if (result == QB_OK && consumer->lane)
+	if (result == QB_OK && consumer->lane) {
 		acks_send_due(consumer, now_us);
+		proof_turn(consumer, now_us);
+	}
 	if (result == QB_OK && connection->is_lost)
 		result = QB_LOST;
 	if (result == QB_OK)
@@ -455,7 +467,9 @@ void consumer_close(struct consumer *consumer, int64_t timeout_us)
 
 	if (timeout_us > 0 && !connection->is_lost && connection_is_writable(connection))
 		farewell(consumer, timeout_us / 2);
-	connection_close(connection, timeout_us / 2);
+	if (connection_close(connection, timeout_us / 2))
+		proof_all(consumer);
+	proof_end(consumer);
 	assemble_clear(&consumer->assemble);
 	inbox_done(&consumer->inbox);
 	tags_done(&consumer->tags);

@@ -14,6 +14,7 @@
 
 #include "assemble.h"
 #include "connection.h"
+#include "proof.h"
 #include "quiet.h"
 #include "tags.h"
 
@@ -24,6 +25,7 @@ struct consumer {
 	struct inbox inbox;
 	struct assemble assemble;
 	struct tags tags;
+	struct proof proof;
 	uint64_t lane; /* 0: the channel is closed */
 	char tag[32];  /* of the consumer; empty: there is none */
 	unsigned n_tags;
@@ -47,7 +49,7 @@ struct consumer {
 enum qb_result consumer_open(
 	struct consumer *consumer, const struct qb_host *host, const struct options *options, int64_t now_us);
 
-/* Sends the acks that are left, says farewell within timeout_us (0: nothing is sent), frees. */
+/* Sends the acks that are left, says farewell within timeout_us (0: nothing is sent), frees. Tells QB_UNPROVEN. */
 void consumer_close(struct consumer *consumer, int64_t timeout_us);
 
 /* Does what is due: reads what is there into the inbox, sends acks, consumes again. *ret_more: there may be more to

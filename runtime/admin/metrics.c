@@ -235,7 +235,8 @@ static void metrics_lanes(FILE *out, const struct snapshot_pipeline *pipeline, c
 
 static void metrics_sources(FILE *out, const struct snapshot *snapshot)
 {
-	metrics_head(out, "qbus_consumer_lag_messages", "gauge", "Messages between what was read and the broker's end.");
+	metrics_head(out, "qbus_consumer_lag_messages", "gauge",
+		"Kafka: messages behind the committed offset, by topic; RabbitMQ: messages ready in the queue.");
 	for (size_t i = 0; i < snapshot->n_pipelines; i++)
 		metrics_lanes(out, &snapshot->pipelines[i], "qbus_consumer_lag_messages", false);
 	metrics_head(out, "qbus_lane_wedged", "gauge", "Lanes that cannot be read until an operator does something.");

@@ -28,7 +28,7 @@ enum pipeline_reason {
 
 /* Counters since the start, and gauges of now. */
 struct pipeline_counts {
-	uint64_t received, delivered, acked, retried, rejected, dead_lettered, returned, late, skipped;
+	uint64_t received, delivered, acked, retried, rejected, dead_lettered, returned, late, skipped, unproven;
 	uint64_t deadlines, broken,
 		ended; /* deliveries whose worker was told, in which a call was broken, whose worker was ended */
 	uint64_t limits, limits_broken; /* parts of handlers that were told, in which a call was broken */

@@ -45,7 +45,7 @@ struct lane {
 	int64_t position;          /* LANE_RECEIPT_NONE: nothing settled yet */
 	int64_t told, kept;        /* position last given to the source, and last confirmed by the broker */
 	int64_t newest;            /* highest receipt that came; LANE_RECEIPT_NONE: none */
-	int64_t lag;               /* messages behind the broker's end, as the plugin measured; 0: unknown */
+	int64_t lag; /* messages behind the broker's end, or in its queue, as the plugin measured; 0: unknown */
 	bool is_dirty, is_shut;
 	bool is_wedged;           /* cannot be read until an operator acts */
 	bool is_cancelled;        /* the broker ended it */

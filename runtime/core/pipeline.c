@@ -227,11 +227,26 @@ static void pipeline_on_lane_closing(void *ctx, struct lane *lane)
 	pipeline_lane_changed(ctx, lane);
 }
 
+/* A stop that ends so has not ended clean. */
+static void pipeline_unproven(struct pipeline *pipeline, int64_t n)
+{
+	bool is_last = pipeline->dispatcher->is_stopping;
+	if (is_last)
+		pipeline->counts.unproven += (uint64_t)n;
+	log_say(is_last ? LOG_WARN : LOG_INFO, pipeline->conf->name,
+		"broker has not shown that it has what was handled last, so much may come again messages=%lld", (long long)n);
+}
+
 static void pipeline_on_lane_close(void *ctx, struct lane *lane)
 {
 	struct pipeline *pipeline = ctx;
 	log_say(LOG_INFO, pipeline->conf->name, "lane closes source=%s partition=%d settled=%lld void=%u", lane->source,
 		lane->partition, (long long)lane->position, lane->n_entries - lane->n_above);
+	int64_t n_open = lane->n_running;
+	if (pipeline_has(pipeline, QB_SETTLE_PREFIX))
+		n_open += lane->position - lane->kept;
+	if (pipeline->dispatcher->is_stopping && n_open)
+		pipeline_unproven(pipeline, n_open);
 	ledger_lane_close(&pipeline->ledger, lane);
 }
 
@@ -345,6 +360,8 @@ static void pipeline_on_measure(void *ctx, enum qb_measure what, struct lane *la
 		pipeline->queue_bytes = value;
 	else if (what == QB_QUEUE_LIMIT)
 		pipeline->queue_limit_bytes = value;
+	else if (what == QB_UNPROVEN)
+		pipeline_unproven(pipeline, value);
 	else if (what == QB_REBALANCES)
 		pipeline->counts.rebalances = (uint64_t)value;
 	else if (what == QB_OVERSIZE || what == QB_UNREADABLE) {

@@ -62,7 +62,8 @@ static void command_print_usage(FILE *out)
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  %-34s %s\n", commands[i].synopsis, commands[i].help);
 	fputs("\nFrom status to reset: -c FILE, which names the admin.socket to ask at, or --socket PATH; --json.\n", out);
-	fputs("\nExit codes: 0 clean, 1 error, 3 drain cut short, 64 usage, 78 configuration.\n", out);
+	fputs("\nExit codes: 0 clean, 1 error, 3 drain cut short or last acks not confirmed, 64 usage, 78 configuration.\n",
+		out);
 }
 
 static int command_help(const struct command_options *options)

@@ -71,6 +71,18 @@ static bool shutdown_is_gone(const struct runtime *runtime)
 	return dispatcher_is_closed(runtime->dispatcher);
 }
 
+/* Whether the brokers have shown to have every settlement. */
+static bool shutdown_is_proven(const struct runtime *runtime)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < dispatcher_n_pipelines(runtime->dispatcher); i++) {
+		struct pipeline_counts counts;
+		pipeline_count(dispatcher_pipeline_at(runtime->dispatcher, i), &counts);
+		n += counts.unproven;
+	}
+	return n == 0;
+}
+
 /* The drain is bounded by its own configuration; a unit's TimeoutStopSec need not be kept in step with that. */
 static void shutdown_extend(struct runtime *runtime)
 {
@@ -99,7 +111,7 @@ int64_t shutdown_advance(struct runtime *runtime)
 	case SHUTDOWN_CLOSING:
 		if (!shutdown_is_gone(runtime) && !is_late)
 			break;
-		runtime->is_cut_short |= !shutdown_is_gone(runtime);
+		runtime->is_cut_short |= !shutdown_is_gone(runtime) || !shutdown_is_proven(runtime);
 		runtime->step = SHUTDOWN_DONE;
 		break;
 	case SHUTDOWN_DONE:

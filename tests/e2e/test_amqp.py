@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Orders on a real RabbitMQ, classic and quorum queues, handled by the same PHP file as on Kafka."""
+import contextlib
+import json
+import os
 import random
+import re
+import signal
 
 import pytest
 
+import brokers
 from process import scaled, wait_until
-from proxy import EXIT_CLEAN, amqp_config
+from proxy import EXIT_CLEAN, EXIT_CUT_SHORT, amqp_config, run
 
 MESSAGES = scaled(100_000)
 
@@ -121,6 +127,50 @@ def test_sigterm_hands_nothing_back_of_what_had_no_room_yet(rabbit, fresh, ledge
         channel = connection.channel()
         got = [channel.basic_get(fresh)[0] for _ in range(left)]
         assert not any(method.redelivered for method in got)
+
+
+@pytest.fixture
+def own_rabbit(tmp_path_factory):
+    """A broker that may be killed without a word to other tests."""
+    started = brokers.RabbitMQ(tmp_path_factory.mktemp("rabbit-own"))
+    try:
+        yield started.start()
+    finally:
+        started.finish()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_stop_without_a_broker_to_take_the_last_acks_is_not_clean(own_rabbit, fresh, ledger, serve, tmp_path, how):
+    fill(own_rabbit, fresh, "classic", 100)
+    begun = tmp_path / "ledger.begun"
+    proxy = serve(amqp_config(tmp_path, own_rabbit, fresh, ledger, handler=["delay_us=3000000"],
+                              pipelines={"orders": {"credit": 1}}, brokers={"b": {"rpc_timeout": "1s"}}))
+    wait_until(lambda: begun.exists() and len(begun.read_text().splitlines()) >= 4, 30, "handlers run")
+    beam = own_rabbit.beam()
+    try:
+        proxy.process.send(signal.SIGTERM)
+        proxy.wait_log("draining: fetching stops")
+        os.kill(beam, how)
+        assert proxy.process.wait(60) == EXIT_CUT_SHORT  # a second signal would cut the drain short
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(beam, signal.SIGKILL)
+    found = re.search(r"has not shown that it has what was handled last.*messages=(\d+)", proxy.text())
+    assert found and 1 <= int(found[1]) <= len(begun.read_text().splitlines()), proxy.text()[-2000:]
+
+
+def test_the_lag_is_what_waits_in_the_queue(rabbit, fresh, ledger, serve, tmp_path):
+    fill(rabbit, fresh, "quorum", 300)
+    proxy = serve(amqp_config(tmp_path, rabbit, fresh, ledger, handler=["delay_us=3600000000"],
+                              admin={"socket": f"{tmp_path}/admin.sock"}))
+
+    def lag():
+        return json.loads(run("pipelines", "list", "orders", "-c", proxy.file, "--json").stdout)["pipelines"][0]["lag"]
+
+    wait_until(lambda: lag() == 300 - 16, 60, "all but the first prefetch wait")
+    rabbit.produce(fresh, 50)
+    wait_until(lambda: lag() == 350 - 16, 60, "what comes is counted")
+    proxy.process.stop(signal.SIGKILL, 10)
 
 
 def test_a_handler_that_throws_gets_the_order_again(rabbit, fresh, ledger, serve, tmp_path):

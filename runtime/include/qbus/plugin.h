@@ -145,13 +145,14 @@ enum qb_condition {
 };
 
 enum qb_measure {
-	QB_LAG,           /* messages behind the end of the lane */
+	QB_LAG, /* PREFIX: messages behind the end of the lane; EACH: that wait at the broker, not sent to anybody */
 	QB_QUEUE_BYTES,   /* held by the client library */
 	QB_COMMIT_ERRORS, /* count since the start */
 	QB_REBALANCES,    /* count since the start */
 	QB_OVERSIZE,      /* so many more that the plugin has rejected for their size, before they were delivered */
 	QB_UNREADABLE,    /* so many more that it has rejected because they cannot be decoded */
-	QB_QUEUE_LIMIT,   /* most that the client library fetches ahead of the lanes that are open now, in bytes */
+	QB_UNPROVEN, /* so many more whose settlement the broker never showed to have; said of QB_SETTLE_EACH at an end */
+	QB_QUEUE_LIMIT, /* most that the client library fetches ahead of the lanes that are open now, in bytes */
 };
 
 struct qb_lane_info {

@@ -135,6 +135,47 @@ static void only_what_is_unsettled_comes_again(void **state)
 	assert_int_equal(broker_count(pair->broker, pair->broker->queue), 0);
 }
 
+static void acks_without_an_answer_are_told_at_the_end(void **state)
+{
+	struct pair *pair = pair_begin(state, "classic");
+
+	broker_fill(pair->broker, pair->broker->queue, 20);
+	for (int timeout_ms = 0; timeout_ms <= 5000; timeout_ms += 5000) {
+		struct rig *rig = PAIR_OPEN(pair, "prefetch", "50", "start_prefetch", "50", NULL);
+
+		RIG_WAIT(rig, rig->n_messages >= 10, PATIENCE_MS);
+		settle_run(rig, rig->lanes[0].id, 1, 10);
+		rig_close(rig, timeout_ms);
+		assert_int_equal(rig_measure_sum(rig, QB_UNPROVEN), timeout_ms ? 0 : 10);
+		rig_free(rig);
+		pair->rig = NULL;
+	}
+}
+
+static int64_t newest(const struct rig *rig, enum qb_measure what)
+{
+	for (size_t i = rig->n_measures; i > 0; i--)
+		if (rig->measures[i - 1].what == what)
+			return rig->measures[i - 1].value;
+	return -1;
+}
+
+static void the_queue_is_asked_for_its_length_and_that_proves_acks(void **state)
+{
+	struct pair *pair = pair_begin(state, "quorum");
+
+	broker_fill(pair->broker, pair->broker->queue, 30);
+
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "10", "start_prefetch", "10", NULL);
+
+	RIG_WAIT(rig, rig->n_messages == 10, PATIENCE_MS);
+	settle_run(rig, rig->lanes[0].id, 1, 10);
+	RIG_WAIT(rig, rig->n_messages == 20, PATIENCE_MS);
+	RIG_WAIT(rig, newest(rig, QB_LAG) == 10, PATIENCE_MS);
+	rig_close(rig, 0);
+	assert_int_equal(rig_measure_sum(rig, QB_UNPROVEN), 0);
+}
+
 static void a_rejected_message_goes_to_the_dead_letters(void **state)
 {
 	struct pair *pair = pair_begin(state, NULL);
@@ -284,7 +325,7 @@ static void an_empty_budget_delivers_nothing(void **state)
 
 	broker_fill(pair->broker, pair->broker->queue, 5);
 	rig->budget = (struct qb_budget){0};
-	RIG_WAIT(rig, rig->n_measures && rig->measures[rig->n_measures - 1].value > 1000, PATIENCE_MS);
+	RIG_WAIT(rig, newest(rig, QB_QUEUE_BYTES) > 1000, PATIENCE_MS);
 	assert_int_equal(rig->n_messages, 0);
 	rig->budget = (struct qb_budget){.messages = 100, .bytes = 1 << 20};
 	RIG_WAIT(rig, rig->n_messages == 5, PATIENCE_MS);
@@ -388,6 +429,8 @@ int main(void)
 		PAIR_TEST(a_quorum_queue_is_emptied),
 		PAIR_TEST(a_clean_stop_returns_only_what_is_unsettled),
 		PAIR_TEST(only_what_is_unsettled_comes_again),
+		PAIR_TEST(acks_without_an_answer_are_told_at_the_end),
+		PAIR_TEST(the_queue_is_asked_for_its_length_and_that_proves_acks),
 		PAIR_TEST(a_rejected_message_goes_to_the_dead_letters),
 		PAIR_TEST(an_oversized_body_is_rejected_and_the_next_comes),
 		PAIR_TEST(a_large_body_arrives_whole),
