@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "record.h"
+
 struct gathering {
 	struct batch *batch;
 	size_t max_messages, max_bytes;
@@ -33,15 +35,14 @@ static void headers_take(struct batch *batch, const rd_kafka_message_t *from, st
 	size_t size;
 
 	batch->first_header[batch->n] = batch->n_headers;
-	if (rd_kafka_message_headers(from, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+	if (record_is_bare(from) || rd_kafka_message_headers(from, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return;
 	for (size_t i = 0; !rd_kafka_header_get_all(headers, i, &name, &value, &size); i++)
 		*header_room(batch) = (struct qb_header){{name, strlen(name)}, {value, size}};
 	message->n_headers = batch->n_headers - batch->first_header[batch->n];
 }
 
-static void message_take(
-	struct batch *batch, struct lane *lane, const rd_kafka_message_t *from, rd_kafka_event_t *event)
+static void message_take(struct batch *batch, struct lane *lane, rd_kafka_message_t *from)
 {
 	struct qb_message *message = &batch->messages[batch->n];
 	rd_kafka_timestamp_type_t type;
@@ -54,8 +55,30 @@ static void message_take(
 		.key = {from->key, from->key_len},
 		.body = {from->payload, from->len}};
 	headers_take(batch, from, message);
-	batch->events[batch->n++] = event;
+	batch->taken[batch->n++] = from;
 	lane->next = from->offset + 1;
+	lane->taken_messages++;
+	lane->taken_bytes += from->len;
+	lane->is_healed = lane->wedge.reason || lane->is_cancelled;
+}
+
+/* What lies behind an error that holds the lane comes again: it is read anew from there. */
+static void other_take(struct gathering *gathering, struct lane *lane, rd_kafka_message_t *from)
+{
+	lane->is_healed = false;
+	if (from->err && !lane->wedge.is_held)
+		gathering->error(gathering->ctx, lane, from->err, rd_kafka_message_errstr(from));
+	rd_kafka_message_destroy(from);
+}
+
+/* How many to ask the lane for. They cannot be given back, so they are counted as if all were like the largest of those
+ * that came last; when they are not, the queue of the lane bounds what comes too much. */
+static size_t lane_share(const struct gathering *gathering, const struct lane *lane)
+{
+	size_t room = gathering->max_messages - gathering->batch->n;
+	size_t fitting = (gathering->max_bytes - gathering->bytes) / lane->largest + 1;
+
+	return fitting < room ? fitting : room;
 }
 
 /* Takes what the lane has, as far as the batch goes. False: its queue is empty. */
@@ -64,27 +87,23 @@ static bool lane_take(struct gathering *gathering, struct lane *lane)
 	struct batch *batch = gathering->batch;
 
 	while (batch->n < gathering->max_messages && gathering->bytes < gathering->max_bytes) {
-		rd_kafka_event_t *event = rd_kafka_queue_poll(lane->queue, 0);
-		const rd_kafka_message_t *from;
+		rd_kafka_message_t **from = &batch->taken[batch->n]; /* those that are kept move to the front */
+		size_t share = lane_share(gathering, lane);
+		ssize_t n = rd_kafka_consume_batch_queue(lane->queue, 0, from, share);
 
-		if (!event)
-			return false;
-		from = rd_kafka_event_type(event) == RD_KAFKA_EVENT_FETCH ? rd_kafka_event_message_next(event) : NULL;
-		if (from && !from->err && from->offset >= lane->next) {
-			lane->taken_messages++;
-			lane->taken_bytes += from->len;
-			gathering->bytes += from->len + from->key_len;
-			message_take(batch, lane, from, event);
-			lane->is_healed = lane->wedge.reason || lane->is_cancelled;
-			continue;
+		lane->largest = n > 0 ? 1 : lane->largest;
+		for (ssize_t i = 0; i < n; i++) {
+			size_t size = from[i]->len + from[i]->key_len;
+
+			if (from[i]->err || from[i]->offset < lane->next || lane->wedge.is_held) {
+				other_take(gathering, lane, from[i]);
+				continue;
+			}
+			lane->largest = size > lane->largest ? size : lane->largest;
+			gathering->bytes += size;
+			message_take(batch, lane, from[i]);
 		}
-		lane->is_healed = false;
-		if (from && from->err)
-			gathering->error(gathering->ctx, lane, from->err, rd_kafka_message_errstr(from));
-		else if (!from && rd_kafka_event_error(event))
-			gathering->error(gathering->ctx, lane, rd_kafka_event_error(event), rd_kafka_event_error_string(event));
-		rd_kafka_event_destroy(event);
-		if (lane->wedge.is_held)
+		if (n < (ssize_t)share || lane->wedge.is_held)
 			return false;
 	}
 	return true;
@@ -126,7 +145,7 @@ void batch_gather(
 void batch_release(struct batch *batch)
 {
 	for (size_t i = 0; i < batch->n; i++)
-		rd_kafka_event_destroy(batch->events[i]);
+		rd_kafka_message_destroy(batch->taken[i]);
 	batch->n = 0;
 	batch->n_headers = 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One batch of messages on their way out: views into the client library's events, which live until batch_release.
+/* One batch of messages on their way out: views into the client library's messages, which live until batch_release.
  * Nothing is allocated for a message. */
 #ifndef KAFKA_BATCH_H
 #define KAFKA_BATCH_H
@@ -13,7 +13,7 @@ struct batch {
 	size_t n;
 	struct qb_message messages[BATCH_MESSAGES];
 	size_t first_header[BATCH_MESSAGES];
-	rd_kafka_event_t *events[BATCH_MESSAGES];
+	rd_kafka_message_t *taken[BATCH_MESSAGES];
 	struct qb_header *headers; /* of all messages */
 	size_t n_headers, n_headers_room;
 	/* A lane from which so much was taken may have fetchers asleep behind it; 0: this library's fetchers wake

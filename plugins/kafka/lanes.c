@@ -70,6 +70,7 @@ struct lane *lanes_add(struct lanes *lanes, rd_kafka_t *rk, const char *topic, i
 	lane->topic_len = strlen(topic);
 	lane->partition = partition;
 	lane->next = -1;
+	lane->largest = SIZE_MAX; /* the first one comes alone */
 	lane->commit.position = -1;
 	lane->commit.committed = -1;
 	lane->slot = slot_take(lanes);

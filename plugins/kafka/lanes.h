@@ -56,6 +56,7 @@ struct lane {
 	size_t topic_len;
 	rd_kafka_queue_t *queue;
 	int64_t next;       /* lowest offset that may still come, -1: unknown */
+	size_t largest;     /* of the messages that were taken last, never 0 */
 	size_t taken_bytes; /* since the fetchers were woken last */
 	size_t taken_messages;
 	struct lane_commit commit;
