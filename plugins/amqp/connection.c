@@ -2,6 +2,8 @@
 /* Login, TLS and the sentences. What the library returns in four ways comes out of here in one. */
 #include "connection.h"
 
+#include "clock.h"
+
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #include <errno.h>
@@ -307,6 +309,30 @@ bool connection_close(struct connection *connection, int64_t timeout_us)
 	connection->state = NULL;
 	connection->fd = -1;
 	return is_answered;
+}
+
+/* Whatever arrives is thrown away unread, so that the kernel does not reset what we have said last. */
+bool connection_part(struct connection *connection, int64_t timeout_us)
+{
+	amqp_connection_close_t farewell = {.reply_code = AMQP_REPLY_SUCCESS};
+	int64_t end_us = clock_now_us() + timeout_us, left_us = timeout_us;
+	char waste[16384];
+	ssize_t n = -1;
+
+	if (!connection_sent(
+			connection, "leaving", amqp_send_method(connection->state, 0, AMQP_CONNECTION_CLOSE_METHOD, &farewell)))
+		return false;
+	for (; n && left_us > 0; left_us = end_us - clock_now_us()) {
+		struct pollfd fd = {.fd = connection->fd, .events = POLLIN};
+
+		if (poll(&fd, 1, (int)(left_us / 1000) + 1) != 1)
+			continue;
+		n = read(connection->fd, waste, sizeof(waste));
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			break;
+	}
+	connection->is_lost = true;
+	return n == 0;
 }
 
 /* ---- frames ---- */

@@ -32,6 +32,10 @@ enum qb_result connection_open(
  * before. A closed connection is allowed. */
 bool connection_close(struct connection *connection, int64_t timeout_us);
 
+/* Says farewell on a connection from which the library can read no more (-EBADMSG), and waits for its end. True: the
+ * broker has ended it, and so taken all that was said before. */
+bool connection_part(struct connection *connection, int64_t timeout_us);
+
 /* Bounds the wait for the answers from now on. */
 void connection_limit(struct connection *connection, int64_t timeout_us);
 

@@ -17,6 +17,7 @@
 #define RETRY_FIRST_US 1000000
 #define RETRY_MAX_US 30000000
 #define FRAMES_A_TURN 4096
+#define PART_US 1000000
 #define PAUSE_MIN_US 20000
 #define PAUSE_MAX_US 500000
 
@@ -269,6 +270,24 @@ static enum qb_result frame_take(struct consumer *consumer, const amqp_frame_t *
 	return content_take(consumer, frame);
 }
 
+/* What cannot be decoded would come again for ever, so it goes to the queue's dead-letter exchange, where it has one.
+ * The library can read no more of this connection, so the others come again; what was acked is said before. */
+static void unreadable(struct consumer *consumer, uint64_t tag)
+{
+	const struct qb_host *host = consumer->host;
+	struct connection *connection = &consumer->connection;
+	bool is_taken;
+
+	acks_reject(connection, tag);
+	acks_send_all(connection, &consumer->tags, 0, 0);
+	is_taken = connection_part(connection, PART_US);
+	if (is_taken)
+		proof_all(consumer);
+	host->log(host->self, QB_ERROR, "message is rejected, its header cannot be decoded%s queue=%s tag=%" PRIu64,
+		is_taken ? "" : "; the broker has not shown that it has the reject", consumer->options->queue, tag);
+	host->measure(host->self, QB_UNREADABLE, consumer->lane, 1);
+}
+
 static enum qb_result frames_read(struct consumer *consumer, int64_t now_us, bool *ret_more)
 {
 	amqp_frame_t frame;
@@ -289,14 +308,8 @@ static enum qb_result frames_read(struct consumer *consumer, int64_t now_us, boo
 		return QB_OK;
 	*ret_more = false;
 
-	/* What cannot be decoded would come again for ever. */
-	if (status == -EBADMSG && assemble_tag(&consumer->assemble)) {
-		consumer->host->log(consumer->host->self, QB_ERROR,
-			"message is rejected, its header cannot be decoded queue=%s tag=%" PRIu64, consumer->options->queue,
-			assemble_tag(&consumer->assemble));
-		acks_reject(&consumer->connection, assemble_tag(&consumer->assemble));
-		consumer->host->measure(consumer->host->self, QB_UNREADABLE, consumer->lane, 1);
-	}
+	if (status == -EBADMSG && assemble_tag(&consumer->assemble))
+		unreadable(consumer, assemble_tag(&consumer->assemble));
 	return status < 0 ? QB_LOST : QB_OK;
 }
 

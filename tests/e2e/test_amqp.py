@@ -8,8 +8,10 @@ import re
 import signal
 
 import pytest
+from pika.spec import Basic
 
 import brokers
+import fake_rabbit
 from process import scaled, wait_until
 from proxy import EXIT_CLEAN, EXIT_CUT_SHORT, amqp_config, run
 
@@ -171,6 +173,31 @@ def test_the_lag_is_what_waits_in_the_queue(rabbit, fresh, ledger, serve, tmp_pa
     rabbit.produce(fresh, 50)
     wait_until(lambda: lag() == 350 - 16, 60, "what comes is counted")
     proxy.process.stop(signal.SIGKILL, 10)
+
+
+@pytest.mark.parametrize("is_dumb", [False, True])
+def test_headers_that_cannot_be_decoded_are_rejected_and_the_rest_comes_again(fresh, ledger, serve, tmp_path, is_dumb):
+    """A field type that the client library does not know makes it read nothing more of that connection."""
+    unknown = b"\x04nameZ12345678"
+    fake = fake_rabbit.FakeRabbit([
+        [fake_rabbit.message(1, b'{"id":1}'), fake_rabbit.message(2, b'{"id":2}', unknown), fake_rabbit.message(3, b'{"id":3}')],
+        [fake_rabbit.message(1, b'{"id":1}'), fake_rabbit.message(2, b'{"id":3}')]], is_dumb)
+    try:
+        proxy = serve(amqp_config(tmp_path, fake, fresh, ledger, admin={"socket": f"{tmp_path}/admin.sock"}))
+        proxy.wait_log("message is rejected, its header cannot be decoded"
+                       + ("; the broker has not shown that it has the reject" if is_dumb else " queue="))
+        (number, reject), = fake.heard(Basic.Reject)
+        assert (number, reject.delivery_tag, reject.requeue) == (0, 2, False)
+        wait_until(lambda: ledger.count() >= 2, 60, "the others are handled when they come again")
+        wait_until(lambda: fake.heard(Basic.Ack), 60, "they are acked")
+        pipeline, = json.loads(run("status", "-c", proxy.file, "--json").stdout)["pipelines"]
+        assert (pipeline["rejected"], pipeline["acked"]) == (1, 2)
+        if not is_dumb:
+            assert proxy.stop() == EXIT_CLEAN
+        assert sorted(entry.id for entry in ledger.read()) == [1, 3]
+        assert {number for number, _ in fake.heard(Basic.Ack)} == {1} and len(fake.heard(Basic.Reject)) == 1
+    finally:
+        fake.finish()
 
 
 def test_a_handler_that_throws_gets_the_order_again(rabbit, fresh, ledger, serve, tmp_path):
