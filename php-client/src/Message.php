@@ -32,6 +32,9 @@ final class Message
     /** Milliseconds, longer than the proxy grants anything. */
     private const MOST_MS = 1e12;
 
+    /** Bytes of a file's name in a reason. */
+    private const PLACE = 120;
+
     private bool $settled = false;
 
     /** Nanoseconds of hrtime; inside a part: that of the part. */
@@ -301,11 +304,23 @@ final class Message
             $thrown instanceof Reject => [Verdict::Reject, -1, $text],
             $thrown instanceof Retry => [Verdict::Retry, self::delayMs($thrown->after), $text],
             $thrown instanceof DeadlineExceeded => [Verdict::Retry, -1, "deadline: {$text}"],
-            $thrown instanceof DoNotRetry => [Verdict::Reject, -1, $thrown::class . ": {$text}"],
-            default => [Verdict::Retry, -1, $thrown::class . ": {$text}"],
+            $thrown instanceof DoNotRetry => [Verdict::Reject, -1, self::whatAndWhere($thrown)],
+            default => [Verdict::Retry, -1, self::whatAndWhere($thrown)],
         };
         $this->close();
         $this->session->settle($this->id, $verdict, $delayMs, $reason === '' ? null : $reason);
+    }
+
+    /** The place before the text, which may be long and cut: in the log after 200 bytes, in a dead letter after 1024. */
+    private static function whatAndWhere(\Throwable $thrown): string
+    {
+        $class = \explode("\0", $thrown::class, 2)[0];
+        $file = $thrown->getFile();
+        if (\strlen($file) > self::PLACE) {
+            $file = '...' . \substr($file, 3 - self::PLACE);
+        }
+
+        return "{$class} at {$file}:{$thrown->getLine()}: {$thrown->getMessage()}";
     }
 
     public function __get(string $name): mixed

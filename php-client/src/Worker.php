@@ -70,10 +70,14 @@ final class Worker
     /**
      * Returns an exit status: 0 after SIGTERM, SIGINT or a drain, 1 after the proxy went away (it says so on stderr).
      *
+     * @throws \LogicException          when no handler was given
      * @throws ProxyError|ProtocolError when this worker or its configuration is at fault
      */
     public function run(): int
     {
+        if ($this->handlers === [] && $this->batches === []) {
+            throw new \LogicException('this worker has no handler: call on() or onBatch() before run()');
+        }
         $restore = [];
         try {
             // Before HELLO, which says whether there is a handler: the proxy's CANCEL frame tells of the deadline, and

@@ -73,7 +73,7 @@ final class BatchTest extends TestCase
         })->run();
         self::assertSame([
             [self::ID, 4, -1, null],
-            [self::ID + 1, 1, -1, 'LogicException: broken'],
+            [self::ID + 1, 1, -1, 'LogicException at ' . __FILE__ . ':' . (__LINE__ - 4) . ': broken'],
             [self::ID + 2, 4, -1, null],
             [self::ID + 3, 2, -1, 'why'],
         ], $this->proxy->result()[1]['others']);

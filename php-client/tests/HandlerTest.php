@@ -37,14 +37,20 @@ final class HandlerTest extends TestCase
             'return something' => [static fn () => 42, new Settled(1, Verdict::Ack)],
             'return Reject' => [static fn () => new Reject('why'), new Settled(1, Verdict::Reject, null, 'why')],
             'throw Reject' => [$throw(new Reject('why')), new Settled(1, Verdict::Reject, null, 'why')],
-            'throw' => [$throw(new \LogicException('x')), new Settled(1, Verdict::Retry, null, 'LogicException: x')],
-            'throw Error' => [$throw(new \TypeError('x')), new Settled(1, Verdict::Retry, null, 'TypeError: x')],
+            'throw' => [
+                $throw(new \LogicException('x')),
+                new Settled(1, Verdict::Retry, null, 'LogicException at ' . __FILE__ . ':' . (__LINE__ - 1) . ': x'),
+            ],
+            'throw Error' => [
+                $throw(new \TypeError('x')),
+                new Settled(1, Verdict::Retry, null, 'TypeError at ' . __FILE__ . ':' . (__LINE__ - 1) . ': x'),
+            ],
             'throw Retry' => [$throw(new Retry()), new Settled(1, Verdict::Retry)],
             'throw Retry after' => [$throw(new Retry(5.0, 'busy')), new Settled(1, Verdict::Retry, 5.0, 'busy')],
             'return Retry' => [static fn () => new Retry(after: 0.5), new Settled(1, Verdict::Retry, 0.5)],
             'throw DoNotRetry' => [
                 $throw($mine),
-                new Settled(1, Verdict::Reject, null, $mine::class . ': no such customer'),
+                new Settled(1, Verdict::Reject, null, 'DomainException@anonymous at ' . __FILE__ . ":{$mine->getLine()}: no such customer"),
             ],
             'throw DeadlineExceeded' => [
                 $throw(new DeadlineExceeded('x')),
@@ -57,6 +63,16 @@ final class HandlerTest extends TestCase
             ],
             'reject itself' => [static fn (Message $m) => $m->reject(), new Settled(1, Verdict::Reject)],
         ];
+    }
+
+    public function testThePlaceOfAThrowIsBounded(): void
+    {
+        $thrown = new \RuntimeException(\str_repeat('long ', 500));
+        (new \ReflectionProperty(\Exception::class, 'file'))->setValue($thrown, '/srv/' . \str_repeat('deep/', 100) . 'App.php');
+        $proxy = new FakeProxy();
+        $settled = $proxy->handle(static fn () => throw $thrown, $proxy->message('body'));
+        self::assertMatchesRegularExpression('~^RuntimeException at \.\.\.[a-z/]+/App\.php:\d+: long ~', $settled->reason);
+        self::assertLessThan(160, \strpos($settled->reason, ': long'));
     }
 
     public function testASecondVerdictThrows(): void
@@ -264,8 +280,9 @@ final class HandlerTest extends TestCase
             $messages[0]->ack();
             throw new \LogicException('x');
         }, [$proxy->message('a'), $proxy->message('b')]);
+        $reason = 'LogicException at ' . __FILE__ . ':' . (__LINE__ - 2) . ': x';
         self::assertEquals(
-            [new Settled(1, Verdict::Ack), new Settled(2, Verdict::Retry, null, 'LogicException: x')],
+            [new Settled(1, Verdict::Ack), new Settled(2, Verdict::Retry, null, $reason)],
             $settled,
         );
     }

@@ -40,14 +40,24 @@ final class WorkerTest extends TestCase
         [$settled, $bye] = $this->proxy->result();
         self::assertSame([self::ID, self::ID + 5, self::ID + 6, self::ID + 7], $settled['acks']);
         self::assertSame([
-            [self::ID + 1, 1, -1, 'LogicException: broken'],
+            [self::ID + 1, 1, -1, $settled['others'][0][3]],
             [self::ID + 2, 2, -1, 'why'],
             [self::ID + 3, 2, -1, 'why'],
             [self::ID + 4, 1, 5000, null],
         ], $settled['others']);
+        self::assertMatchesRegularExpression(
+            '~^LogicException at \S+/fixtures/worker\.php:\d+: broken$~',
+            $settled['others'][0][3],
+        );
         self::assertSame([[4, ['reason' => 'drained']]], $bye);
         self::assertSame(0, $status);
         self::assertSame(2, \substr_count($errors, 'had its verdict before this'), $errors);
+    }
+
+    public function testAWorkerWithoutAHandlerSaysSo(): void
+    {
+        $this->expectExceptionMessage('call on() or onBatch() before run()');
+        Worker::connect('/nobody/listens')->run();
     }
 
     public function testWhatIsKeptHasItsVerdictOnceItsHandlerHasReturned(): void
