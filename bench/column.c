@@ -17,6 +17,10 @@ static const struct column columns[N_COLUMNS] = {
 	[COLUMN_WORKERS_CPU_EACH] = {"worker_cpu_us_per_message", "workers' us/message", 1, 2},
 	[COLUMN_PEAK] = {"peak_rss_bytes", "peak MiB", 1 / 1048576.0, 1},
 	[COLUMN_WORKERS_PEAK] = {"worker_peak_rss_bytes", "worker's peak MiB", 1 / 1048576.0, 1},
+	[COLUMN_RECEIVED] = {"received_bytes_per_second", "fetched MiB/s", 1 / 1048576.0, 1},
+	[COLUMN_RECEIVED_EACH] = {"received_bytes_per_message", "fetched bytes/msg", 1, 1},
+	[COLUMN_CALLS_EACH] = {"syscalls_per_message", "syscalls/message", 1, 3},
+	[COLUMN_WORKERS_CALLS_EACH] = {"worker_syscalls_per_message", "workers' syscalls/msg", 1, 3},
 	[COLUMN_END_TO_END + TIMES_P50] = {"end_to_end_p50_ms", "end to end p50 ms", 1, 3},
 	[COLUMN_END_TO_END + TIMES_P90] = {"end_to_end_p90_ms", "end to end p90 ms", 1, 3},
 	[COLUMN_END_TO_END + TIMES_P99] = {"end_to_end_p99_ms", "end to end p99 ms", 1, 3},
@@ -41,11 +45,17 @@ const struct column *column_at(size_t id)
 
 static double times_value(size_t id, const struct measure_result *result)
 {
-	struct times times = result->end_to_end ? times_of(result->end_to_end) : (struct times){0};
+	struct times times = result->end_to_end;
 
 	if (id >= COLUMN_WAIT)
 		times = id >= COLUMN_HANDLER ? result->handler : result->wait;
 	return times.n ? times.ms[(id - COLUMN_END_TO_END) % N_TIMES] : NAN;
+}
+
+/* NAN: was not found out. */
+static double known(double value, bool is_known)
+{
+	return is_known ? value : NAN;
 }
 
 double column_value(size_t id, const struct measure_result *result)
@@ -72,6 +82,14 @@ double column_value(size_t id, const struct measure_result *result)
 		return (double)result->main.peak_bytes;
 	case COLUMN_WORKERS_PEAK:
 		return result->n_workers ? (double)result->workers.peak_bytes : NAN;
+	case COLUMN_RECEIVED:
+		return known((double)result->received / result->seconds, result->received > 0);
+	case COLUMN_RECEIVED_EACH:
+		return known((double)result->received / n, result->received > 0);
+	case COLUMN_CALLS_EACH:
+		return known((double)result->main_calls / n, result->main_calls > 0);
+	case COLUMN_WORKERS_CALLS_EACH:
+		return known((double)result->worker_calls / n, result->worker_calls > 0);
 	default:
 		return times_value(id, result);
 	}

@@ -17,6 +17,9 @@ int tune_command(int argc, char **argv);
 /* The same with everything that reads this broker and is installed, and ratios. */
 int compare_command(int argc, char **argv);
 
+/* What a bare PHP loop echoes to, see echo.c. */
+int echo_command(int argc, char **argv);
+
 /* Reads without the proxy, see plain.c. Returns an exit_code. */
 int plain_command(int argc, char **argv);
 

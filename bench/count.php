@@ -10,6 +10,7 @@ declare(strict_types=1);
  * QBUS_BENCH_EVERY   how many messages make a datagram; the first message makes one, too
  * QBUS_BENCH_WORK    microseconds of work for each message, done by turning the processor; 0: none
  * QBUS_BENCH_SLEEP   microseconds of sleep for each message; 0: none
+ * QBUS_BENCH_READ    whole: the body is asked for; stream: it is read in pieces; empty: it is not touched
  * QBUS_BENCH_LIVE    not empty: the end of a body tells when the message was due (bench/order.h), and a datagram goes on
  *                    with the microseconds since then, a number for each message; 50 ms or 500 messages make one
  */
@@ -45,6 +46,21 @@ return (static function (): Closure {
                 $samples = [];
                 $told = $now;
             }
+        };
+    }
+
+    $read = \getenv('QBUS_BENCH_READ');
+    if ($read) {
+        $tell = $handler;
+        $handler = static function (object|string $message) use ($tell, $read): void {
+            if ($read === 'stream' && \is_object($message)) {
+                for ($stream = $message->stream(); !\feof($stream);) {
+                    \fread($stream, 1 << 20);
+                }
+            } elseif (\strlen(\is_string($message) ? $message : $message->body) === 0) {
+                throw new \LogicException('a message without a body');
+            }
+            $tell($message);
         };
     }
 

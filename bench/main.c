@@ -20,6 +20,7 @@ static const struct command commands[] = {
 	{"compare", "measures what PHP programs would run otherwise, side by side with qbus-proxy", compare_command},
 	{"tune", "looks for the settings with which qbus-proxy is fastest", tune_command},
 	{"plain", "reads a topic or a queue without qbus-proxy, for run", plain_command},
+	{"echo", "sends frames to a bare PHP loop, for compare", echo_command},
 	{"version", "prints the version", version_command},
 	{"help", "prints this page", help_command},
 };

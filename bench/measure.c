@@ -4,6 +4,7 @@
 
 #include "proc.h"
 #include "tally.h"
+#include "traffic.h"
 
 #include <inttypes.h>
 #include <poll.h>
@@ -32,7 +33,7 @@ int measure_open(struct measure *measure, const char *directory, uint64_t every,
 	measure->limit_ns = (int64_t)seconds * SECOND_NS;
 	if (is_live) {
 		measure->warm_up_ns = MEASURE_WARM_UP_MS * MILLISECOND_NS;
-		measure->end_to_end = calloc(1, sizeof(*measure->end_to_end));
+		measure->latency = calloc(1, sizeof(*measure->latency));
 	}
 	snprintf(measure->path, sizeof(measure->path), "%s/tally.sock", directory);
 	snprintf(number, sizeof(number), "%" PRIu64, every);
@@ -56,15 +57,28 @@ void measure_close(struct measure *measure)
 	measure->fd = -1;
 	unlink(measure->path);
 	series_done(&measure->series);
-	free(measure->end_to_end);
-	measure->end_to_end = NULL;
+	syscalls_done(&measure->main_calls);
+	syscalls_done(&measure->worker_calls);
+	free(measure->latency);
+	measure->latency = NULL;
+}
+
+void measure_count_calls(struct measure *measure)
+{
+	measure->counts_calls = true;
 }
 
 void measure_result_done(struct measure_result *result)
 {
 	series_done(&result->series);
-	free(result->end_to_end);
-	result->end_to_end = NULL;
+	free(result->latency);
+	result->latency = NULL;
+}
+
+static void count_calls(struct measure *measure, pid_t pid)
+{
+	if (measure->counts_calls)
+		syscalls_add(pid == measure->main ? &measure->main_calls : &measure->worker_calls, pid);
 }
 
 /* NULL: there are too many. */
@@ -80,6 +94,8 @@ static struct measure_counter *counter_of(struct measure *measure, pid_t pid)
 	struct measure_counter *counter = &measure->counters[measure->n_counters++];
 
 	*counter = (struct measure_counter){.pid = pid, .cpu_s = proc_cpu_s(pid)};
+	if (measure->first_ns && pid != measure->main)
+		count_calls(measure, pid);
 	return counter;
 }
 
@@ -89,8 +105,13 @@ static void begin(struct measure *measure, int64_t moment_ns)
 	measure->first_ns = moment_ns;
 	measure->n_first = measure->n_total;
 	measure->main_cpu_s = proc_cpu_s(measure->main);
-	for (size_t i = 0; i < measure->n_counters; i++)
+	measure->received_before = traffic_received(measure->main);
+	count_calls(measure, measure->main);
+	for (size_t i = 0; i < measure->n_counters; i++) {
 		measure->counters[i].cpu_s = proc_cpu_s(measure->counters[i].pid);
+		if (measure->counters[i].pid != measure->main)
+			count_calls(measure, measure->counters[i].pid);
+	}
 }
 
 /* text: "MICROSECONDS MICROSECONDS ...", a number for each message */
@@ -99,7 +120,7 @@ static void take_latencies(struct measure *measure, char *text)
 	char *end;
 
 	for (int64_t us = strtoll(text, &end, 10); end != text; us = strtoll(text, &end, 10)) {
-		histogram_record(measure->end_to_end, us, 1);
+		histogram_record(measure->latency, us, 1);
 		text = end;
 	}
 }
@@ -133,7 +154,7 @@ static bool take_tally(struct measure *measure)
 	measure->last_ns = moment_ns;
 	if (measure->opened_ns == 0)
 		measure->opened_ns = moment_ns;
-	if (measure->first_ns && measure->end_to_end)
+	if (measure->first_ns && measure->latency)
 		take_latencies(measure, text + n_read);
 	else if (measure->first_ns == 0 && moment_ns - measure->opened_ns >= measure->warm_up_ns)
 		begin(measure, moment_ns);
@@ -225,6 +246,24 @@ static int gather(
 	return trouble ? -1 : 0;
 }
 
+/* Bytes that came since the measuring began; a connection that was closed meanwhile takes its bytes along. */
+static int64_t received(const struct measure *measure)
+{
+	int64_t now = measure->received_before < 0 ? -1 : traffic_received(measure->main);
+
+	return now >= measure->received_before ? now - measure->received_before : -1;
+}
+
+static void sum_up_worker(const struct measure_counter *counter, struct measure_result *result)
+{
+	struct measure_cost *cost = &result->each[result->n_workers++];
+
+	*cost = (struct measure_cost){proc_cpu_s(counter->pid) - counter->cpu_s, proc_peak_bytes(counter->pid)};
+	result->workers.cpu_s += cost->cpu_s;
+	if (cost->peak_bytes > result->workers.peak_bytes)
+		result->workers.peak_bytes = cost->peak_bytes;
+}
+
 static void sum_up(struct measure *measure, struct measure_result *result)
 {
 	*result = (struct measure_result){
@@ -232,21 +271,19 @@ static void sum_up(struct measure *measure, struct measure_result *result)
 		.seconds = (double)(measure->last_ns - measure->first_ns) / 1e9,
 		.start_s = (double)(measure->opened_ns - measure->started_ns) / 1e9,
 		.main = {proc_cpu_s(measure->main) - measure->main_cpu_s, proc_peak_bytes(measure->main)},
+		.received = received(measure),
+		.main_calls = syscalls_read(&measure->main_calls),
+		.worker_calls = syscalls_read(&measure->worker_calls),
 		.series = measure->series,
-		.end_to_end = measure->end_to_end,
+		.latency = measure->latency,
 	};
+	if (result->latency)
+		result->end_to_end = times_of(result->latency);
 	measure->series = (struct series){0};
-	measure->end_to_end = NULL;
+	measure->latency = NULL;
 	for (size_t i = 0; i < measure->n_counters; i++) {
-		const struct measure_counter *counter = &measure->counters[i];
-		uint64_t peak_bytes = proc_peak_bytes(counter->pid);
-
-		if (counter->pid == measure->main)
-			continue;
-		result->n_workers++;
-		result->workers.cpu_s += proc_cpu_s(counter->pid) - counter->cpu_s;
-		if (peak_bytes > result->workers.peak_bytes)
-			result->workers.peak_bytes = peak_bytes;
+		if (measure->counters[i].pid != measure->main)
+			sum_up_worker(&measure->counters[i], result);
 	}
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/histogram.h"
 #include "series.h"
+#include "syscalls.h"
 #include "times.h"
 
 #include <stdbool.h>
@@ -28,10 +29,12 @@ struct measure_result {
 	struct measure_cost main;    /* the process that was started */
 	struct measure_cost workers; /* those that count for it: CPU of all, peak of the largest */
 	size_t n_workers;            /* that handled something */
+	struct measure_cost each[MEASURE_MAX_COUNTERS]; /* of these */
+	int64_t received;                               /* bytes that came to the main process over TCP; -1: not known */
+	uint64_t main_calls, worker_calls;              /* system calls; 0: not counted */
 	struct series series;
-	struct histogram
-		*end_to_end;            /* of a live load, microseconds from when a message was due until it was handled; NULL:
-									 not a live load */
+	struct histogram *latency;  /* of a live load, microseconds; NULL: not a live load, or done */
+	struct times end_to_end;    /* of a live load, from when a message was due until it was handled */
 	struct times wait, handler; /* as the proxy says; n 0: it was not asked */
 };
 
@@ -59,7 +62,10 @@ struct measure {
 	int64_t looked_ns; /* the last point of the series */
 	uint64_t n_looked; /* messages at that moment */
 	struct series series;
-	struct histogram *end_to_end;
+	struct histogram *latency;
+	int64_t received_before; /* traffic_received() when the measuring began */
+	bool counts_calls;
+	struct syscalls main_calls, worker_calls;
 };
 
 /* Listens in the directory and puts the socket into the environment for those who count; one datagram every so many
@@ -67,6 +73,9 @@ struct measure {
  * tell how long ago that was. 0, or -1 after a sentence on stderr. */
 int measure_open(struct measure *measure, const char *directory, uint64_t every, uint64_t seconds, bool is_live);
 void measure_close(struct measure *measure);
+
+/* Counts system calls, too, where the kernel lets it. Before measure_wait_first. */
+void measure_count_calls(struct measure *measure);
 
 /* Makes measure_wait fail. For a signal handler. */
 void measure_cancel(void);

@@ -43,7 +43,7 @@ static void write_facts(FILE *out, const struct report *report)
 	fputs("<pre>", out);
 	write_text(out, report->command);
 	fprintf(out, "</pre>\n<p>%s bytes a message from %s, %" PRIu64 " worker(s), ordering ", conf->size,
-		conf->bootstrap ? "Kafka" : "RabbitMQ", conf->n_workers);
+		run_broker(conf), conf->n_workers);
 	write_text(out, conf->ordering);
 	fprintf(out, ", %ld processors; medians of %zu rounds [lowest to highest].</p>\n<p>", sysconf(_SC_NPROCESSORS_ONLN),
 		report->results->n_rounds);
@@ -76,8 +76,7 @@ static void write_table(FILE *out, const struct report *report)
 	for (size_t c = 0; c < N_COLUMNS; c++) {
 		fprintf(out, "<tr><th>%s</th>", column_at(c)->title);
 		for (size_t i = 0; i < conf->n_sides; i++)
-			write_cell(out, column_at(c),
-				column_summary(c, report->results->rounds[conf->sides[i]], report->results->n_rounds));
+			write_cell(out, column_at(c), run_summary(report->results, conf->sides[i], c));
 		fputs("</tr>\n", out);
 	}
 	fputs("</table>\n", out);
@@ -117,11 +116,11 @@ static void draw_latency(struct plot *plot, const char *name, const struct measu
 {
 	const double step = 0.05, most = 5;
 
-	if (!round->end_to_end || round->end_to_end->count == 0)
+	if (!round->latency || round->latency->count == 0)
 		return;
 	plot_line(plot, name);
-	for (double x = 0; x <= most && pow(10, x) <= (double)round->end_to_end->count; x += step)
-		plot_point(plot, x, (double)histogram_quantile(round->end_to_end, 1 - pow(10, -x)) / 1000);
+	for (double x = 0; x <= most && pow(10, x) <= (double)round->latency->count; x += step)
+		plot_point(plot, x, (double)histogram_quantile(round->latency, 1 - pow(10, -x)) / 1000);
 }
 
 static void write_plot(

@@ -46,12 +46,19 @@ static void write_round(FILE *out, const struct measure_result *round)
 		if (!isnan(value))
 			fprintf(out, ", \"%s\": %.3f", column_at(c)->name, value);
 	}
+	fputs(", \"worker_processes\": [", out);
+	for (size_t i = 0; i < round->n_workers; i++)
+		fprintf(out, "%s{\"cpu_seconds\": %.2f, \"peak_rss_bytes\": %" PRIu64 "}", i ? ", " : "", round->each[i].cpu_s,
+			round->each[i].peak_bytes);
+	fputs("]", out);
 	write_series(out, &round->series);
 	fputs("}", out);
 }
 
-static void write_side(FILE *out, const struct measure_result *rounds, size_t n_rounds)
+static void write_side(FILE *out, const struct run_results *results, enum side_id side)
 {
+	const struct measure_result *rounds = results->rounds[side];
+	size_t n_rounds = results->n_rounds;
 	const char *comma = "";
 
 	fputs("{\"rounds\": [", out);
@@ -61,7 +68,7 @@ static void write_side(FILE *out, const struct measure_result *rounds, size_t n_
 	}
 	fputs("],\n   \"summary\": {", out);
 	for (size_t c = 0; c < N_COLUMNS; c++) {
-		struct summary summary = column_summary(c, rounds, n_rounds);
+		struct summary summary = run_summary(results, side, c);
 
 		if (isnan(summary.median))
 			continue;
@@ -91,7 +98,7 @@ int report_json(const struct report *report, const char *path)
 	fprintf(out, "},\n \"processors\": %ld,\n \"sides\": {", sysconf(_SC_NPROCESSORS_ONLN));
 	for (size_t i = 0; i < conf->n_sides; i++) {
 		fprintf(out, "%s\n  \"%s\": ", i ? "," : "", side_at(conf->sides[i])->name);
-		write_side(out, report->results->rounds[conf->sides[i]], report->results->n_rounds);
+		write_side(out, report->results, conf->sides[i]);
 	}
 	fputs("}}\n", out);
 	return out == stdout ? fflush(out) : fclose(out);

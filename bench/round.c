@@ -2,6 +2,7 @@
 /* One round of a run, and what has to be there before and gone after all of them. */
 #include "round.h"
 
+#include "embedded.h"
 #include "tally.h"
 
 #include <dirent.h>
@@ -47,6 +48,32 @@ static int find_programs(struct run_conf *conf)
 	return -1;
 }
 
+static bool is_embedded(const struct run_conf *conf)
+{
+	return conf->bootstrap && strcmp(conf->bootstrap, "embedded") == 0;
+}
+
+/* What is read again and again must stay in it. */
+static int open_embedded(struct run_conf *conf)
+{
+	enum { AROUND = 100 }; /* bytes of a record beside its body */
+	uint64_t n_bytes = conf->rate ? 0 : run_n_needed(conf) * (conf->largest + AROUND);
+	uint64_t n = n_bytes / EMBEDDED_PARTITION_BYTES + 1;
+
+	if (n > EMBEDDED_MAX_PARTITIONS) {
+		fprintf(stderr, "qbus-bench: the embedded cluster holds %d MiB; take fewer --messages, or a --rate\n",
+			EMBEDDED_MAX_PARTITIONS * (EMBEDDED_PARTITION_BYTES >> 20));
+		return -1;
+	}
+	if (n > conf->n_partitions)
+		conf->n_partitions = n;
+	conf->embedded = embedded_open(conf->topic, conf->n_partitions);
+	if (!conf->embedded)
+		return -1;
+	conf->bootstrap = embedded_address(conf->embedded);
+	return 0;
+}
+
 int round_prepare(struct run_conf *conf)
 {
 	const char *folder = getenv("TMPDIR");
@@ -60,6 +87,7 @@ int round_prepare(struct run_conf *conf)
 		conf->queue = conf->name;
 	export(TALLY_WORK, conf->work_us);
 	export(TALLY_SLEEP, conf->sleep_us);
+	setenv(TALLY_READ, conf->read ? conf->read : "", 1);
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	conf->every = conf->n_messages < 100000 ? conf->n_messages / 100 + 1 : 1000;
@@ -74,11 +102,12 @@ int round_prepare(struct run_conf *conf)
 	snprintf(conf->log, sizeof(conf->log), "%s/log", conf->directory);
 	snprintf(conf->file, sizeof(conf->file), "%s/qbus.yaml", conf->directory);
 	snprintf(conf->admin, sizeof(conf->admin), "%s/admin.sock", conf->directory);
-	return 0;
+	return is_embedded(conf) ? open_embedded(conf) : 0;
 }
 
 void round_clean_up(const struct run_conf *conf, bool keep_log)
 {
+	embedded_close(conf->embedded);
 	if (keep_log) {
 		fprintf(stderr, "qbus-bench: what the processes wrote is in %s\n", conf->log);
 		return;
@@ -119,10 +148,13 @@ int round_measure(const struct run_conf *conf, enum side_id side, size_t round, 
 	struct child child = {0}, feeder = {0};
 	int err = prepare_load(conf, side, round);
 
-	if (!err)
-		err = measure_open(&measure, conf->directory, conf->every, conf->seconds, conf->rate > 0);
 	if (err)
 		return err;
+	err = measure_open(&measure, conf->directory, conf->every, conf->seconds, conf->rate > 0);
+	if (err)
+		return err;
+	if (conf->counts_calls)
+		measure_count_calls(&measure);
 	err = run_start(conf, side, round, &child);
 	if (!err)
 		err = measure_wait_first(&measure, child.pid, child.started_ns);
@@ -136,7 +168,7 @@ int round_measure(const struct run_conf *conf, enum side_id side, size_t round, 
 	child_stop(&child);
 	measure_close(&measure);
 	if (!err)
-		fprintf(stderr, "round %zu %-26s %10.0f messages/s\n", round + 1, side_at(side)->name,
-			(double)ret_result->n_messages / ret_result->seconds);
+		fprintf(stderr, "round %zu %-26s %10.0f messages/s%s\n", round + 1, side_at(side)->name,
+			(double)ret_result->n_messages / ret_result->seconds, conf->counts_calls ? ", system calls counted" : "");
 	return err;
 }

@@ -14,11 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RATE_SECONDS = 10 }; /* of a live load, unless said */
+enum { RATE_SECONDS = 10, COUNTED_PART = 4, READ_FROM = 1 << 20 };
 
 static const char usage_run[] =
 	"Usage: qbus-bench run --kafka BOOTSTRAP [OPTION]...\n"
 	"       qbus-bench run --amqp URL [OPTION]...\n"
+	"       qbus-bench run --kafka embedded [OPTION]...    (a small Kafka of its own, in memory)\n"
+	"       qbus-bench run --generated [OPTION]...         (no broker: the proxy's `memory` makes the messages)\n"
 	"\n"
 	"Fills a topic or a queue, then measures how fast qbus-proxy and PHP workers with an empty handler read it.\n"
 	"\n";
@@ -26,6 +28,7 @@ static const char usage_run[] =
 static const char usage_compare[] =
 	"Usage: qbus-bench compare --kafka BOOTSTRAP [OPTION]...\n"
 	"       qbus-bench compare --amqp URL [OPTION]...\n"
+	"       qbus-bench compare --generated --credit 1 [OPTION]...    (with a bare PHP echo loop)\n"
 	"\n"
 	"The same messages through qbus-proxy and through what one would run otherwise, in alternating rounds: ext-amqp,\n"
 	"php-amqplib, php-rdkafka, each where it is installed, with its defaults and with a wide prefetch, one PHP process\n"
@@ -44,11 +47,13 @@ static const char usage_options[] =
 	"  --credit N           messages that a worker may hold, or auto (default auto)\n"
 	"  --work MICROSECONDS  of each message in the handler, by turning the processor (default 0)\n"
 	"  --sleep MICROSECONDS of each message in the handler, by sleeping, as one that asks a service (default 0)\n"
+	"  --read whole|stream  how handlers read a body (default: whole if there are some above 1 MiB, else not at all)\n"
 	"  --seconds N          a round ends after so many, or with the last message (default: with the last message)\n"
 	"  --rate N             messages a second that are sent while they are read, each timed from when it was due: the load\n"
 	"                       does not wait for a slow consumer (default: all are there before; as fast as it goes)\n"
 	"  --plain              also let a plain C consumer read the same, in the same rounds\n"
 	"  --rounds N           (default 3)\n"
+	"  --no-syscalls        no extra round in which system calls are counted (which takes root)\n"
 	"  --json FILE          write the result as JSON; - for stdout instead of the table\n"
 	"  --html FILE          write it as a page with plots that needs nothing from elsewhere\n"
 	"  --proxy FILE         the proxy (default: next to this program)\n"
@@ -69,6 +74,7 @@ enum {
 	OPT_HTML,
 	OPT_KNOBS,
 	OPT_WORKER,
+	OPT_READ,
 	OPT_PROXY,
 	OPT_MESSAGES,
 	OPT_PARTITIONS,
@@ -84,6 +90,8 @@ enum {
 	OPT_PLAIN,
 	OPT_PROXY_OPTION,
 	OPT_PLAIN_OPTION,
+	OPT_GENERATED,
+	OPT_NO_SYSCALLS,
 };
 
 static const struct option options[] = {
@@ -98,7 +106,10 @@ static const struct option options[] = {
 	{"knobs", required_argument, NULL, OPT_KNOBS},
 	{"html", required_argument, NULL, OPT_HTML},
 	{"worker", required_argument, NULL, OPT_WORKER},
+	{"read", required_argument, NULL, OPT_READ},
 	{"proxy", required_argument, NULL, OPT_PROXY},
+	{"generated", no_argument, NULL, OPT_GENERATED},
+	{"no-syscalls", no_argument, NULL, OPT_NO_SYSCALLS},
 	{"messages", required_argument, NULL, OPT_MESSAGES},
 	{"size", required_argument, NULL, OPT_SIZE},
 	{"keys", required_argument, NULL, OPT_KEYS},
@@ -122,7 +133,7 @@ static const struct option options[] = {
 static bool take_text(struct run_conf *conf, int option)
 {
 	const char **const places[] = {&conf->bootstrap, &conf->topic, &conf->url, &conf->queue, &conf->ordering,
-		&conf->credit, &conf->size, &conf->json, &conf->html, &conf->knobs, &conf->worker};
+		&conf->credit, &conf->size, &conf->json, &conf->html, &conf->knobs, &conf->worker, &conf->read};
 
 	*places[option - OPT_KAFKA] = optarg;
 	return true;
@@ -160,7 +171,7 @@ static bool take_pair(const char **list, size_t *n)
 
 static bool take_option(struct run_conf *conf, int option)
 {
-	if (option >= OPT_KAFKA && option <= OPT_WORKER)
+	if (option >= OPT_KAFKA && option <= OPT_READ)
 		return take_text(conf, option);
 	if (option >= OPT_MESSAGES && option <= OPT_MEMORY)
 		return take_count(conf, option);
@@ -170,6 +181,10 @@ static bool take_option(struct run_conf *conf, int option)
 	case OPT_PLAIN:
 		conf->n_sides = 2;
 		return true;
+	case OPT_GENERATED:
+		return conf->is_generated = true;
+	case OPT_NO_SYSCALLS:
+		return conf->skips_calls = true;
 	case OPT_PROXY_OPTION:
 		return take_pair(conf->proxy_options, &conf->n_proxy_options);
 	case OPT_PLAIN_OPTION:
@@ -182,7 +197,7 @@ static bool take_option(struct run_conf *conf, int option)
 /* Who was last begins the next round, so that what warms up or tires helps or harms both. */
 static int run_rounds(const struct run_conf *conf, struct run_results *results)
 {
-	int err = conf->bootstrap && !conf->rate ? run_load(conf, true) : 0;
+	int err = conf->rate ? 0 : run_load(conf, true);
 
 	for (size_t round = 0; round < conf->n_rounds && !err; round++) {
 		for (size_t i = 0; i < conf->n_sides && !err; i++) {
@@ -192,6 +207,26 @@ static int run_rounds(const struct run_conf *conf, struct run_results *results)
 		}
 		results->n_rounds += !err;
 	}
+	return err;
+}
+
+/* Counting slows down what it counts, so it has a round of its own, a short one. */
+static int run_counted_round(const struct run_conf *conf, struct run_results *results)
+{
+	struct run_conf shorter = *conf;
+	int err = 0;
+
+	if (conf->skips_calls)
+		return 0;
+	if (!syscalls_can()) {
+		fputs("qbus-bench: system calls are not counted: that takes root or CAP_PERFMON, and tracefs\n", stderr);
+		return 0;
+	}
+	shorter.n_messages =
+		conf->n_messages / COUNTED_PART > conf->every ? conf->n_messages / COUNTED_PART : conf->n_messages;
+	shorter.counts_calls = true;
+	for (size_t i = 0; i < conf->n_sides && !err; i++)
+		err = round_measure(&shorter, conf->sides[i], results->n_rounds, &results->counted[conf->sides[i]]);
 	return err;
 }
 
@@ -217,10 +252,13 @@ static int run_all(struct run_conf *conf)
 	int err = run_rounds(conf, &results);
 
 	if (!err)
+		err = run_counted_round(conf, &results);
+	if (!err)
 		err = run_report(conf, &results);
 	for (size_t side = 0; side < N_SIDES; side++) {
 		for (size_t round = 0; round < RUN_MAX_ROUNDS; round++)
 			measure_result_done(&results.rounds[side][round]);
+		measure_result_done(&results.counted[side]);
 	}
 	round_clean_up(conf, err != 0);
 	return err ? EXIT_ERROR : EXIT_CLEAN;
@@ -242,13 +280,26 @@ bool run_ask(struct run_conf *conf, const char *help, int *ret_exit)
 		if (!take_option(conf, option))
 			return false;
 	}
-	if (optind != conf->argc || !conf->bootstrap == !conf->url) {
+	if (optind != conf->argc || !!conf->bootstrap + !!conf->url + conf->is_generated != 1) {
 		fputs(help, stderr);
 		fputs(usage_options, stderr);
 		return false;
 	}
 	if (!sizes_read(conf->size, &sizes))
 		return false;
+	conf->largest = sizes.largest;
+	if (!conf->read && sizes.largest > READ_FROM)
+		conf->read = "whole";
+	if (conf->read && strcmp(conf->read, "whole") != 0 && strcmp(conf->read, "stream") != 0) {
+		fprintf(stderr, "qbus-bench: --read is whole or stream, not '%s'\n", conf->read);
+		return false;
+	}
+	if (conf->is_generated && (conf->rate || sizes.n_shares || (conf->n_sides > 1 && !conf->is_compare))) {
+		fputs("qbus-bench: generated messages have one size, come as fast as they go, and only the proxy has them: no "
+			  "--rate, no shares in --size, no --plain\n",
+			stderr);
+		return false;
+	}
 	if (!conf->n_messages)
 		conf->n_messages = conf->rate ? conf->rate * (conf->seconds ? conf->seconds : RATE_SECONDS) : 1000000;
 	return true;

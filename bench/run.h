@@ -4,6 +4,7 @@
 #define QBUS_BENCH_RUN_H
 
 #include "child.h"
+#include "column.h"
 #include "measure.h"
 #include "side.h"
 
@@ -13,8 +14,11 @@
 enum { RUN_MAX_OPTIONS = 32, RUN_MAX_ROUNDS = 99, RUN_MAX_PATH = 512 };
 
 struct run_conf {
-	const char *bootstrap, *topic; /* Kafka; NULL: AMQP */
+	const char *bootstrap, *topic; /* Kafka; url: AMQP */
 	const char *url, *queue;
+	bool is_generated;             /* neither: the proxy makes its messages itself */
+	struct embedded *embedded;     /* the broker behind `bootstrap` when it is our own; NULL: it is not */
+	uint64_t largest;              /* bytes of the largest message */
 	const char *ordering, *credit; /* as in the configuration of the proxy */
 	const char *size;              /* of a message: a number, or as sizes_read has it */
 	uint64_t n_messages, n_workers, n_rounds, n_partitions, n_keys;
@@ -26,6 +30,9 @@ struct run_conf {
 	enum side_id sides[N_SIDES];
 	size_t n_sides;
 	bool is_compare;         /* tell ratios */
+	bool counts_calls;       /* system calls, in this round */
+	bool skips_calls;        /* no extra round for system calls */
+	const char *read;        /* how handlers read bodies: whole, stream; NULL: not at all */
 	const char *json, *html; /* files for the result; NULL: none */
 	const char *worker;      /* PHP file; NULL: our own */
 	const char *proxy_options[RUN_MAX_OPTIONS], *plain_options[RUN_MAX_OPTIONS];
@@ -46,7 +53,13 @@ struct run_conf {
 struct run_results {
 	struct measure_result rounds[N_SIDES][RUN_MAX_ROUNDS];
 	size_t n_rounds;
+	struct measure_result counted[N_SIDES]; /* an extra round in which system calls were counted; n_messages 0: none */
 };
+
+/* Of all rounds of a side; system calls are of the extra round. */
+struct summary run_summary(const struct run_results *results, enum side_id side, size_t column);
+/* "Kafka" */
+const char *run_broker(const struct run_conf *conf);
 
 /* How many messages must be there so that the tallies can reach n_messages: each worker may keep some untold. */
 static inline uint64_t run_n_needed(const struct run_conf *conf)
@@ -59,7 +72,8 @@ struct run_conf run_conf_default(int argc, char **argv);
 bool run_ask(struct run_conf *conf, const char *help, int *ret_exit);
 
 /* Makes the topic or the queue if need be and fills it. A topic keeps its messages: it is filled once. A queue is
- * emptied and filled before each reading. Not for a live load. */
+ * emptied and filled before each reading. Not for a live load. is_first: before
+ * the first round. */
 int run_load(const struct run_conf *conf, bool is_first);
 /* Starts a producer that sends conf->rate messages a second until it is stopped. */
 int run_feed(const struct run_conf *conf, struct child *child);

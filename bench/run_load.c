@@ -153,7 +153,9 @@ static int topic_prepare(const struct run_conf *conf, const char *group, uint64_
 		return -1;
 	}
 
-	rd_kafka_topic_partition_list_t *ends = topic_make(rk, conf) ? NULL : topic_look(rk, conf->topic, ret_n);
+	/* the embedded one has its topic from the beginning */
+	rd_kafka_topic_partition_list_t *ends =
+		!conf->embedded && topic_make(rk, conf) ? NULL : topic_look(rk, conf->topic, ret_n);
 
 	if (ends && group && (err = rd_kafka_commit(rk, ends, 0)))
 		fprintf(stderr, "qbus-bench: cannot set the offsets of group %s: %s\n", group, rd_kafka_err2str(err));
@@ -209,9 +211,11 @@ static int load_amqp(const struct run_conf *conf, uint64_t n_messages)
 
 int run_load(const struct run_conf *conf, bool is_first)
 {
-	if (!conf->bootstrap)
-		return load_amqp(conf, run_n_needed(conf));
-	return is_first ? load_kafka(conf) : 0;
+	if (conf->is_generated)
+		return 0;
+	if (conf->bootstrap)
+		return is_first ? load_kafka(conf) : 0;
+	return is_first ? 0 : load_amqp(conf, run_n_needed(conf));
 }
 
 int run_live(const struct run_conf *conf, const char *group)

@@ -83,10 +83,10 @@ static char *command_of(const struct run_conf *conf)
 
 /* ---- the table ---- */
 
-static void print_cell(const struct measure_result *rounds, size_t n_rounds, size_t id)
+static void print_cell(const struct run_results *results, enum side_id side, size_t id)
 {
 	const struct column *column = column_at(id);
-	struct summary summary = column_summary(id, rounds, n_rounds);
+	struct summary summary = run_summary(results, side, id);
 
 	if (!isnan(summary.median))
 		printf("  %10.*f [%10.*f to %8.*f]", column->decimals, summary.median * column->scale, column->decimals,
@@ -98,7 +98,7 @@ static void print_cell(const struct measure_result *rounds, size_t n_rounds, siz
 static bool has_column(const struct run_conf *conf, const struct run_results *results, size_t id)
 {
 	for (size_t i = 0; i < conf->n_sides; i++) {
-		if (!isnan(column_summary(id, results->rounds[conf->sides[i]], results->n_rounds).median))
+		if (!isnan(run_summary(results, conf->sides[i], id).median))
 			return true;
 	}
 	return false;
@@ -107,21 +107,21 @@ static bool has_column(const struct run_conf *conf, const struct run_results *re
 /* A few consumers, everything about them. */
 static void print_columns(const struct run_conf *conf, const struct run_results *results)
 {
-	printf("%-20s", "");
+	printf("%-21s", "");
 	for (size_t i = 0; i < conf->n_sides; i++)
 		printf("  %-35s", side_at(conf->sides[i])->name);
 	fputc('\n', stdout);
 	for (size_t c = 0; c < N_COLUMNS; c++) {
 		if (!has_column(conf, results, c))
 			continue;
-		printf("%-20s", column_at(c)->title);
+		printf("%-21s", column_at(c)->title);
 		for (size_t i = 0; i < conf->n_sides; i++)
-			print_cell(results->rounds[conf->sides[i]], results->n_rounds, c);
+			print_cell(results, conf->sides[i], c);
 		fputc('\n', stdout);
 	}
 	puts("\nFrom the first message handled to the last; CPU within that time, memory of the whole life.\n"
 		 "A worker's memory is the largest one's. start: from the start of the process to the first message handled.\n"
-		 "waits, handler: as the proxy says, of its whole life.");
+		 "waits, handler: as the proxy says, of its whole life. System calls: of one more round, which was not timed.");
 	if (conf->rate)
 		puts("end to end: from when a message was due, whenever it could be sent, until its handler was through.");
 }
@@ -137,26 +137,66 @@ static struct summary ratio_of(const struct run_results *results, enum side_id s
 	return summary_of(values, results->n_rounds);
 }
 
+/* What the main process has, and its workers. */
+static double both(const struct run_results *results, enum side_id side, size_t id, size_t of_workers)
+{
+	double workers = run_summary(results, side, of_workers).median;
+
+	return run_summary(results, side, id).median + (isnan(workers) ? 0 : workers);
+}
+
+static void print_number(double value, int width, int decimals)
+{
+	if (isnan(value))
+		printf("  %*s", width, "-");
+	else
+		printf("  %*.*f", width, decimals, value);
+}
+
 /* Many consumers, a line each. */
 static void print_sides(const struct run_conf *conf, const struct run_results *results)
 {
-	printf("%-26s  %-35s  %-26s  %-9s  %s\n", "", "messages/s", "qbus-proxy is faster by", "CPU s", "peak MiB");
+	printf("%-26s  %-35s  %-26s  %7s  %9s  %9s  %8s\n", "", "messages/s", "qbus-proxy is faster by", "CPU us", "bytes",
+		"syscalls", "peak MiB");
 	for (size_t i = 0; i < conf->n_sides; i++) {
-		const struct measure_result *rounds = results->rounds[conf->sides[i]];
-		struct summary ratio = ratio_of(results, conf->sides[i]);
-		struct summary cpu = column_summary(COLUMN_CPU, rounds, results->n_rounds);
-		struct summary workers_cpu = column_summary(COLUMN_WORKERS_CPU, rounds, results->n_rounds);
-		struct summary peak = column_summary(COLUMN_PEAK, rounds, results->n_rounds);
+		enum side_id side = conf->sides[i];
+		struct summary ratio = ratio_of(results, side);
 
-		printf("%-26s", side_at(conf->sides[i])->name);
-		print_cell(rounds, results->n_rounds, COLUMN_RATE);
-		printf("  %6.2f [%6.2f to %6.2f]  %9.2f  %8.1f\n", ratio.median, ratio.low, ratio.high,
-			cpu.median + (isnan(workers_cpu.median) ? 0 : workers_cpu.median),
-			peak.median * column_at(COLUMN_PEAK)->scale);
+		printf("%-26s", side_at(side)->name);
+		print_cell(results, side, COLUMN_RATE);
+		printf("  %6.2f [%6.2f to %6.2f]   ", ratio.median, ratio.low, ratio.high);
+		print_number(both(results, side, COLUMN_CPU_EACH, COLUMN_WORKERS_CPU_EACH), 7, 2);
+		print_number(run_summary(results, side, COLUMN_RECEIVED_EACH).median, 9, 0);
+		print_number(both(results, side, COLUMN_CALLS_EACH, COLUMN_WORKERS_CALLS_EACH), 9, 2);
+		print_number(run_summary(results, side, COLUMN_PEAK).median * column_at(COLUMN_PEAK)->scale, 8, 1);
+		fputc('\n', stdout);
 	}
 	puts(
-		"\nFrom the first message handled to the last; ratios are of the same round. CPU of all processes of a side but\n"
-		"the broker, peak memory of its main process.");
+		"\nFrom the first message handled to the last; ratios are of the same round. A message's CPU, bytes fetched and\n"
+		"system calls are of all processes of a side but the broker, peak memory is its main process's.");
+	for (size_t i = 0; i < conf->n_sides; i++) {
+		if (side_at(conf->sides[i])->note)
+			printf("%s: %s.\n", side_at(conf->sides[i])->name, side_at(conf->sides[i])->note);
+	}
+}
+
+/* How long messages of a live load took. */
+static void print_latencies(const struct run_conf *conf, const struct run_results *results)
+{
+	printf("\n%-26s", "end to end, ms");
+	for (size_t i = 0; i < N_TIMES; i++)
+		printf("  %9s", times_name(i));
+	puts("  p99, lowest to highest");
+	for (size_t i = 0; i < conf->n_sides; i++) {
+		enum side_id side = conf->sides[i];
+		struct summary p99 = run_summary(results, side, COLUMN_END_TO_END + TIMES_P99);
+
+		printf("%-26s", side_at(side)->name);
+		for (size_t k = 0; k < N_TIMES; k++)
+			print_number(run_summary(results, side, COLUMN_END_TO_END + k).median, 9, 3);
+		printf("  %.3f to %.3f\n", p99.low, p99.high);
+	}
+	puts("\nFrom when a message was due, whenever it could be sent, until its handler was through.");
 }
 
 /* What the processors could do if nothing but the handlers' work took their time. */
@@ -179,14 +219,31 @@ static void print_table(const struct report *report)
 
 	printf("\n%s\n%" PRIu64 " messages of %s bytes from %s, %" PRIu64 " worker(s), ordering %s, credit %s; "
 		   "medians of %zu rounds [lowest to highest]\n\n",
-		report->command, conf->n_messages, conf->size, conf->bootstrap ? "Kafka" : "RabbitMQ", conf->n_workers,
-		conf->ordering, conf->credit, results->n_rounds);
+		report->command, conf->n_messages, conf->size, run_broker(conf), conf->n_workers, conf->ordering, conf->credit,
+		results->n_rounds);
 	if (conf->is_compare)
 		print_sides(conf, results);
-	else
+	if (conf->is_compare && conf->rate)
+		print_latencies(conf, results);
+	if (!conf->is_compare)
 		print_columns(conf, results);
 	if (conf->work_us)
 		print_ideal(conf, results);
+}
+
+struct summary run_summary(const struct run_results *results, enum side_id side, size_t column)
+{
+	bool is_counted = column == COLUMN_CALLS_EACH || column == COLUMN_WORKERS_CALLS_EACH;
+
+	return is_counted ? column_summary(column, &results->counted[side], 1)
+	                  : column_summary(column, results->rounds[side], results->n_rounds);
+}
+
+const char *run_broker(const struct run_conf *conf)
+{
+	if (conf->is_generated)
+		return "no broker (generated)";
+	return conf->embedded ? "the embedded Kafka" : conf->bootstrap ? "Kafka" : "RabbitMQ";
 }
 
 int run_report(const struct run_conf *conf, const struct run_results *results)

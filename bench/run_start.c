@@ -86,6 +86,11 @@ static void set_source(struct settings *settings, const struct run_conf *conf, c
 		set(settings, "source", "topics", "[\"%s\"]", conf->topic);
 		set(settings, "source", "group_id", "\"%s\"", group);
 		set(settings, "source", "start", "earliest");
+	} else if (conf->is_generated) {
+		set(settings, "broker", "type", "memory");
+		set(settings, "source", "lanes", "%" PRIu64, conf->n_partitions);
+		set(settings, "source", "body_bytes", "%s", conf->size);
+		set(settings, "pipeline", "max_message_bytes", "64MiB"); /* the most that --size takes */
 	} else {
 		set(settings, "broker", "type", "amqp");
 		set(settings, "broker", "url", "\"%s\"", conf->url);
@@ -191,6 +196,15 @@ static int start_plain(const struct run_conf *conf, const char *group, struct ch
 	return child_start(child, argv, conf->log);
 }
 
+static int start_echo(const struct run_conf *conf, const char *file, struct child *child)
+{
+	char socket[sizeof(conf->directory) + 16];
+	const char *const argv[] = {conf->bench, "echo", socket, file, conf->size, NULL};
+
+	snprintf(socket, sizeof(socket), "%s/echo.sock", conf->directory);
+	return child_start(child, argv, conf->log);
+}
+
 /* php FILE BROKER QUEUE|TOPIC [GROUP] ARGUMENT... */
 static int start_peer(const struct run_conf *conf, const struct side *side, const char *group, struct child *child)
 {
@@ -200,6 +214,8 @@ static int start_peer(const struct run_conf *conf, const struct side *side, cons
 
 	snprintf(file, sizeof(file), "%.*s/peers/%s", (int)(strrchr(conf->worker, '/') - conf->worker), conf->worker,
 		side->script);
+	if (conf->is_generated)
+		return start_echo(conf, file, child);
 	argv[n++] = conf->bootstrap ? conf->bootstrap : conf->url;
 	argv[n++] = conf->bootstrap ? conf->topic : conf->queue;
 	if (conf->bootstrap)
@@ -215,7 +231,7 @@ bool run_is_there(const struct run_conf *conf, enum side_id id)
 	const char *const probe[] = {"php", "-r", side->probe, NULL};
 	struct child child;
 
-	if (!(conf->bootstrap ? side->reads_kafka : side->reads_amqp))
+	if (!(conf->is_generated ? side->reads_generated : conf->bootstrap ? side->reads_kafka : side->reads_amqp))
 		return false;
 	if (!side->probe || (child_start(&child, probe, conf->log) == 0 && child_wait(&child) == 0))
 		return true;

@@ -14,6 +14,7 @@ enum side_id {
 	SIDE_AMQPLIB_WIDE,
 	SIDE_RDKAFKA,
 	SIDE_RDKAFKA_WIDE,
+	SIDE_ECHO,
 	N_SIDES,
 };
 
@@ -22,7 +23,8 @@ enum { SIDE_MAX_ARGUMENTS = 2 };
 /* A peer is a PHP file that gets the broker, the queue or topic, the group (Kafka) and then `arguments`. */
 struct side {
 	const char *name; /* in tables and JSON */
-	bool reads_kafka, reads_amqp;
+	const char *note; /* what is special about it; NULL: nothing */
+	bool reads_kafka, reads_amqp, reads_generated;
 	const char *script;                            /* below peers/; NULL: not a peer */
 	const char *probe;                             /* PHP that exits with 0 where the peer can run */
 	const char *arguments[SIDE_MAX_ARGUMENTS + 1]; /* ends with NULL */

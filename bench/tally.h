@@ -14,6 +14,7 @@
 #define TALLY_SOCKET "QBUS_BENCH_SOCKET" /* path of the bench's datagram socket */
 #define TALLY_WORK "QBUS_BENCH_WORK"     /* microseconds of work for each message, in PHP */
 #define TALLY_SLEEP "QBUS_BENCH_SLEEP"   /* microseconds of sleep for each message, in PHP */
+#define TALLY_READ "QBUS_BENCH_READ"     /* how a handler reads a body, in PHP: whole, stream, or not at all */
 #define TALLY_EVERY "QBUS_BENCH_EVERY"   /* how many messages make a datagram */
 #define TALLY_LIVE "QBUS_BENCH_LIVE"     /* not empty: the messages of the load tell when they were due */
 

@@ -159,7 +159,7 @@ int tune_command(int argc, char **argv)
 	if (round_prepare(&conf))
 		return EXIT_ERROR;
 
-	int err = conf.bootstrap ? run_load(&conf, true) : 0;
+	int err = run_load(&conf, true);
 
 	if (!err)
 		err = tune_search(&tune);

@@ -4,10 +4,11 @@
 declare(strict_types=1);
 
 /*
- * A PHP process that owns its connection, with ext-amqp: php ext-amqp.php URL QUEUE PREFETCH (0: the extension's default)
+ * A PHP process that owns its connection, with ext-amqp: php ext-amqp.php URL QUEUE PREFETCH EVERY
+ * PREFETCH 0: the extension's default. EVERY: so many messages are acked together.
  */
 
-[, $url, $queueName, $prefetch] = $argv;
+[, $url, $queueName, $prefetch, $every] = $argv;
 $parts = \parse_url($url);
 $count = require __DIR__ . '/../count.php';
 
@@ -25,7 +26,10 @@ if ((int) $prefetch > 0) {
 }
 $queue = new AMQPQueue($channel);
 $queue->setName($queueName);
-$queue->consume(static function (AMQPEnvelope $message, AMQPQueue $queue) use ($count): void {
+$queue->consume(static function (AMQPEnvelope $message, AMQPQueue $queue) use ($count, $every): void {
     $count($message->getBody());
-    $queue->ack($message->getDeliveryTag());
+    $tag = $message->getDeliveryTag();
+    if ($tag % (int) $every === 0) {
+        $queue->ack($tag, AMQP_MULTIPLE);
+    }
 });

@@ -4,8 +4,9 @@
 declare(strict_types=1);
 
 /*
- * A PHP process that owns its connection, with php-amqplib: php php-amqplib.php URL QUEUE PREFETCH (0: no limit, as the
- * library leaves it). QBUS_BENCH_AMQPLIB: the library's autoloader.
+ * A PHP process that owns its connection, with php-amqplib: php php-amqplib.php URL QUEUE PREFETCH EVERY
+ * PREFETCH 0: no limit, as the library leaves it. EVERY: so many messages are acked together. QBUS_BENCH_AMQPLIB: the
+ * library's autoloader.
  */
 
 use PhpAmqpLib\Connection\AMQPStreamConnection;
@@ -13,7 +14,7 @@ use PhpAmqpLib\Message\AMQPMessage;
 
 require \getenv('QBUS_BENCH_AMQPLIB') ?: '/usr/share/php/PhpAmqpLib/autoload.php';
 
-[, $url, $queue, $prefetch] = $argv;
+[, $url, $queue, $prefetch, $every] = $argv;
 $parts = \parse_url($url);
 $count = require __DIR__ . '/../count.php';
 
@@ -28,9 +29,11 @@ $channel = $connection->channel();
 if ((int) $prefetch > 0) {
     $channel->basic_qos(0, (int) $prefetch, false);
 }
-$channel->basic_consume($queue, callback: static function (AMQPMessage $message) use ($count): void {
+$channel->basic_consume($queue, callback: static function (AMQPMessage $message) use ($count, $every): void {
     $count($message->body);
-    $message->ack();
+    if ($message->getDeliveryTag() % (int) $every === 0) {
+        $message->ack(true);
+    }
 });
 while ($channel->is_consuming()) {
     $channel->wait();
