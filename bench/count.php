@@ -7,12 +7,12 @@ declare(strict_types=1);
  * A handler that does nothing but count, and tells the bench.
  *
  * QBUS_BENCH_SOCKET  the bench's datagram socket; a datagram is "PID COUNT MOMENT", the moment in nanoseconds
- * QBUS_BENCH_EVERY   how many messages make a datagram; the first message makes one, too
+ * QBUS_BENCH_EVERY   how many messages make a datagram at most; the first message makes one, and 20 ms do
  * QBUS_BENCH_WORK    microseconds of work for each message, done by turning the processor; 0: none
  * QBUS_BENCH_SLEEP   microseconds of sleep for each message; 0: none
  * QBUS_BENCH_READ    whole: the body is asked for; stream: it is read in pieces; empty: it is not touched
  * QBUS_BENCH_LIVE    not empty: the end of a body tells when the message was due (bench/order.h), and a datagram goes on
- *                    with the microseconds since then, a number for each message; 50 ms or 500 messages make one
+ *                    with the microseconds since then, a number for each message; 20 ms or 500 messages make one
  */
 
 // A scope of its own: who requires this keeps its variables.
@@ -25,10 +25,16 @@ return (static function (): Closure {
     $count = 0;
     $next = 1;
 
-    $handler = static function () use (&$count, &$next, $every, $pid, $bench): void {
+    // Without a clock for each message: $step is what came in 20 ms of late, $every at most.
+    $step = 1;
+    $told = \hrtime(true);
+    $handler = static function () use (&$count, &$next, &$step, &$told, $every, $pid, $bench): void {
         if (++$count === $next) {
-            \fwrite($bench, "{$pid} {$count} " . \hrtime(true));
-            $next = $count - $count % $every + $every;
+            $now = \hrtime(true);
+            \fwrite($bench, "{$pid} {$count} {$now}");
+            $step = \max(1, \min($every, 2 * $step, (int) ($step * 20_000_000 / ($now - $told + 1))));
+            $told = $now;
+            $next = $count + $step;
         }
     };
     if (\getenv('QBUS_BENCH_LIVE')) {
@@ -41,7 +47,7 @@ return (static function (): Closure {
             if ($due > 0) {
                 $samples[] = \intdiv($now - $due, 1000);
             }
-            if ($now - $told >= 50_000_000 || \count($samples) === 500) {
+            if ($now - $told >= 20_000_000 || \count($samples) === 500) {
                 \fwrite($bench, "{$pid} {$count} {$now} " . \implode(' ', $samples));
                 $samples = [];
                 $told = $now;

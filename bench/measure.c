@@ -24,19 +24,17 @@ static const int64_t SECOND_NS = 1000000000, MILLISECOND_NS = 1000000;
 
 /* ---- tallies ---- */
 
-int measure_open(struct measure *measure, const char *directory, uint64_t every, uint64_t seconds, bool is_live)
+int measure_open(struct measure *measure, const char *directory, const struct measure_plan *plan)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	char number[24];
 
 	memset(measure, 0, sizeof(*measure));
-	measure->limit_ns = (int64_t)seconds * SECOND_NS;
-	if (is_live) {
-		measure->warm_up_ns = MEASURE_WARM_UP_MS * MILLISECOND_NS;
+	measure->plan = *plan;
+	if (plan->is_live)
 		measure->latency = calloc(1, sizeof(*measure->latency));
-	}
 	snprintf(measure->path, sizeof(measure->path), "%s/tally.sock", directory);
-	snprintf(number, sizeof(number), "%" PRIu64, every);
+	snprintf(number, sizeof(number), "%" PRIu64, plan->every);
 	memcpy(address.sun_path, measure->path, strlen(measure->path));
 	measure->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (measure->fd < 0 || bind(measure->fd, (struct sockaddr *)&address, sizeof(address))) {
@@ -46,7 +44,7 @@ int measure_open(struct measure *measure, const char *directory, uint64_t every,
 	}
 	setenv(TALLY_SOCKET, measure->path, 1);
 	setenv(TALLY_EVERY, number, 1);
-	setenv(TALLY_LIVE, is_live ? "1" : "", 1);
+	setenv(TALLY_LIVE, plan->is_live ? "1" : "", 1);
 	return 0;
 }
 
@@ -63,11 +61,6 @@ void measure_close(struct measure *measure)
 	measure->latency = NULL;
 }
 
-void measure_count_calls(struct measure *measure)
-{
-	measure->counts_calls = true;
-}
-
 void measure_result_done(struct measure_result *result)
 {
 	series_done(&result->series);
@@ -77,7 +70,7 @@ void measure_result_done(struct measure_result *result)
 
 static void count_calls(struct measure *measure, pid_t pid)
 {
-	if (measure->counts_calls)
+	if (measure->plan.counts_calls)
 		syscalls_add(pid == measure->main ? &measure->main_calls : &measure->worker_calls, pid);
 }
 
@@ -97,6 +90,18 @@ static struct measure_counter *counter_of(struct measure *measure, pid_t pid)
 	if (measure->first_ns && pid != measure->main)
 		count_calls(measure, pid);
 	return counter;
+}
+
+/* A live load has its warm-up. What lies ready is only so much: it is counted from when all workers are there, but one
+ * that comes late must not cost more than a tenth of it. */
+static bool is_time_to_begin(const struct measure *measure, int64_t moment_ns)
+{
+	bool is_warm = moment_ns - measure->opened_ns >= MEASURE_WARM_UP_MS * MILLISECOND_NS;
+
+	if (measure->plan.is_live)
+		return is_warm;
+	return is_warm || measure->n_counters >= measure->plan.n_workers ||
+	       measure->n_total >= measure->plan.n_messages / 10;
 }
 
 /* What was used before does not count. */
@@ -156,7 +161,7 @@ static bool take_tally(struct measure *measure)
 		measure->opened_ns = moment_ns;
 	if (measure->first_ns && measure->latency)
 		take_latencies(measure, text + n_read);
-	else if (measure->first_ns == 0 && moment_ns - measure->opened_ns >= measure->warm_up_ns)
+	else if (measure->first_ns == 0 && is_time_to_begin(measure, moment_ns))
 		begin(measure, moment_ns);
 	return true;
 }
@@ -213,28 +218,27 @@ static const char *trouble_of(pid_t main, int silent_ms)
 	return silent_ms >= PATIENCE_MS ? "nothing is handled any more" : NULL;
 }
 
-static bool has_begun(const struct measure *measure, uint64_t n_messages)
+static bool has_begun(const struct measure *measure)
 {
-	(void)n_messages;
 	return measure->opened_ns != 0;
 }
 
 /* Of what was there before, no more than n_messages are, so the first ones count. */
-static bool is_enough(const struct measure *measure, uint64_t n_messages)
+static bool is_enough(const struct measure *measure)
 {
-	uint64_t n_before = measure->warm_up_ns ? measure->n_first : 0;
-	bool is_late = measure->limit_ns && measure->last_ns - measure->first_ns >= measure->limit_ns;
+	const struct measure_plan *plan = &measure->plan;
+	uint64_t n_before = plan->is_live ? measure->n_first : 0;
+	bool is_late = plan->seconds && measure->last_ns - measure->first_ns >= (int64_t)plan->seconds * SECOND_NS;
 
-	return measure->first_ns && (measure->n_total - n_before >= n_messages || is_late);
+	return measure->first_ns && (measure->n_total - n_before >= plan->n_messages || is_late);
 }
 
-static int gather(
-	struct measure *measure, bool (*is_over)(const struct measure *measure, uint64_t n_messages), uint64_t n_messages)
+static int gather(struct measure *measure, bool (*is_over)(const struct measure *measure))
 {
 	int silent_ms = 0;
 	const char *trouble = NULL;
 
-	while (!is_over(measure, n_messages) && !trouble) {
+	while (!is_over(measure) && !trouble) {
 		bool is_told = take_tally(measure);
 
 		look(measure);
@@ -291,12 +295,12 @@ int measure_wait_first(struct measure *measure, pid_t main, int64_t started_ns)
 {
 	measure->main = main;
 	measure->started_ns = started_ns;
-	return gather(measure, has_begun, 0);
+	return gather(measure, has_begun);
 }
 
-int measure_wait(struct measure *measure, uint64_t n_messages, struct measure_result *ret_result)
+int measure_wait(struct measure *measure, struct measure_result *ret_result)
 {
-	int err = gather(measure, is_enough, n_messages);
+	int err = gather(measure, is_enough);
 
 	if (!err)
 		sum_up(measure, ret_result);

@@ -41,6 +41,16 @@ struct measure_result {
 /* What a result owns; its numbers stay. */
 void measure_result_done(struct measure_result *result);
 
+/* What is measured of a consumer that is about to start. */
+struct measure_plan {
+	uint64_t every;      /* messages in a datagram */
+	uint64_t n_messages; /* after so many it is over */
+	uint64_t seconds;    /* measured at most; 0: until all is handled */
+	uint64_t n_workers;  /* processes that count; the measuring begins when all do, or most of a second has gone by */
+	bool is_live;        /* messages tell when they were due, consumers tell how long ago that was */
+	bool counts_calls;   /* system calls, too, where the kernel lets us */
+};
+
 struct measure_counter {
 	pid_t pid;
 	uint64_t count;
@@ -48,14 +58,13 @@ struct measure_counter {
 };
 
 struct measure {
+	struct measure_plan plan;
 	int fd;
 	char path[100];
 	pid_t main;
 	double main_cpu_s;             /* when the measuring began */
 	int64_t started_ns, opened_ns; /* the process; the first message handled */
 	int64_t first_ns, last_ns;     /* measured is what lies between; first_ns 0: it has not begun */
-	int64_t limit_ns;              /* that it measures at most; 0: no limit */
-	int64_t warm_up_ns;
 	uint64_t n_first, n_total;
 	struct measure_counter counters[MEASURE_MAX_COUNTERS];
 	size_t n_counters;
@@ -64,18 +73,13 @@ struct measure {
 	struct series series;
 	struct histogram *latency;
 	int64_t received_before; /* traffic_received() when the measuring began */
-	bool counts_calls;
 	struct syscalls main_calls, worker_calls;
 };
 
-/* Listens in the directory and puts the socket into the environment for those who count; one datagram every so many
- * messages. seconds: measured at most; 0: until all is handled. is_live: messages tell when they were due, consumers
- * tell how long ago that was. 0, or -1 after a sentence on stderr. */
-int measure_open(struct measure *measure, const char *directory, uint64_t every, uint64_t seconds, bool is_live);
+/* Listens in the directory and puts the socket into the environment for those who count. 0, or -1 after a sentence on
+ * stderr. */
+int measure_open(struct measure *measure, const char *directory, const struct measure_plan *plan);
 void measure_close(struct measure *measure);
-
-/* Counts system calls, too, where the kernel lets it. Before measure_wait_first. */
-void measure_count_calls(struct measure *measure);
 
 /* Makes measure_wait fail. For a signal handler. */
 void measure_cancel(void);
@@ -83,7 +87,7 @@ void measure_cancel(void);
 /* Waits until the process, started at started_ns, or a worker of it has handled its first message. Before measure_wait.
  * 0, or -1 after a sentence on stderr: it has ended, nothing was handled for half a minute, or it was cancelled. */
 int measure_wait_first(struct measure *measure, pid_t main, int64_t started_ns);
-/* Waits until the process and its workers have handled so many messages. The same errors. */
-int measure_wait(struct measure *measure, uint64_t n_messages, struct measure_result *ret_result);
+/* Waits until the process and its workers have handled what was planned. The same errors. */
+int measure_wait(struct measure *measure, struct measure_result *ret_result);
 
 #endif

@@ -145,23 +145,27 @@ static int ask_times(const struct run_conf *conf, enum side_id side, struct meas
 int round_measure(const struct run_conf *conf, enum side_id side, size_t round, struct measure_result *ret_result)
 {
 	static struct measure measure;
+	const struct measure_plan plan = {.every = conf->every,
+		.n_messages = conf->n_messages,
+		.seconds = conf->seconds,
+		.n_workers = side == SIDE_PROXY ? conf->n_workers : 1,
+		.is_live = conf->rate > 0,
+		.counts_calls = conf->counts_calls};
 	struct child child = {0}, feeder = {0};
 	int err = prepare_load(conf, side, round);
 
 	if (err)
 		return err;
-	err = measure_open(&measure, conf->directory, conf->every, conf->seconds, conf->rate > 0);
+	err = measure_open(&measure, conf->directory, &plan);
 	if (err)
 		return err;
-	if (conf->counts_calls)
-		measure_count_calls(&measure);
 	err = run_start(conf, side, round, &child);
 	if (!err)
 		err = measure_wait_first(&measure, child.pid, child.started_ns);
 	if (!err && conf->rate)
 		err = run_feed(conf, &feeder);
 	if (!err)
-		err = measure_wait(&measure, conf->n_messages, ret_result);
+		err = measure_wait(&measure, ret_result);
 	if (!err)
 		err = ask_times(conf, side, ret_result);
 	child_stop(&feeder);

@@ -92,6 +92,7 @@ enum {
 	OPT_PLAIN_OPTION,
 	OPT_GENERATED,
 	OPT_NO_SYSCALLS,
+	OPT_SWEEP,
 };
 
 static const struct option options[] = {
@@ -109,6 +110,7 @@ static const struct option options[] = {
 	{"read", required_argument, NULL, OPT_READ},
 	{"proxy", required_argument, NULL, OPT_PROXY},
 	{"generated", no_argument, NULL, OPT_GENERATED},
+	{"sweep", no_argument, NULL, OPT_SWEEP},
 	{"no-syscalls", no_argument, NULL, OPT_NO_SYSCALLS},
 	{"messages", required_argument, NULL, OPT_MESSAGES},
 	{"size", required_argument, NULL, OPT_SIZE},
@@ -183,6 +185,8 @@ static bool take_option(struct run_conf *conf, int option)
 		return true;
 	case OPT_GENERATED:
 		return conf->is_generated = true;
+	case OPT_SWEEP:
+		return conf->has_sweep = true;
 	case OPT_NO_SYSCALLS:
 		return conf->skips_calls = true;
 	case OPT_PROXY_OPTION:

@@ -27,6 +27,7 @@ struct run_conf {
 	uint64_t seconds;           /* of a round; 0: until the last message */
 	uint64_t max_workers, max_mebibytes; /* of tune: its bounds; max_mebibytes 0: none */
 	const char *knobs;                   /* of tune: SECTION.KEY,SECTION.KEY...; NULL: all that it has */
+	bool has_sweep;                      /* of tune: measure all combinations, too */
 	enum side_id sides[N_SIDES];
 	size_t n_sides;
 	bool is_compare;         /* tell ratios */

@@ -65,8 +65,14 @@ void tally_add(struct tally *tally, uint64_t n_messages)
 	uint64_t before = tally->count;
 
 	tally->count += n_messages;
-	if (n_messages > 0 && (before == 0 || before / tally->every != tally->count / tally->every))
-		tally_tell(tally, tally_now_ns());
+	if (n_messages == 0)
+		return;
+
+	int64_t now_ns = tally_now_ns();
+
+	if (before == 0 || before / tally->every != tally->count / tally->every ||
+		now_ns - tally->told_ns >= TALLY_STEP_MS * 1000000)
+		tally_tell(tally, now_ns);
 }
 
 void tally_add_live(struct tally *tally, const char *body, size_t size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How a consumer tells the bench what it has handled: datagrams "PID COUNT MOMENT", the moment in nanoseconds of the
- * monotonic clock. The first message is told, then every so many. Of a live load a datagram goes on with a number for
- * each message, how many microseconds ago it was due, and there is one at least every TALLY_STEP_MS while messages come.
+ * monotonic clock. The first message is told, then every so many, or every TALLY_STEP_MS where fewer come in that time. Of a
+ * live load a datagram goes on with a number for each message, how many microseconds ago it was due.
  * count.php does the same. */
 #ifndef QBUS_BENCH_TALLY_H
 #define QBUS_BENCH_TALLY_H
@@ -18,7 +18,7 @@
 #define TALLY_EVERY "QBUS_BENCH_EVERY"   /* how many messages make a datagram */
 #define TALLY_LIVE "QBUS_BENCH_LIVE"     /* not empty: the messages of the load tell when they were due */
 
-enum { TALLY_STEP_MS = 50, TALLY_MAX_SAMPLES = 500, TALLY_TEXT = 12288 };
+enum { TALLY_STEP_MS = 20, TALLY_MAX_SAMPLES = 500, TALLY_TEXT = 12288 };
 
 struct tally {
 	int fd;

@@ -16,50 +16,57 @@ static const char usage[] =
 	"       qbus-bench tune --amqp URL [OPTION]...\n"
 	"       qbus-bench tune --explain -c FILE [OPTION]...    (says what a configuration's numbers mean)\n"
 	"\n"
-	"Looks for the settings with which this work goes fastest through qbus-proxy: workers, fetch sizes, prefetch, credit,\n"
-	"commit interval. Measures each value, the better half of them again, and takes a change only when it wins by more\n"
-	"than the measurements vary. Prints what it tried, the settings as YAML, and what holds the speed.\n"
+	"Looks for the settings with which this work goes fastest through qbus-proxy, or with --rate for those with which the\n"
+	"99th percentile from due to done is lowest at that rate: workers, fetch sizes, prefetch, credit, commit interval.\n"
+	"Measures each value, the better half of them again, and takes a change only when it wins by more than the\n"
+	"measurements vary. Prints what it tried, why it chose what it chose, and the settings as YAML.\n"
 	"Describe the work with --size, --work, --sleep, --partitions.\n"
 	"\n"
 	"  --max-workers N      (default: 4 for each processor)\n"
-	"  --knobs KEY,KEY...   what to turn, as in pool.num_workers,fetch.max_bytes (default: all that it knows)\n"
+	"  --knobs KEY,KEY...   what to turn, as in pool.num_workers,fetch.max_bytes (default: all that it knows);\n"
+	"                       KEY=VALUE:VALUE... says which values to try beside the default\n"
+	"  --sweep              then measure every combination of the values, and tell how near the best one tune came\n"
 	"  --memory MEBIBYTES   that proxy and workers may use together at most\n"
 	"\n";
 
 enum { BAR = 40, PERCENT = 100 };
 
-static int order_by_rate(const void *a, const void *b)
-{
-	const struct tune_trial *const *x = a, *const *y = b;
-	double rate_x = tune_rate(*x), rate_y = tune_rate(*y);
+/* ---- what was tried ---- */
 
-	return (rate_x < rate_y) - (rate_x > rate_y);
+static const char *mark_of(const struct tune *tune, const struct tune_trial *trial)
+{
+	const char *fault = tune_fault(tune, trial);
+
+	if (trial == tune->best)
+		return "  <- taken";
+	if (trial == tune->usual)
+		return "  <- default";
+	return fault ? fault : "";
 }
 
-/* The fastest first, as numbers and as bars. */
+/* The best first, as numbers and as bars; a full bar is the best score. */
 static void print_trials(const struct tune *tune)
 {
-	const struct tune_trial *sorted[TUNE_MAX_TRIALS];
+	static const struct tune_trial *ranked[TUNE_MAX_TRIALS];
+	int decimals = tune->conf->rate ? 3 : 0;
 
 	for (size_t i = 0; i < tune->n_trials; i++)
-		sorted[i] = &tune->trials[i];
-	qsort(sorted, tune->n_trials, sizeof(sorted[0]), order_by_rate);
-	printf("\n%12s %9s %6s %8s  ", "messages/s", "+-", "rounds", "MiB");
+		ranked[i] = &tune->trials[i];
+	tune_rank(tune, ranked, tune->n_trials);
+	printf("\n%12s %9s %6s %8s  ", tune_unit(tune), "+-", "rounds", "MiB");
 	for (size_t i = 0; i < tune->n_knobs; i++)
-		printf(" %s", tune->knobs[i]->option);
+		printf(" %s", tune->knobs[i].option);
 	putchar('\n');
 	for (size_t i = 0; i < tune->n_trials; i++) {
-		const struct tune_trial *trial = sorted[i];
-		int bar = (int)(BAR * tune_rate(trial) / tune_rate(sorted[0]));
+		const struct tune_trial *trial = ranked[i];
+		double share = tune_ratio(tune, tune_score(tune, trial), tune_score(tune, ranked[0]));
+		int bar = share >= 0 && share <= 1 ? (int)(BAR * share) : BAR;
 
-		printf("%12.0f %9.0f %6zu %8.0f  ", tune_rate(trial), tune_spread(trial), trial->n_rounds,
-			(double)tune_memory(tune, trial) / 1048576);
+		printf("%12.*f %9.*f %6zu %8.0f  ", decimals, tune_score(tune, trial), decimals, tune_spread(tune, trial),
+			trial->n_rounds, tune_memory(trial) / 1048576);
 		for (size_t k = 0; k < tune->n_knobs; k++)
-			printf(" %s", tune_value(tune, trial, k));
-		printf("  %.*s%s%s\n", bar, "########################################", trial == tune->best ? "  <- taken" : "",
-			trial == tune->usual     ? "  <- default"
-			: tune_fits(tune, trial) ? ""
-									 : "  too much memory");
+			printf(" %*s", (int)strlen(tune->knobs[k].option), tune_value(tune, trial, k));
+		printf("  %.*s%s\n", bar, "########################################", mark_of(tune, trial));
 	}
 }
 
@@ -71,16 +78,14 @@ struct load {
 
 static struct load load_of(const struct tune *tune)
 {
-	const struct measure_result *round = &tune->best->rounds[0];
-	double n_workers = round->n_workers ? (double)round->n_workers : 1;
+	const struct tune_round *round = &tune->best->rounds[0];
 	double each_s = (double)(tune->conf->work_us + tune->conf->sleep_us) / 1e6;
 
 	return (struct load){
-		.processors =
-			(round->main.cpu_s + round->workers.cpu_s) / round->seconds / (double)sysconf(_SC_NPROCESSORS_ONLN),
-		.proxy = round->main.cpu_s / round->seconds,
-		.worker = round->workers.cpu_s / round->seconds / n_workers,
-		.handlers = (double)round->n_messages * each_s / round->seconds / n_workers,
+		.processors = round->cpus / (double)sysconf(_SC_NPROCESSORS_ONLN),
+		.proxy = round->proxy,
+		.worker = round->worker,
+		.handlers = round->n_workers > 0 ? round->rate * each_s / round->n_workers : 0,
 	};
 }
 
@@ -100,18 +105,32 @@ static const char *bound_of(const struct load *load)
 	return "Nothing on this side is used up: the broker, the network or what else runs here holds it.";
 }
 
+/* One paragraph. */
 static void print_reasons(const struct tune *tune)
 {
 	struct load load = load_of(tune);
+	const char *unit = tune_unit(tune);
+	int decimals = tune->conf->rate ? 3 : 0;
 
+	printf("\nWhy: %.*f %s against %.*f with the defaults.", decimals, tune_score(tune, tune->best), unit, decimals,
+		tune_score(tune, tune->usual));
+	for (size_t i = 0; i < tune->n_steps; i++) {
+		const struct tune_step *step = &tune->steps[i];
+		const struct tune_knob *knob = &tune->knobs[step->knob];
+
+		printf(" %s %s instead of %s made %.*f of %.*f.", knob->option, knob->values[step->to],
+			knob->values[step->from], decimals, step->after, decimals, step->before);
+	}
 	printf(
-		"\n%.0f messages/s against %.0f with the defaults. Proxy and workers use %.0f %% of all processors (the proxy %.0f %% of "
-		"one, each worker %.0f %%),\nand %.0f MiB.",
-		tune_rate(tune->best), tune_rate(tune->usual), load.processors * PERCENT, load.proxy * PERCENT,
-		load.worker * PERCENT, (double)tune_memory(tune, tune->best) / 1048576);
+		" Proxy and workers use %.0f %% of all processors (the proxy %.0f %% of one, each worker %.0f %%) and %.0f MiB.",
+		load.processors * PERCENT, load.proxy * PERCENT, load.worker * PERCENT, tune_memory(tune->best) / 1048576);
 	if (load.handlers > 0)
 		printf(" The handlers' own work is %.0f %% of the workers' time.", load.handlers * PERCENT);
-	printf("\n%s\n", bound_of(&load));
+	if (!tune->conf->rate)
+		printf(" %s", bound_of(&load));
+	if (tune_fault(tune, tune->best))
+		printf(" NOTHING THAT WAS TRIED FITS: this one has %s.", tune_fault(tune, tune->best));
+	putchar('\n');
 }
 
 /* ---- the settings ---- */
@@ -125,7 +144,7 @@ static void print_settings(const struct tune *tune)
 	for (size_t i = 0; i < tune->n_knobs; i++) {
 		if (tune->best->choice[i] == tune->usual->choice[i])
 			continue;
-		snprintf(options[n], sizeof(options[n]), "%s=%s", tune->knobs[i]->option, tune_value(tune, tune->best, i));
+		snprintf(options[n], sizeof(options[n]), "%s=%s", tune->knobs[i].option, tune_value(tune, tune->best, i));
 		list[n] = options[n];
 		n++;
 	}
@@ -135,6 +154,31 @@ static void print_settings(const struct tune *tune)
 	}
 	puts("\n# what is better than the defaults, for this work on this machine");
 	run_write_options(stdout, list, n);
+}
+
+/* ---- the sweep ---- */
+
+static int sweep_command(const struct tune *tune)
+{
+	static struct tune sweep;
+	const struct tune_trial *found;
+
+	puts("\nThe sweep: every combination, those that lead and what tune found measured afresh, side by side.");
+	fflush(stdout);
+	if (tune_sweep(tune, &sweep, &found))
+		return -1;
+	print_trials(&sweep);
+	printf("\nWhat tune found reaches %.1f %% of the best of the sweep (%.3f against %.3f %s, +- %.3f).\n",
+		PERCENT * tune_ratio(&sweep, tune_score(&sweep, found), tune_score(&sweep, sweep.best)),
+		tune_score(&sweep, found), tune_score(&sweep, sweep.best), tune_unit(&sweep), tune_spread(&sweep, found));
+	return 0;
+}
+
+static void print_all(const struct tune *tune)
+{
+	print_trials(tune);
+	print_reasons(tune);
+	print_settings(tune);
 }
 
 int tune_command(int argc, char **argv)
@@ -149,25 +193,27 @@ int tune_command(int argc, char **argv)
 	conf.max_workers = 4 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 	if (!run_ask(&conf, usage, &status))
 		return status;
-	conf.n_workers = conf.max_workers; /* the load is made for as many */
-	if (conf.rate) {
-		fputs("qbus-bench: tune looks for the highest rate; it takes no --rate\n", stderr);
-		return EXIT_USAGE;
-	}
 	if (tune_init(&tune, &conf))
 		return EXIT_USAGE;
+
+	uint64_t n_workers = conf.n_workers;
+
+	if (conf.n_workers < conf.max_workers)
+		conf.n_workers = conf.max_workers; /* the load is made for as many */
 	if (round_prepare(&conf))
 		return EXIT_ERROR;
 
-	int err = run_load(&conf, true);
+	int err = conf.rate ? 0 : run_load(&conf, true);
+
+	conf.n_workers = n_workers;
 
 	if (!err)
 		err = tune_search(&tune);
-	if (!err) {
-		print_trials(&tune);
-		print_reasons(&tune);
-		print_settings(&tune);
-	}
+	if (!err)
+		print_all(&tune);
+	if (!err && conf.has_sweep)
+		err = sweep_command(&tune);
+	tune_done(&tune);
 	round_clean_up(&conf, err != 0);
 	return err ? EXIT_ERROR : EXIT_CLEAN;
 }

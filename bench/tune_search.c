@@ -1,156 +1,136 @@
 /* SPDX-License-Identifier: MIT */
-/* Knobs, trials, and the way from the defaults to something better. */
+/* Knobs, and the way from the defaults to something better. */
 #include "tune.h"
 
-#include "number.h"
-#include "round.h"
-
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* First a look at each value, then rounds for those that may win, then enough to tell a winner from noise. PASSES: one
- * setting may change what another one is worth, so all are looked at again. */
-enum { LOOK_ROUNDS = 1, HALF_ROUNDS = 3, FINAL_ROUNDS = 5, PASSES = 2 };
+/* First a look at each value, then rounds for those that may win, then enough to tell a winner from noise, and more where
+ * that is not enough. PASSES: one setting may change what another one is worth, so all are looked at again. */
+enum { LOOK_ROUNDS = 1, HALF_ROUNDS = 3, FINAL_ROUNDS = 5, CLOSE_ROUNDS = 9, PASSES = 2 };
 
-static const struct tune_knob knobs[] = {
+/* A gain below this is not worth a line of configuration. */
+static const double least_gain = 1.02;
+
+static const struct tune_knob known[] = {
 	{"pool.num_workers", true, true, {"1", "2", "4", "8", "16", "32", "64"}, 7, 0},
 	{"fetch.max_bytes", true, false, {"1MiB", "4MiB", "8MiB", "16MiB", "32MiB", "64MiB"}, 6, 2},
 	{"fetch.max_partition_bytes", true, false, {"256KiB", "1MiB", "4MiB", "8MiB"}, 4, 1},
+	{"fetch.max_wait", true, false, {"5ms", "20ms", "100ms", "500ms"}, 4, 2},
 	{"source.prefetch", false, true, {"10", "30", "100", "300", "1000", "3000"}, 6, 2},
 	{"pipeline.credit", true, true, {"auto", "1", "16", "256"}, 4, 0},
 	{"pipeline.max_outstanding_messages", true, false, {"2000", "5000", "20000", "50000"}, 4, 2},
 	{"pipeline.commit_interval", true, false, {"200ms", "1s", "5s"}, 3, 1},
 };
 
-enum { N_KNOBS = sizeof(knobs) / sizeof(knobs[0]) };
+enum { N_KNOWN = sizeof(known) / sizeof(known[0]) };
 
-static bool is_workers(const struct tune_knob *knob)
+/* ---- the knobs ---- */
+
+/* The bounds leave no more workers. */
+static void cut_workers(struct tune_knob *knob, uint64_t max_workers)
 {
-	return strcmp(knob->option, "pool.num_workers") == 0;
+	while (knob->n_values > 1 && strtoull(knob->values[knob->n_values - 1], NULL, 10) > max_workers)
+		knob->n_values--;
 }
 
-static uint64_t n_workers_of(const struct tune *tune, const struct tune_trial *trial)
+/* words: "VALUE:VALUE...", cut into words here. The default is always one of them, so that there is something to beat. */
+static bool set_values(struct tune_knob *knob, char *words)
 {
-	for (size_t i = 0; i < tune->n_knobs; i++) {
-		if (is_workers(tune->knobs[i]))
-			return strtoull(tune_value(tune, trial, i), NULL, 10);
+	const char *usual = knob->values[knob->usual];
+	char *rest = NULL;
+
+	knob->n_values = 0;
+	knob->usual = TUNE_MAX_VALUES;
+	for (char *word = strtok_r(words, ":", &rest); word; word = strtok_r(NULL, ":", &rest)) {
+		if (knob->n_values == TUNE_MAX_VALUES)
+			return false;
+		if (strcmp(word, usual) == 0)
+			knob->usual = knob->n_values;
+		knob->values[knob->n_values++] = word;
 	}
-	return 1;
+	if (knob->usual != TUNE_MAX_VALUES)
+		return true;
+	if (knob->n_values == TUNE_MAX_VALUES)
+		return false;
+	memmove(knob->values + 1, knob->values, knob->n_values * sizeof(knob->values[0]));
+	knob->values[0] = usual;
+	knob->usual = 0;
+	knob->n_values++;
+	return true;
 }
 
-/* How many of its values the bounds leave. */
-static size_t n_values_of(const struct tune *tune, size_t knob)
+static void add_knob(struct tune *tune, const struct tune_knob *knob)
 {
-	const struct tune_knob *it = tune->knobs[knob];
-	size_t n = it->n_values;
+	struct tune_knob *it = &tune->knobs[tune->n_knobs++];
 
-	while (is_workers(it) && n > 1 && strtoull(it->values[n - 1], NULL, 10) > tune->conf->max_workers)
-		n--;
-	return n;
+	*it = *knob;
+	if (strcmp(it->option, "pool.num_workers") == 0)
+		cut_workers(it, tune->conf->max_workers);
 }
 
-/* list: "KEY,KEY..."; NULL: all. */
-static bool is_listed(const char *list, const char *key)
+static bool is_for(const struct tune_knob *knob, const struct run_conf *conf)
 {
-	size_t len = strlen(key);
+	return conf->bootstrap ? knob->for_kafka : conf->is_generated ? knob->for_kafka && knob->for_amqp : knob->for_amqp;
+}
 
-	for (const char *at = list; at && (at = strstr(at, key)); at += len) {
-		if ((at == list || at[-1] == ',') && (at[len] == ',' || at[len] == '\0'))
-			return true;
+/* word: KEY or KEY=VALUE:VALUE... */
+static bool add_named(struct tune *tune, char *word)
+{
+	char *equals = strchr(word, '=');
+
+	if (equals)
+		*equals = '\0';
+	for (size_t i = 0; i < N_KNOWN; i++) {
+		if (strcmp(known[i].option, word) != 0 || !is_for(&known[i], tune->conf) || tune->n_knobs == TUNE_MAX_KNOBS)
+			continue;
+		add_knob(tune, &known[i]);
+		return !equals || set_values(&tune->knobs[tune->n_knobs - 1], equals + 1);
 	}
-	return !list;
+	return false;
 }
 
-int tune_init(struct tune *tune, struct run_conf *conf)
+static int fail(const struct tune *tune)
 {
-	*tune = (struct tune){.conf = conf};
-	for (size_t i = 0; i < N_KNOBS; i++) {
-		if ((conf->bootstrap ? knobs[i].for_kafka : knobs[i].for_amqp) && is_listed(conf->knobs, knobs[i].option))
-			tune->knobs[tune->n_knobs++] = &knobs[i];
+	fprintf(stderr, "qbus-bench: '%s' is not KEY[=VALUE:VALUE...],... with at most %d values; the keys are",
+		tune->conf->knobs, TUNE_MAX_VALUES);
+	for (size_t i = 0; i < N_KNOWN; i++) {
+		if (is_for(&known[i], tune->conf))
+			fprintf(stderr, " %s", known[i].option);
 	}
-	for (size_t i = 0; i < tune->n_knobs; i++)
-		tune->trials[0].choice[i] = tune->knobs[i]->usual;
-	tune->n_trials = 1;
-	tune->usual = tune->best = &tune->trials[0];
-	if (tune->n_knobs)
-		return 0;
-	fprintf(stderr, "qbus-bench: none of '%s' can be tuned with this broker; there are", conf->knobs);
-	for (size_t i = 0; i < N_KNOBS; i++)
-		fprintf(stderr, " %s", knobs[i].option);
 	fputc('\n', stderr);
 	return -1;
 }
 
-/* ---- what a trial is worth ---- */
-
-const char *tune_value(const struct tune *tune, const struct tune_trial *trial, size_t knob)
+int tune_init(struct tune *tune, struct run_conf *conf)
 {
-	return tune->knobs[knob]->values[trial->choice[knob]];
-}
+	char *rest = NULL;
 
-static int order_numbers(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static size_t sorted_rates(const struct tune_trial *trial, double *ret_rates)
-{
-	for (size_t i = 0; i < trial->n_rounds; i++)
-		ret_rates[i] = (double)trial->rounds[i].n_messages / trial->rounds[i].seconds;
-	qsort(ret_rates, trial->n_rounds, sizeof(ret_rates[0]), order_numbers);
-	return trial->n_rounds;
-}
-
-double tune_rate(const struct tune_trial *trial)
-{
-	double rates[TUNE_MAX_ROUNDS];
-	size_t n = sorted_rates(trial, rates);
-
-	return n ? (rates[(n - 1) / 2] + rates[n / 2]) / 2 : 0;
-}
-
-double tune_spread(const struct tune_trial *trial)
-{
-	double rates[TUNE_MAX_ROUNDS];
-	size_t n = sorted_rates(trial, rates);
-
-	return n ? (rates[n - 1] - rates[0]) / 2 : 0;
-}
-
-uint64_t tune_memory(const struct tune *tune, const struct tune_trial *trial)
-{
-	uint64_t most = 0;
-
-	for (size_t i = 0; i < trial->n_rounds; i++) {
-		const struct measure_result *round = &trial->rounds[i];
-		uint64_t bytes = round->main.peak_bytes + n_workers_of(tune, trial) * round->workers.peak_bytes;
-
-		most = bytes > most ? bytes : most;
+	*tune = (struct tune){.conf = conf, .words = strdup(conf->knobs ? conf->knobs : "")};
+	for (size_t i = 0; i < N_KNOWN && !conf->knobs; i++) {
+		if (is_for(&known[i], conf))
+			add_knob(tune, &known[i]);
 	}
-	return most;
+	for (char *word = strtok_r(tune->words, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
+		if (!add_named(tune, word))
+			return fail(tune);
+	}
+	for (size_t i = 0; i < tune->n_knobs; i++)
+		tune->trials[0].choice[i] = tune->knobs[i].usual;
+	tune->n_trials = 1;
+	tune->usual = tune->best = &tune->trials[0];
+	return tune->n_knobs ? 0 : fail(tune);
 }
 
-bool tune_fits(const struct tune *tune, const struct tune_trial *trial)
+void tune_done(struct tune *tune)
 {
-	uint64_t limit = tune->conf->max_mebibytes * 1048576;
-
-	return !limit || tune_memory(tune, trial) <= limit;
+	free(tune->words);
+	tune->words = NULL;
 }
 
-/* Worth more, and not by chance. */
-static bool beats(const struct tune *tune, const struct tune_trial *trial, const struct tune_trial *other)
-{
-	double spread = tune_spread(trial) > tune_spread(other) ? tune_spread(trial) : tune_spread(other);
-
-	if (tune_fits(tune, trial) != tune_fits(tune, other))
-		return tune_fits(tune, trial);
-	return tune_rate(trial) - tune_rate(other) > spread;
-}
-
-/* ---- measuring ---- */
+/* ---- the search ---- */
 
 static struct tune_trial *trial_of(struct tune *tune, const size_t *choice)
 {
@@ -167,62 +147,37 @@ static struct tune_trial *trial_of(struct tune *tune, const size_t *choice)
 	return trial;
 }
 
-static int measure_once(struct tune *tune, struct tune_trial *trial)
+/* Worth more, and not by chance. */
+static bool beats(const struct tune *tune, const struct tune_trial *trial, const struct tune_trial *other)
 {
-	struct run_conf conf = *tune->conf;
-	char options[TUNE_MAX_KNOBS][96];
+	double score = tune_score(tune, trial), than = tune_score(tune, other);
+	double spread = fmax(tune_spread(tune, trial), tune_spread(tune, other));
 
-	for (size_t i = 0; i < tune->n_knobs; i++) {
-		snprintf(options[i], sizeof(options[i]), "%s=%s", tune->knobs[i]->option, tune_value(tune, trial, i));
-		conf.proxy_options[conf.n_proxy_options++] = options[i];
-	}
-
-	int err = round_measure(&conf, SIDE_PROXY, tune->n_measured++, &trial->rounds[trial->n_rounds]);
-
-	if (!err)
-		measure_result_done(&trial->rounds[trial->n_rounds++]); /* its numbers stay */
-	return err;
+	if (!tune_fault(tune, trial) != !tune_fault(tune, other))
+		return !tune_fault(tune, trial);
+	return tune_ratio(tune, score, than) >= least_gain && fabs(score - than) > spread;
 }
 
-/* In turns, so that a slow moment of the machine does not hit one of them alone. */
-static int measure_up_to(struct tune *tune, struct tune_trial **trials, size_t n, size_t n_rounds)
+/* The one that was found against what there was; when noise hides a gain, with more rounds. */
+static int decide(struct tune *tune, struct tune_trial *found, struct tune_trial *current, size_t knob)
 {
-	int err = 0;
+	struct tune_trial *const both[] = {found, current};
+	int err = found == current ? 0 : tune_measure(tune, both, 2, FINAL_ROUNDS);
 
-	for (size_t round = 1; round <= n_rounds; round++) {
-		for (size_t i = 0; i < n && !err; i++) {
-			if (trials[i]->n_rounds < round)
-				err = measure_once(tune, trials[i]);
-		}
-	}
-	return err;
-}
+	if (err || found == current)
+		return err;
 
-/* ---- the search ---- */
+	double score = tune_score(tune, found), before = tune_score(tune, current);
 
-static int order_trials(const void *a, const void *b)
-{
-	const struct tune_trial *const *x = a, *const *y = b;
-	double rate_x = tune_rate(*x), rate_y = tune_rate(*y);
-
-	return (rate_x < rate_y) - (rate_x > rate_y);
-}
-
-/* Fastest first, what does not fit last. Returns how many fit. */
-static size_t rank(const struct tune *tune, struct tune_trial **trials, size_t n)
-{
-	size_t n_fit = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		struct tune_trial *trial = trials[i];
-
-		if (tune_fits(tune, trial)) {
-			trials[i] = trials[n_fit];
-			trials[n_fit++] = trial;
-		}
-	}
-	qsort(trials, n_fit, sizeof(trials[0]), order_trials);
-	return n_fit;
+	if (!beats(tune, found, current) && tune_ratio(tune, score, before) >= least_gain)
+		err = tune_measure(tune, both, 2, CLOSE_ROUNDS);
+	if (err || !beats(tune, found, current))
+		return err;
+	if (tune->n_steps < TUNE_MAX_STEPS)
+		tune->steps[tune->n_steps++] = (struct tune_step){
+			knob, tune_score(tune, current), tune_score(tune, found), current->choice[knob], found->choice[knob]};
+	tune->best = found;
+	return 0;
 }
 
 /* Every value of one knob, everything else as it is in the best so far. */
@@ -232,35 +187,28 @@ static int turn_knob(struct tune *tune, size_t knob)
 	size_t choice[TUNE_MAX_KNOBS], n = 0;
 
 	memcpy(choice, tune->best->choice, sizeof(choice));
-	for (size_t i = 0; i < n_values_of(tune, knob); i++) {
+	for (size_t i = 0; i < tune->knobs[knob].n_values; i++) {
 		choice[knob] = i;
 		if ((trials[n] = trial_of(tune, choice)))
 			n++;
 	}
-	if (measure_up_to(tune, trials, n, LOOK_ROUNDS))
+	if (tune_measure(tune, trials, n, LOOK_ROUNDS))
 		return -1;
 
-	size_t n_fit = rank(tune, trials, n), n_half = (n_fit + 1) / 2;
+	size_t n_fit = tune_rank(tune, (const struct tune_trial **)trials, n), n_half = (n_fit + 1) / 2;
 
 	if (!n_fit)
 		return 0;
-	if (measure_up_to(tune, trials, n_half, HALF_ROUNDS))
+	if (tune_measure(tune, trials, n_half, HALF_ROUNDS))
 		return -1;
-	rank(tune, trials, n_half);
-
-	struct tune_trial *finalists[] = {trials[0], current};
-
-	if (measure_up_to(tune, finalists, 2, FINAL_ROUNDS))
-		return -1;
-	if (beats(tune, trials[0], current))
-		tune->best = trials[0];
-	return 0;
+	tune_rank(tune, (const struct tune_trial **)trials, n_half);
+	return decide(tune, trials[0], current, knob);
 }
 
 int tune_search(struct tune *tune)
 {
 	struct tune_trial *first = &tune->trials[0];
-	int err = measure_up_to(tune, &first, 1, FINAL_ROUNDS);
+	int err = tune_measure(tune, &first, 1, FINAL_ROUNDS);
 
 	for (size_t pass = 0; pass < PASSES && !err; pass++) {
 		const struct tune_trial *before = tune->best;
