@@ -8,15 +8,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 860, HEIGHT = 300, LEFT = 80, RIGHT = 20, TOP = 20, BOTTOM = 50, N_TICKS = 6, LEGEND_STEP = 200 };
+enum { WIDTH = 860, HEIGHT = 300, LEFT = 80, RIGHT = 26, TOP = 20, BOTTOM = 40, N_TICKS = 6 };
 
-static const char *const colours[] = {
-	"#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#7f7f7f"};
+/* On white, and on black. */
+static const char *const colours[PLOT_N_COLOURS][2] = {{"#1f6fb4", "#5aa9e6"}, {"#c8322b", "#f2786f"},
+	{"#2b8a3e", "#69c47c"}, {"#8252b0", "#b793db"}, {"#c96f00", "#f0a04b"}, {"#7a4b3a", "#c69584"},
+	{"#b83b8f", "#e88cc8"}, {"#5f6b76", "#a5b1bc"}, {"#00818a", "#4cc5cd"}, {"#7d7a00", "#c9c54a"}};
 
-void plot_line(struct plot *plot, const char *name)
+void plot_write_style(FILE *out)
+{
+	fputs(".plot text{fill:currentColor}.plot .grid{stroke:currentColor;opacity:.15;fill:none}\n"
+		  ".legend{margin:.2em 0 0 80px;font-size:13px}.legend span{margin-right:1.5em;white-space:nowrap}\n",
+		out);
+	for (size_t i = 0; i < PLOT_N_COLOURS; i++)
+		fprintf(out, ".c%zu{color:%s}", i, colours[i][0]);
+	fputs("\n@media(prefers-color-scheme:dark){", out);
+	for (size_t i = 0; i < PLOT_N_COLOURS; i++)
+		fprintf(out, ".c%zu{color:%s}", i, colours[i][1]);
+	fputs("}\n", out);
+}
+
+void plot_line(struct plot *plot, const char *name, size_t colour, bool is_dashed)
 {
 	assert(plot->n_lines < PLOT_MAX_LINES);
-	plot->lines[plot->n_lines++].name = name;
+
+	struct plot_line *line = &plot->lines[plot->n_lines++];
+
+	line->name = name;
+	line->colour = colour % PLOT_N_COLOURS;
+	line->is_dashed = is_dashed;
 }
 
 static bool line_grow(struct plot_line *line)
@@ -67,9 +87,10 @@ static double round_step(double most)
 	return step * 2 * N_TICKS < most ? step * 5 : step * N_TICKS < most ? step * 2 : step;
 }
 
-/* Where things lie in the picture. */
+/* Where things lie in the picture: values at its edges. With is_log y is the power of ten. */
 struct scale {
-	double x_most, y_most; /* values at the right and upper ends */
+	double x_most, y_least, y_most;
+	bool is_log;
 };
 
 static double place_x(const struct scale *scale, double x)
@@ -79,20 +100,32 @@ static double place_x(const struct scale *scale, double x)
 
 static double place_y(const struct scale *scale, double y)
 {
-	return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * y / scale->y_most;
+	double value = scale->is_log ? log10(fmax(y, pow(10, scale->y_least))) : y;
+
+	return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - scale->y_least) / (scale->y_most - scale->y_least);
 }
 
 static struct scale scale_of(const struct plot *plot)
 {
-	struct scale scale = {0, 0};
+	struct scale scale = {.is_log = plot->is_log};
+	double least = INFINITY;
 
 	for (size_t i = 0; i < plot->n_lines; i++) {
 		for (size_t k = 0; k < plot->lines[i].n; k++) {
+			double y = plot->lines[i].ys[k];
+
 			scale.x_most = fmax(scale.x_most, plot->lines[i].xs[k]);
-			scale.y_most = fmax(scale.y_most, plot->lines[i].ys[k]);
+			scale.y_most = fmax(scale.y_most, y);
+			if (y > 0)
+				least = fmin(least, y);
 		}
 	}
-	scale.y_most *= 1.05;
+	if (scale.is_log && scale.y_most > 0) {
+		scale.y_most = ceil(log10(scale.y_most));
+		scale.y_least = fmin(floor(log10(least)), scale.y_most - 1);
+	} else {
+		scale.y_most *= 1.05;
+	}
 	return scale;
 }
 
@@ -102,69 +135,83 @@ static void write_x_tick(FILE *out, const struct scale *scale, double x, const c
 		place_x(scale, x), TOP, HEIGHT - BOTTOM, place_x(scale, x), HEIGHT - BOTTOM + 15, label);
 }
 
+static void write_y_tick(FILE *out, const struct scale *scale, double y, int decimals)
+{
+	fprintf(out, "<path d=\"M%d %.1fH%d\" class=\"grid\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n",
+		LEFT, place_y(scale, y), WIDTH - RIGHT, LEFT - 6, place_y(scale, y) + 4, decimals, y);
+}
+
+static void write_y_axis(FILE *out, const struct scale *scale)
+{
+	if (scale->is_log) {
+		for (double power = scale->y_least; power <= scale->y_most; power++)
+			write_y_tick(out, scale, pow(10, power), power < 0 ? (int)-power : 0);
+		return;
+	}
+
+	double step = round_step(scale->y_most);
+
+	for (double y = 0; y <= scale->y_most; y += step)
+		write_y_tick(out, scale, y, step < 1 ? 3 : 0);
+}
+
 static void write_axes(FILE *out, const struct plot *plot, const struct scale *scale)
 {
-	double x_step = plot->x_labels ? 1 : round_step(scale->x_most), y_step = round_step(scale->y_most);
+	double x_step = plot->x_labels ? 1 : round_step(scale->x_most);
 	char number[32];
 
-	for (double y = 0; y <= scale->y_most; y += y_step)
-		fprintf(out,
-			"<path d=\"M%d %.1fH%d\" class=\"grid\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n", LEFT,
-			place_y(scale, y), WIDTH - RIGHT, LEFT - 6, place_y(scale, y) + 4, y_step < 1 ? 3 : 0, y);
+	write_y_axis(out, scale);
 	for (size_t i = 0; (double)i * x_step <= scale->x_most && !(plot->x_labels && !plot->x_labels[i]); i++) {
 		snprintf(number, sizeof(number), "%.*f", x_step < 1 ? 1 : 0, (double)i * x_step);
 		write_x_tick(out, scale, (double)i * x_step, plot->x_labels ? plot->x_labels[i] : number);
 	}
-	fprintf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16,
-		plot->x_title);
-	fprintf(out, "<text x=\"%d\" y=\"12\">%s</text>\n", 4, plot->y_title);
+	fprintf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n", WIDTH - RIGHT, HEIGHT - 6, plot->x_title);
+	fprintf(out, "<text x=\"%d\" y=\"12\" text-anchor=\"end\">%s</text>\n", LEFT - 6, plot->y_title);
 }
 
-/* The index of the line's name among all names, which chooses its colour; *ret_is_first: it was not there before. */
-static size_t name_index(const struct plot *plot, size_t line, bool *ret_is_first)
+static void write_line(FILE *out, const struct plot_line *line, const struct scale *scale)
 {
-	size_t n_names = 0;
-
-	for (size_t i = 0; i < line; i++) {
-		bool is_first;
-		size_t index = name_index(plot, i, &is_first);
-
-		if (strcmp(plot->lines[i].name, plot->lines[line].name) == 0) {
-			*ret_is_first = false;
-			return index;
-		}
-		n_names += is_first;
-	}
-	*ret_is_first = true;
-	return n_names;
-}
-
-static void write_line(FILE *out, const struct plot *plot, const struct scale *scale, size_t index)
-{
-	const struct plot_line *line = &plot->lines[index];
-	bool is_first;
-	size_t name = name_index(plot, index, &is_first);
-	const char *colour = colours[name % (sizeof(colours) / sizeof(colours[0]))];
-
-	fprintf(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.5\" points=\"", colour);
+	fprintf(out, "<polyline class=\"c%zu\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"1.5\"%s points=\"",
+		line->colour, line->is_dashed ? " stroke-dasharray=\"5 4\"" : "");
 	for (size_t i = 0; i < line->n; i++)
 		fprintf(out, "%.1f,%.1f ", place_x(scale, line->xs[i]), place_y(scale, line->ys[i]));
 	fputs("\"/>\n", out);
-	if (is_first)
-		fprintf(out, "<text x=\"%zu\" y=\"%d\" fill=\"%s\">&#9644; %s</text>\n", LEFT + name * LEGEND_STEP, HEIGHT - 2,
-			colour, line->name);
+}
+
+static bool is_new_name(const struct plot *plot, size_t line)
+{
+	for (size_t i = 0; i < line; i++) {
+		if (strcmp(plot->lines[i].name, plot->lines[line].name) == 0)
+			return false;
+	}
+	return true;
+}
+
+static void write_legend(FILE *out, const struct plot *plot)
+{
+	fputs("<p class=\"legend\">", out);
+	for (size_t i = 0; i < plot->n_lines; i++) {
+		const struct plot_line *line = &plot->lines[i];
+
+		if (is_new_name(plot, i))
+			fprintf(out, "<span><b class=\"c%zu\">%s</b> %s</span>\n", line->colour,
+				line->is_dashed ? "&#9549;&#9549;" : "&#9473;&#9473;", line->name);
+	}
+	fputs("</p>", out);
 }
 
 void plot_write(const struct plot *plot, FILE *out)
 {
 	struct scale scale = scale_of(plot);
 
-	if (!(scale.x_most > 0 && scale.y_most > 0))
+	if (!(scale.x_most > 0 && scale.y_most > scale.y_least))
 		return;
-	fprintf(out, "<figure><figcaption>%s</figcaption>\n<svg viewBox=\"0 0 %d %d\" role=\"img\">\n", plot->title, WIDTH,
-		HEIGHT);
+	fprintf(out, "<figure><figcaption>%s</figcaption>\n<svg class=\"plot\" viewBox=\"0 0 %d %d\" role=\"img\">\n",
+		plot->title, WIDTH, HEIGHT);
 	write_axes(out, plot, &scale);
 	for (size_t i = 0; i < plot->n_lines; i++)
-		write_line(out, plot, &scale, i);
-	fputs("</svg></figure>\n", out);
+		write_line(out, &plot->lines[i], &scale);
+	fputs("</svg>\n", out);
+	write_legend(out, plot);
+	fputs("</figure>\n", out);
 }

@@ -3,15 +3,20 @@
 #ifndef QBUS_BENCH_PLOT_H
 #define QBUS_BENCH_PLOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
 enum { PLOT_MAX_LINES = 128 };
 
-/* Lines with the same name have the same colour and one place in the legend. */
+enum { PLOT_N_COLOURS = 10 };
+
+/* Lines with the same name have one place in the legend. */
 struct plot_line {
 	const char *name; /* borrowed */
-	double *xs, *ys;  /* from 0 on */
+	size_t colour;
+	bool is_dashed;
+	double *xs, *ys; /* from 0 on */
 	size_t n, capacity;
 };
 
@@ -19,12 +24,17 @@ struct plot_line {
 struct plot {
 	const char *title, *x_title, *y_title;
 	const char *const *x_labels; /* at x = 0, 1, 2...; ends with NULL. NULL: numbers */
+	bool is_log;                 /* y goes by powers of ten */
 	struct plot_line lines[PLOT_MAX_LINES];
 	size_t n_lines;
 };
 
-/* The points that follow belong to a new line. At most PLOT_MAX_LINES. */
-void plot_line(struct plot *plot, const char *name);
+/* Writes what the page's stylesheet must say of plots, in light and in dark; texts take the page's colour. */
+void plot_write_style(FILE *out);
+
+/* The points that follow belong to a new line. At most PLOT_MAX_LINES. colour: any number; the same one is the same
+ * colour in all plots. */
+void plot_line(struct plot *plot, const char *name, size_t colour, bool is_dashed);
 /* After plot_line. Drops the point when there is no memory for it. */
 void plot_point(struct plot *plot, double x, double y);
 /* Writes a <figure>; nothing when there is no line of two points. */

@@ -59,6 +59,8 @@ struct run_results {
 
 /* Of all rounds of a side; system calls are of the extra round. */
 struct summary run_summary(const struct run_results *results, enum side_id side, size_t column);
+/* Whether any side has it. */
+bool run_has_column(const struct run_conf *conf, const struct run_results *results, size_t column);
 /* "Kafka" */
 const char *run_broker(const struct run_conf *conf);
 

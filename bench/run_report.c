@@ -95,7 +95,7 @@ static void print_cell(const struct run_results *results, enum side_id side, siz
 		printf("  %10s%25s", "-", "");
 }
 
-static bool has_column(const struct run_conf *conf, const struct run_results *results, size_t id)
+bool run_has_column(const struct run_conf *conf, const struct run_results *results, size_t id)
 {
 	for (size_t i = 0; i < conf->n_sides; i++) {
 		if (!isnan(run_summary(results, conf->sides[i], id).median))
@@ -112,7 +112,7 @@ static void print_columns(const struct run_conf *conf, const struct run_results 
 		printf("  %-35s", side_at(conf->sides[i])->name);
 	fputc('\n', stdout);
 	for (size_t c = 0; c < N_COLUMNS; c++) {
-		if (!has_column(conf, results, c))
+		if (!run_has_column(conf, results, c))
 			continue;
 		printf("%-21s", column_at(c)->title);
 		for (size_t i = 0; i < conf->n_sides; i++)
