@@ -31,7 +31,9 @@ return (static function (): Closure {
     $handler = static function () use (&$count, &$next, &$step, &$told, $every, $pid, $bench): void {
         if (++$count === $next) {
             $now = \hrtime(true);
-            \fwrite($bench, "{$pid} {$count} {$now}");
+            if (@\fwrite($bench, "{$pid} {$count} {$now}") === false) {
+                return; // the bench has what it wants; $next is passed, and nothing is told any more
+            }
             $step = \max(1, \min($every, 2 * $step, (int) ($step * 20_000_000 / ($now - $told + 1))));
             $told = $now;
             $next = $count + $step;
@@ -48,7 +50,7 @@ return (static function (): Closure {
                 $samples[] = \intdiv($now - $due, 1000);
             }
             if ($now - $told >= 20_000_000 || \count($samples) === 500) {
-                \fwrite($bench, "{$pid} {$count} {$now} " . \implode(' ', $samples));
+                @\fwrite($bench, "{$pid} {$count} {$now} " . \implode(' ', $samples)); // nobody listens at the end
                 $samples = [];
                 $told = $now;
             }

@@ -168,9 +168,9 @@ int round_measure(const struct run_conf *conf, enum side_id side, size_t round, 
 		err = measure_wait(&measure, ret_result);
 	if (!err)
 		err = ask_times(conf, side, ret_result);
+	measure_close(&measure); /* who still has something to tell must not wait for a reader, or the stop waits for it */
 	child_stop(&feeder);
 	child_stop(&child);
-	measure_close(&measure);
 	if (!err)
 		fprintf(stderr, "round %zu %-26s %10.0f messages/s%s\n", round + 1, side_at(side)->name,
 			(double)ret_result->n_messages / ret_result->seconds, conf->counts_calls ? ", system calls counted" : "");

@@ -32,7 +32,9 @@ enum { N_KNOWN = sizeof(known) / sizeof(known[0]) };
 /* The bounds leave no more workers. */
 static void cut_workers(struct tune_knob *knob, uint64_t max_workers)
 {
-	while (knob->n_values > 1 && strtoull(knob->values[knob->n_values - 1], NULL, 10) > max_workers)
+	bool is_workers = strcmp(knob->option, "pool.num_workers") == 0;
+
+	while (is_workers && knob->n_values > 1 && strtoull(knob->values[knob->n_values - 1], NULL, 10) > max_workers)
 		knob->n_values--;
 }
 
@@ -64,11 +66,7 @@ static bool set_values(struct tune_knob *knob, char *words)
 
 static void add_knob(struct tune *tune, const struct tune_knob *knob)
 {
-	struct tune_knob *it = &tune->knobs[tune->n_knobs++];
-
-	*it = *knob;
-	if (strcmp(it->option, "pool.num_workers") == 0)
-		cut_workers(it, tune->conf->max_workers);
+	tune->knobs[tune->n_knobs++] = *knob;
 }
 
 static bool is_for(const struct tune_knob *knob, const struct run_conf *conf)
@@ -117,8 +115,10 @@ int tune_init(struct tune *tune, struct run_conf *conf)
 		if (!add_named(tune, word))
 			return fail(tune);
 	}
-	for (size_t i = 0; i < tune->n_knobs; i++)
+	for (size_t i = 0; i < tune->n_knobs; i++) {
+		cut_workers(&tune->knobs[i], conf->max_workers);
 		tune->trials[0].choice[i] = tune->knobs[i].usual;
+	}
 	tune->n_trials = 1;
 	tune->usual = tune->best = &tune->trials[0];
 	return tune->n_knobs ? 0 : fail(tune);
@@ -158,18 +158,25 @@ static bool beats(const struct tune *tune, const struct tune_trial *trial, const
 	return tune_ratio(tune, score, than) >= least_gain && fabs(score - than) > spread;
 }
 
-/* The one that was found against what there was; when noise hides a gain, with more rounds. */
+static bool seems_better(const struct tune *tune, const struct tune_trial *found, const struct tune_trial *current)
+{
+	return tune_ratio(tune, tune_score(tune, found), tune_score(tune, current)) >= least_gain ||
+	       (tune_fault(tune, current) && !tune_fault(tune, found));
+}
+
+/* The one that was found against what there was, side by side. It was the best of several, which takes some luck, so what
+ * was measured so far does not count. When noise hides a gain, more rounds may show it. */
 static int decide(struct tune *tune, struct tune_trial *found, struct tune_trial *current, size_t knob)
 {
 	struct tune_trial *const both[] = {found, current};
-	int err = found == current ? 0 : tune_measure(tune, both, 2, FINAL_ROUNDS);
 
-	if (err || found == current)
-		return err;
+	if (found == current || !seems_better(tune, found, current))
+		return 0;
+	found->n_rounds = current->n_rounds = 0;
 
-	double score = tune_score(tune, found), before = tune_score(tune, current);
+	int err = tune_measure(tune, both, 2, FINAL_ROUNDS);
 
-	if (!beats(tune, found, current) && tune_ratio(tune, score, before) >= least_gain)
+	if (!err && !beats(tune, found, current) && seems_better(tune, found, current))
 		err = tune_measure(tune, both, 2, CLOSE_ROUNDS);
 	if (err || !beats(tune, found, current))
 		return err;

@@ -5,6 +5,8 @@ import re
 import subprocess
 import xml.dom.minidom
 
+import pytest
+
 from brokers import bench
 from process import BENCH
 
@@ -24,13 +26,54 @@ def test_run_measures_proxy_and_plain_consumer_on_kafka(kafka, tmp_path):
     speeds = sides(tmp_path / "r")
     assert set(speeds) == {"qbus-proxy", "plain C"} and all(speed > 0 for speed in speeds.values())
     assert not [name for name in values(tmp_path / "r") if name.startswith("end_to_end")]  # nobody knows when it was due
+    for side in speeds:
+        told = values(tmp_path / "r", side)
+        assert told["received_bytes_per_second"] > 0
+        assert told.get("syscalls_per_message", 1) > 0  # absent where the kernel does not let us
 
 
 def test_compare_measures_every_peer_that_is_installed_on_rabbitmq(rabbit, tmp_path):
     bench("compare", "--amqp", rabbit.url, "--messages", "2000", "--rounds", "1", "--json", tmp_path / "r")
     speeds = sides(tmp_path / "r")
-    assert {"qbus-proxy", "plain C", "ext-amqp", "ext-amqp, prefetch 1000"} <= set(speeds)
+    assert {"qbus-proxy", "plain C", "ext-amqp", "ext-amqp at its best"} <= set(speeds)
     assert all(speed > 0 for speed in speeds.values())
+
+
+def test_compare_under_a_rate_tells_how_long_messages_took(rabbit):
+    told = bench("compare", "--amqp", rabbit.url, "--rate", "200", "--seconds", "1", "--rounds", "1", "--no-syscalls")
+    times = told[told.index("end to end, ms"):]
+    assert all(name in times for name in ("p50", "p90", "p99", "p99.9", "max", "plain C", "ext-amqp at its best"))
+    assert "ext-amqp at its best: prefetch 1000, one ack for 100 messages." in told
+
+
+def test_a_broker_of_its_own_serves_what_lies_ready_and_what_comes(tmp_path):
+    bench("run", "--kafka", "embedded", "--messages", "5000", "--rounds", "1", "--plain", "--no-syscalls",
+          "--json", tmp_path / "r")
+    assert all(speed > 0 for speed in sides(tmp_path / "r").values()) and len(sides(tmp_path / "r")) == 2
+    bench("run", "--kafka", "embedded", "--rate", "200", "--seconds", "1", "--rounds", "1", "--no-syscalls",
+          "--json", tmp_path / "r")
+    assert values(tmp_path / "r")["end_to_end_p99_ms"] > 0
+
+
+def test_generated_messages_are_compared_with_a_bare_echo_loop(tmp_path):
+    bench("compare", "--generated", "--credit", "1", "--messages", "5000", "--rounds", "1", "--json", tmp_path / "r")
+    speeds = sides(tmp_path / "r")
+    assert set(speeds) == {"qbus-proxy", "bare PHP echo loop"} and all(speed > 0 for speed in speeds.values())
+    assert "received_bytes_per_second" not in values(tmp_path / "r")  # there is no broker
+
+
+@pytest.mark.parametrize("read", ["whole", "stream"])
+def test_a_handler_can_be_told_to_read_large_bodies(tmp_path, read):
+    bench("run", "--generated", "--size", 4 << 20, "--read", read, "--messages", "20", "--rounds", "1", "--no-syscalls",
+          "--json", tmp_path / "r")
+    assert sides(tmp_path / "r")["qbus-proxy"] > 0
+
+
+@pytest.mark.parametrize("words", [["--generated", "--rate", "5"], ["--generated", "--kafka", "embedded"],
+                                   ["--generated", "--size", "200,10%:400"], ["--generated", "--read", "backwards"]])
+def test_what_does_not_go_together_is_refused(words):
+    done = subprocess.run([BENCH, "run", *words], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 64 and done.stderr and not done.stdout
 
 
 def test_the_work_of_a_handler_is_done(kafka, tmp_path):
@@ -62,15 +105,29 @@ def test_messages_that_a_slow_handler_keeps_waiting_are_timed_from_when_they_wer
     assert told["handler_p50_ms"] < 100 and told["end_to_end_p50_ms"] > 900
     page = (tmp_path / "page.html").read_text()
     pictures = re.findall(r"<svg.*?</svg>", page, re.S)
-    assert len(pictures) == 3 and all(xml.dom.minidom.parseString(picture) for picture in pictures)
+    assert len(pictures) == 4 and all(xml.dom.minidom.parseString(picture) for picture in pictures)
     assert "--sleep 10000" in page and not re.search(r"<script|<link|src=|href=|https?://", page)
 
 
 def test_tune_finds_that_handlers_which_wait_want_more_workers(kafka):
     told = bench("tune", "--kafka", kafka.bootstrap, "--messages", "300", "--sleep", "5000", "--seconds", "1",
-                 "--max-workers", "4", "--knobs", "pool.num_workers")
-    assert "num_workers: 4" in told.splitlines()[-1]
-    assert "The handlers' own work is" in told  # what holds it is a matter of the machine's moment
+                 "--max-workers", "4", "--knobs", "pool.num_workers=1:4", "--sweep")
+    found, swept = told.split("The sweep:")
+    assert "num_workers: 4" in found.splitlines()[-2]
+    assert "The handlers' own work is" in found  # what holds it is a matter of the machine's moment
+    assert re.search(r"What tune found reaches \d+\.\d % of the best of the sweep", swept)
+    assert len([line for line in swept.splitlines() if "##" in line]) == 2  # a bar for each value
+
+
+def test_tune_with_a_rate_looks_at_the_99th_percentile(rabbit):
+    told = bench("tune", "--amqp", rabbit.url, "--rate", "300", "--seconds", "1", "--knobs", "source.prefetch=10:100")
+    assert "ms p99" in told and "Why: " in told and "<- taken" in told
+
+
+def test_tune_refuses_a_knob_that_it_does_not_know():
+    done = subprocess.run([BENCH, "tune", "--amqp", "amqp://nowhere", "--knobs", "fetch.max_bytes"], capture_output=True,
+                          text=True, timeout=30, check=False)
+    assert done.returncode == 64 and "source.prefetch" in done.stderr
 
 
 def test_shares_of_the_messages_have_other_sizes(rabbit, fresh):
