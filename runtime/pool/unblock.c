@@ -26,7 +26,8 @@
 
 enum {
 	SPAN_US = 2000000, /* from begin to the last look */
-	HELD_US = 2000,    /* until a thread that was not let go is tried again */
+	HELD_US = 2000,    /* until a thread that was not let go is tried again; doubled each time */
+	HELD_MAX_US = 64000,
 	NEWS_US = 5000,    /* until the loop has read what the session has */
 	MAX_IDLE = 2,      /* looks in a row without an act */
 	MAX_THREADS = 64,  /* of a worker, that are looked at */
@@ -75,6 +76,17 @@ static bool let_go(struct unblock *u)
 	return !u->held;
 }
 
+/* Returns when to come by again, also when it could be let go: it has to get back into its call first. It may be out of
+ * reach for as long as its grace lasts, and the loop has other things to do. */
+static int64_t try_to_let_go(struct unblock *u, int64_t now_us)
+{
+	if (unblock_trace_close_now(u->held))
+		u->held = NULL;
+	u->held_us = !u->held || u->held_us < HELD_US ? HELD_US : 2 * u->held_us;
+	u->held_us = u->held_us < HELD_MAX_US ? u->held_us : HELD_MAX_US;
+	return now_us + u->held_us;
+}
+
 /* A thread that stays attached would stand still for ever. One that cannot be let go sits in the kernel and cannot be
  * reached by anything; then its process ends when it comes out. */
 void unblock_end(struct unblock *u)
@@ -83,8 +95,11 @@ void unblock_end(struct unblock *u)
 		return;
 	for (int i = 0; i < N_LAST_TRIES && !let_go(u); i++)
 		continue;
-	if (u->held)
+	if (u->held) {
 		syscall(SYS_pidfd_send_signal, u->pidfd, SIGKILL, NULL, 0);
+		unblock_trace_abandon(u->held);
+		u->held = NULL;
+	}
 	close_one(&u->pidfd);
 	close_one(&u->proc);
 	u->pid = 0;
@@ -259,10 +274,8 @@ static int64_t count(struct unblock *u, int64_t now_us)
 
 int64_t unblock_step(struct unblock *u, int64_t now_us, bool has_result)
 {
-	if (u->held) {
-		let_go(u);
-		return now_us + HELD_US; /* also when it could: it has to get back into its call first */
-	}
+	if (u->held)
+		return try_to_let_go(u, now_us);
 	if (u->why != UNBLOCK_GOING || u->pid == 0)
 		return CLOCK_NEVER;
 	if (has_result)

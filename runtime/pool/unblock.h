@@ -92,6 +92,7 @@ struct unblock {
 	uint32_t n_idle;            /* looks in a row without an act */
 	uint32_t n_broken;          /* sockets, attempts and processes so far */
 	struct unblock_trace *held; /* a thread that could not be let go at once; NULL: none */
+	int64_t held_us;            /* until it is tried again */
 	struct unblock_round last;
 };
 

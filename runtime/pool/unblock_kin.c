@@ -14,7 +14,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { MAX_KIN = 256 };
+enum {
+	MAX_KIN = 256,
+	MAX_LEVELS = 8,         /* up to the head of a family */
+	MAX_LOOKED = 16 * 1024, /* descriptors, for one question: some 20 ms */
+};
 
 struct kin {
 	size_t n;
@@ -95,8 +99,9 @@ static int access_mode(int proc, int fd)
 /* Says whether one descriptor is what is looked for. */
 typedef bool is_wanted(int proc, int fd, const void *ctx);
 
-/* Has the process a descriptor that leads to `target` and is wanted? */
-static bool holds(int proc, const char *target, is_wanted *wanted, const void *ctx)
+/* Has the process a descriptor that leads to `target` and is wanted? *left: how many may still be looked at; 0
+ * afterwards: not all were. */
+static bool holds(int proc, const char *target, is_wanted *wanted, const void *ctx, int *left)
 {
 	int folder = openat(proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *fds = folder < 0 ? NULL : fdopendir(folder);
@@ -104,7 +109,7 @@ static bool holds(int proc, const char *target, is_wanted *wanted, const void *c
 	bool is_held = false;
 	char found[64];
 
-	for (const struct dirent *entry; fds && !is_held && (entry = readdir(fds));) {
+	for (const struct dirent *entry; fds && !is_held && *left > 0 && (entry = readdir(fds)); --*left) {
 		if (readlinkat(folder, entry->d_name, found, sizeof(found)) == len && !memcmp(found, target, (size_t)len))
 			is_held = wanted(proc, (int)strtol(entry->d_name, NULL, 10), ctx);
 	}
@@ -121,15 +126,6 @@ static bool is_other_end(int proc, int fd, const void *ctx)
 	int found = access_mode(proc, fd);
 
 	return found >= 0 && found != *mode; /* closed by now: it holds nothing */
-}
-
-static bool is_used(int proc, int fd, const void *ctx)
-{
-	const struct stat *program = ctx;
-	struct stat own;
-
-	return fd <= STDERR_FILENO ||
-	       (fstatat(proc, "exe", &own, 0) == 0 && own.st_ino == program->st_ino && own.st_dev == program->st_dev);
 }
 
 /* ---- ending them ---- */
@@ -149,12 +145,12 @@ static bool is_known(const struct holders *holders, pid_t pid)
 	return false;
 }
 
-static bool stop_if_holds(struct holders *holders, pid_t pid, const char *target, int mode)
+static bool stop_if_holds(struct holders *holders, pid_t pid, const char *target, int mode, int *left)
 {
 	/* Taken before the look: should the number be given away in between, it is not the new owner that is hit. */
 	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	int proc = pidfd < 0 ? -1 : unblock_look_open(pid);
-	bool is_stopped = proc >= 0 && holds(proc, target, is_other_end, &mode) &&
+	bool is_stopped = proc >= 0 && holds(proc, target, is_other_end, &mode, left) &&
 	                  syscall(SYS_pidfd_send_signal, pidfd, SIGSTOP, NULL, 0) == 0;
 
 	if (is_stopped) {
@@ -169,12 +165,12 @@ static bool stop_if_holds(struct holders *holders, pid_t pid, const char *target
 }
 
 /* Returns how many were found that were not known. */
-static size_t stop_holders(struct holders *holders, const struct kin *kin, const char *target, int mode)
+static size_t stop_holders(struct holders *holders, const struct kin *kin, const char *target, int mode, int *left)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < kin->n && holders->n < MAX_KIN; i++)
-		n += !is_known(holders, kin->pids[i]) && stop_if_holds(holders, kin->pids[i], target, mode);
+		n += !is_known(holders, kin->pids[i]) && stop_if_holds(holders, kin->pids[i], target, mode, left);
 	return n;
 }
 
@@ -185,17 +181,17 @@ uint32_t unblock_kin_end_pipe(pid_t pid, int proc, const struct unblock_fd *pipe
 	struct holders holders = {.n = 0};
 	struct kin kin;
 	char target[40];
-	int mode = access_mode(proc, pipe->fd);
+	int mode = access_mode(proc, pipe->fd), left = MAX_LOOKED;
 
 	snprintf(target, sizeof(target), "pipe:[%llu]", (unsigned long long)pipe->inode);
-	if (mode < 0 || holds(proc, target, is_other_end, &mode)) /* both ends are its own: nobody else would help */
+	if (mode < 0 || holds(proc, target, is_other_end, &mode, &left)) /* both ends are its own: nobody else would help */
 		return 0;
 	do
 		find_descendants(&kin, pid);
-	while (stop_holders(&holders, &kin, target, mode) > 0);
+	while (stop_holders(&holders, &kin, target, mode, &left) > 0);
 	if (holders.n == 0) {
 		find_orphans(&kin, pid);
-		stop_holders(&holders, &kin, target, mode);
+		stop_holders(&holders, &kin, target, mode, &left);
 	}
 	for (size_t i = 0; i < holders.n; i++) {
 		syscall(SYS_pidfd_send_signal, holders.pidfds[i], SIGKILL, NULL, 0);
@@ -221,24 +217,77 @@ bool unblock_kin_end_child(pid_t pid, pid_t child)
 	return is_ended;
 }
 
+/* ---- who shares ---- */
+
+static bool runs(int proc, const struct stat *program)
+{
+	struct stat own;
+
+	return fstatat(proc, "exe", &own, 0) == 0 && own.st_ino == program->st_ino && own.st_dev == program->st_dev;
+}
+
+static pid_t parent_of(int proc)
+{
+	char text[512];
+	const char *rest = unblock_look_text(proc, "stat", text, sizeof(text)) > 0 ? strrchr(text, ')') : NULL;
+	int parent = 0;
+
+	return rest && sscanf(rest, ") %*c %d", &parent) == 1 ? (pid_t)parent : 0;
+}
+
+/* The oldest ancestor, in a line of such, that runs the same program: a master that has forked its workers. */
+static pid_t head_of(pid_t pid, int proc, const struct stat *program)
+{
+	int above = dup(proc);
+
+	for (int i = 0; i < MAX_LEVELS && above >= 0; i++) {
+		pid_t parent = parent_of(above);
+
+		close(above);
+		above = parent > 1 && parent != getpid() ? unblock_look_open(parent) : -1;
+		if (above >= 0 && !runs(above, program)) {
+			close(above);
+			above = -1;
+		}
+		pid = above >= 0 ? parent : pid;
+	}
+	if (above >= 0)
+		close(above);
+	return pid;
+}
+
+static bool is_used(int proc, int fd, const void *ctx)
+{
+	return fd <= STDERR_FILENO || runs(proc, ctx);
+}
+
+static bool uses(pid_t pid, const char *target, const struct stat *program, int *left)
+{
+	int proc = unblock_look_open(pid);
+	bool is_used_there = proc >= 0 && holds(proc, target, is_used, program, left);
+
+	if (proc >= 0)
+		close(proc);
+	return is_used_there || *left == 0;
+}
+
 bool unblock_kin_shares(pid_t pid, int proc, ino_t inode)
 {
 	struct kin kin;
 	struct stat program;
 	char target[40];
-	bool is_shared = false;
+	int left = MAX_LOOKED;
 
 	if (fstatat(proc, "exe", &program, 0))
 		return false;
 	snprintf(target, sizeof(target), "socket:[%llu]", (unsigned long long)inode);
-	find_descendants(&kin, pid);
-	for (size_t i = 0; i < kin.n && !is_shared; i++) {
-		int other = unblock_look_open(kin.pids[i]);
 
-		is_shared = other >= 0 && holds(other, target, is_used, &program);
-		if (other >= 0)
-			close(other);
-	}
+	pid_t head = head_of(pid, proc, &program);
+	bool is_shared = head != pid && uses(head, target, &program, &left);
+
+	find_descendants(&kin, head);
+	for (size_t i = 0; i < kin.n && !is_shared; i++)
+		is_shared = kin.pids[i] != pid && uses(kin.pids[i], target, &program, &left);
 	return is_shared;
 }
 

@@ -77,21 +77,25 @@ bool unblock_look_fd(int proc, struct unblock_fd *fd)
 	return true;
 }
 
-bool unblock_look_owns(int proc, ino_t inode)
+int unblock_look_owns(int proc, ino_t inode)
 {
-	int fd = openat(proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), n = 0;
 	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-	bool is_found = false;
+	int result = folder ? 0 : -EPERM;
 	char wanted[40], target[40];
 	ssize_t len = snprintf(wanted, sizeof(wanted), "socket:[%llu]", (unsigned long long)inode);
 
-	for (const struct dirent *entry; folder && !is_found && (entry = readdir(folder));)
-		is_found = readlinkat(fd, entry->d_name, target, sizeof(target)) == len && !memcmp(target, wanted, (size_t)len);
+	for (const struct dirent *entry; result == 0 && folder && (entry = readdir(folder));) {
+		if (readlinkat(fd, entry->d_name, target, sizeof(target)) == len && !memcmp(target, wanted, (size_t)len))
+			result = 1;
+		else if (++n == UNBLOCK_MAX_TABLE)
+			result = -E2BIG;
+	}
 	if (folder)
 		closedir(folder);
 	else if (fd >= 0)
 		close(fd);
-	return is_found;
+	return result;
 }
 
 static void add_fd(int proc, struct unblock_look *look, int fd, short events)

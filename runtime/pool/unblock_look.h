@@ -20,7 +20,10 @@ enum unblock_wait {
 	WAIT_UNREACHABLE, /* in what only the end of the process ends, or in what we do not know */
 };
 
-enum { UNBLOCK_MAX_FDS = 32 }; /* of one wait; what is beyond is for the next look */
+enum {
+	UNBLOCK_MAX_FDS = 32,     /* of one wait; what is beyond is for the next look */
+	UNBLOCK_MAX_TABLE = 4096, /* of one process, that are looked through */
+};
 
 /* A descriptor that is waited on, as the number that the process knows it by. */
 struct unblock_fd {
@@ -47,8 +50,9 @@ int unblock_look_at(int proc, pid_t thread, struct unblock_look *ret_look);
 bool unblock_look_again(int proc, const struct unblock_look *look);
 /* What the number stands for; sets all but fd and events. False: it is closed, or we may not see it. */
 bool unblock_look_fd(int proc, struct unblock_fd *fd);
-/* Has the process a socket with this inode? */
-bool unblock_look_owns(int proc, ino_t inode);
+/* Has the process a socket with this inode? 1 or 0; -EPERM: we may not see it; -E2BIG: not among the first
+ * UNBLOCK_MAX_TABLE of its descriptors (about 5 ms), and it has more. */
+int unblock_look_owns(int proc, ino_t inode);
 
 /* Opens /proc/PID. -errno when it is gone. */
 int unblock_look_open(pid_t pid);

@@ -80,7 +80,7 @@ bool unblock_is_peer(pid_t pid, int session_fd)
 	struct stat stat;
 	ino_t peer = fstat(session_fd, &stat) == 0 ? unblock_socket_peer(stat.st_ino) : 0;
 	int proc = peer ? unblock_look_open(pid) : -1;
-	bool is_peer = proc >= 0 && unblock_look_owns(proc, peer);
+	bool is_peer = proc >= 0 && unblock_look_owns(proc, peer) == 1;
 
 	if (proc >= 0)
 		close(proc);

@@ -131,14 +131,14 @@ static bool leads_to_us(const struct reach *reach, const struct target *target)
 	return ask_name(reach, target->number, SYS_getpeername, &room) == len && memcmp(&room.name, &own, len) == 0;
 }
 
-/* Are both ends in the worker, as those that curl wakes itself with? */
+/* Are both ends in the worker, as those that curl wakes itself with? Also true when that cannot be known. */
 static bool is_own_pair(const struct reach *reach, const struct target *target)
 {
 	ino_t peer = unblock_socket_peer(target->fd->inode);
 	struct room room;
 
 	if (peer != 0)
-		return unblock_look_owns(reach->u->proc, peer);
+		return unblock_look_owns(reach->u->proc, peer) != 0;
 	return ask_name(reach, target->number, SYS_getsockname, &room) <= sizeof(sa_family_t) &&
 	       ask_name(reach, target->number, SYS_getpeername, &room) <= sizeof(sa_family_t) &&
 	       ask_option(reach, target->number, SO_PEERCRED, &room, sizeof(room.peer)) && room.peer.pid == reach->u->pid;

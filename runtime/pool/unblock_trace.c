@@ -27,7 +27,7 @@
 
 /* How long a stop is waited for: first for a thread that gets a core at once, then for one that does not, 5 ms or so.
  */
-enum { N_YIELDS = 200, N_NAPS = 50, NAP_NS = 50000 };
+enum { N_YIELDS = 200, N_NAPS = 50, NAP_NS = 50000, N_LOOKS = N_YIELDS + N_NAPS };
 enum { SYSCALL_STOP = SIGTRAP | 0x80, INTERRUPT_STOP = SIGTRAP | PTRACE_EVENT_STOP << 8 };
 /* Below the stack, beyond what a leaf function may use there (128 bytes). */
 enum { SCRATCH_SIZE = 512, SCRATCH_OFFSET = 1024 };
@@ -109,7 +109,7 @@ static long result_of(const struct user_regs_struct *regs)
 	return (long)regs->rax;
 }
 
-#else /* arm64: written after the kernel's source, not tried */
+#else /* arm64: written after the kernel's source, compiled, never run */
 
 enum { INSTRUCTION_SIZE = 4 };
 static const unsigned char instruction[INSTRUCTION_SIZE] = {0x01, 0x00, 0x00, 0xd4};
@@ -190,10 +190,11 @@ static bool set_registers(const struct unblock_trace *trace, struct user_regs_st
 	return ptrace(PTRACE_SETREGSET, trace->thread, NT_PRSTATUS, &all) == 0;
 }
 
-/* Waits for the next stop; returns what kind, -EBUSY or -ESRCH. Asks for stops only: an exit stays for its parent. */
-static int wait_stop(struct unblock_trace *trace)
+/* Waits for the next stop, or only looks whether it is there; returns what kind, -EBUSY or -ESRCH. Asks for stops only:
+ * an exit stays for its parent. */
+static int wait_stop(struct unblock_trace *trace, int n_looks)
 {
-	for (int i = 0; i < N_YIELDS + N_NAPS; i++) {
+	for (int i = 0; i < n_looks; i++) {
 		siginfo_t info = {0};
 
 		if (waitid(P_PID, (id_t)trace->thread, &info, WSTOPPED | WNOHANG | __WALL))
@@ -215,13 +216,13 @@ static int wait_stop(struct unblock_trace *trace)
 static bool run_to_border(struct unblock_trace *trace)
 {
 	trace->stop = 0;
-	return ptrace(PTRACE_SYSCALL, trace->thread, NULL, NULL) == 0 && wait_stop(trace) == SYSCALL_STOP;
+	return ptrace(PTRACE_SYSCALL, trace->thread, NULL, NULL) == 0 && wait_stop(trace, N_LOOKS) == SYSCALL_STOP;
 }
 
 /* False: it has not stopped yet. */
-static bool let_go(struct unblock_trace *trace)
+static bool let_go(struct unblock_trace *trace, int n_looks)
 {
-	if (!trace->stop && wait_stop(trace) == -EBUSY)
+	if (!trace->stop && wait_stop(trace, n_looks) == -EBUSY)
 		return false;
 	if (trace->is_inside && !run_to_border(trace) && !trace->stop)
 		return false;
@@ -260,11 +261,11 @@ static int seize(struct unblock_trace *trace)
 	if (ptrace(PTRACE_SEIZE, trace->thread, NULL, (void *)PTRACE_O_TRACESYSGOOD))
 		return -errno;
 
-	int result = ptrace(PTRACE_INTERRUPT, trace->thread, NULL, NULL) ? -ESRCH : wait_stop(trace);
+	int result = ptrace(PTRACE_INTERRUPT, trace->thread, NULL, NULL) ? -ESRCH : wait_stop(trace, N_LOOKS);
 
 	if (result > 0)
 		result = prepare(trace);
-	return result < 0 && result != -EBUSY && !let_go(trace) ? -EBUSY : result;
+	return result < 0 && result != -EBUSY && !let_go(trace, N_LOOKS) ? -EBUSY : result;
 }
 
 int unblock_trace_open(int proc, pid_t thread, struct unblock_trace **ret_trace)
@@ -315,13 +316,29 @@ void unblock_trace_answer(struct unblock_trace *trace, long result)
 	set_result(&trace->after, result);
 }
 
+static bool try_close(struct unblock_trace *trace, int n_looks)
+{
+	bool is_free = let_go(trace, n_looks);
+
+	if (is_free)
+		unblock_trace_abandon(trace);
+	return is_free;
+}
+
 bool unblock_trace_close(struct unblock_trace *trace)
 {
-	if (!let_go(trace))
-		return false;
+	return try_close(trace, N_LOOKS);
+}
+
+bool unblock_trace_close_now(struct unblock_trace *trace)
+{
+	return try_close(trace, 1);
+}
+
+void unblock_trace_abandon(struct unblock_trace *trace)
+{
 	close(trace->memory);
 	free(trace);
-	return true;
 }
 
 #else
@@ -354,6 +371,17 @@ bool unblock_trace_close(struct unblock_trace *trace)
 {
 	(void)trace;
 	return true;
+}
+
+bool unblock_trace_close_now(struct unblock_trace *trace)
+{
+	(void)trace;
+	return true;
+}
+
+void unblock_trace_abandon(struct unblock_trace *trace)
+{
+	(void)trace;
 }
 
 #endif

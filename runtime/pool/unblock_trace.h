@@ -22,5 +22,9 @@ long unblock_trace_call(struct unblock_trace *trace, long number, const unsigned
 void unblock_trace_answer(struct unblock_trace *trace, long result);
 /* Lets the thread go on and frees the trace. False: it could not be reached within some milliseconds; try again. */
 bool unblock_trace_close(struct unblock_trace *trace);
+/* The same without waiting: a look costs some microseconds. */
+bool unblock_trace_close_now(struct unblock_trace *trace);
+/* Frees the trace of a thread that cannot be let go and whose process has been killed. */
+void unblock_trace_abandon(struct unblock_trace *trace);
 
 #endif
