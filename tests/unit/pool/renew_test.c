@@ -435,6 +435,9 @@ int main(void)
 		TEST(workers_that_die_of_messages_are_no_crash_loop),
 		TEST(each_worker_has_an_ipc_namespace_of_its_own_where_that_is_allowed),
 	};
+
+	if (!rig_has_pidfds())
+		return RIG_LEFT_OUT;
 	strays_adopt();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

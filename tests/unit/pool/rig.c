@@ -11,9 +11,21 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { DEADLINE_US = 10000000, TICK_US = 2000 };
+
+bool rig_has_pidfds(void)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	if (pidfd < 0)
+		fprintf(stderr, "left out: there are no pidfds here\n");
+	else
+		close(pidfd);
+	return pidfd >= 0;
+}
 
 int rig_setup(void **state)
 {

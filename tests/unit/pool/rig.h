@@ -20,6 +20,11 @@ struct rig {
 	char *log; /* all that was said so far; renewed by rig_log */
 };
 
+enum { RIG_LEFT_OUT = 77 };
+/* First in main: false, after a word about it, where pidfds are not known, as in valgrind 3.19; then there is nothing to
+ * be tested and main returns RIG_LEFT_OUT. */
+bool rig_has_pidfds(void);
+
 /* A test's setup and teardown: *state is a struct rig; the log goes into the rig. */
 int rig_setup(void **state);
 int rig_teardown(void **state);

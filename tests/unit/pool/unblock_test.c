@@ -427,5 +427,7 @@ int main(void)
 		cmocka_unit_test(what_is_possible_with_a_worker_is_asked_without_harm),
 	};
 
+	if (!rig_has_pidfds())
+		return RIG_LEFT_OUT;
 	return cmocka_run_group_tests(tests, hung_setup, NULL);
 }
