@@ -229,10 +229,10 @@ static json_t *api_pool(const struct snapshot_pool *pool)
 	json_t *exits = json_object();
 	for (size_t i = 0; i < pool->n_exits; i++)
 		json_object_set_new(exits, pool->exits[i].reason, api_count(pool->exits[i].n));
-	return json_pack("{s:o, s:I, s:I, s:I, s:o, s:o, s:b, s:o}", "name", api_text(pool->name), "wanted",
-		(json_int_t)pool->n_wanted, "alive", (json_int_t)pool->n_alive, "ready", (json_int_t)pool->n_ready, "starts",
-		api_count(pool->n_starts), "breaking", api_text(pool->breaking), "crash_looping", (int)pool->is_crash_looping,
-		"exits", exits);
+	return json_pack("{s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:b, s:o}", "name", api_text(pool->name), "leak_check",
+		(json_int_t)pool->leak_check, "wanted", (json_int_t)pool->n_wanted, "alive", (json_int_t)pool->n_alive, "ready",
+		(json_int_t)pool->n_ready, "starts", api_count(pool->n_starts), "breaking", api_text(pool->breaking),
+		"crash_looping", (int)pool->is_crash_looping, "exits", exits);
 }
 
 void api_write_status(FILE *out, const struct snapshot *snapshot)

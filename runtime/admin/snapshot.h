@@ -71,7 +71,7 @@ struct snapshot_exits {
 struct snapshot_pool {
 	const char *name;
 	uint32_t n_wanted, n_alive, n_ready;
-	uint64_t n_starts;
+	uint64_t n_starts, leak_check; /* leak_check: its workers look for leaks every so many messages; 0: never */
 	const struct snapshot_exits *exits;
 	size_t n_exits, n_in[SNAPSHOT_WORKER_STATES];
 	bool is_crash_looping;

@@ -153,9 +153,9 @@ static int dlq_run(struct dlq *dlq)
 		n_missing++;
 	}
 	bool is_done = dlq->verb == DLQ_REMOVE ? n_stay == 0 : n_stay >= 0;
+	int64_t n_kept = dlq->verb != DLQ_REMOVE ? 0 : n_stay < 0 ? dlq->n_done : n_stay;
 	if (!dlq->options->json)
-		printf(
-			"%" PRId64 " %s\n", dlq->n_done - (dlq->verb == DLQ_REMOVE && n_stay > 0 ? n_stay : 0), words[dlq->verb]);
+		printf("%" PRId64 " %s\n", dlq->n_done - n_kept, words[dlq->verb]);
 	return walked < 0 || !is_done || n_missing ? EXIT_ERROR : EXIT_CLEAN;
 }
 

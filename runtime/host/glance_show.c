@@ -31,6 +31,7 @@ struct glance_view {
 	const char *name, *page;
 	void (*head)(FILE *out, json_t *answer);
 	const struct table *tables[4];
+	void (*foot)(FILE *out, json_t *answer);
 };
 
 /* ---- cells ---- */
@@ -256,6 +257,7 @@ static const struct column worker_columns[] = {
 	{"WORKER", "number", CELL_NUMBER},
 	{"PID", "pid", CELL_NUMBER},
 	{"POOL", "pool", CELL_TEXT},
+	{"PLACE", "place", CELL_NUMBER},
 	{"STATE", "state", CELL_TEXT},
 	{"RSS", "rss_bytes", CELL_BYTES},
 	{"PHP MEMORY", "memory_bytes", CELL_BYTES},
@@ -346,11 +348,31 @@ static void head_inflight(FILE *out, json_t *answer)
 		json_integer_value(json_object_get(answer, "in_flight")), json_integer_value(json_object_get(answer, "shown")));
 }
 
+/* Who does not look, and what makes them. */
+static void foot_leaks(FILE *out, json_t *answer)
+{
+	json_t *pool, *worker;
+	size_t i;
+	bool has_strangers = false;
+	json_array_foreach(json_object_get(answer, "pools"), i, pool)
+	{
+		cell name;
+		cell_write(json_object_get(pool, "name"), CELL_TEXT, name, sizeof name);
+		if (!json_integer_value(json_object_get(pool, "leak_check")))
+			fprintf(out,
+				"leak_check is off in the pool %s: with `leak_check: 100` its workers look every 100 messages\n", name);
+	}
+	json_array_foreach(json_object_get(answer, "workers"), i, worker) has_strangers |=
+		json_is_null(json_object_get(worker, "pool")) && !json_integer_value(json_object_get(worker, "leak_looks"));
+	if (has_strangers)
+		fputs("workers that qbus-proxy did not start look with QBUS_LEAK_CHECK=100 in their environment\n", out);
+}
+
 static const struct glance_view views[] = {
 	{"status", "/status", head_status, {&pipelines_table, &counts_table, &pools_table, &workers_table}},
 	{"pipelines", "/status", NULL, {&pipelines_table, &counts_table, &lanes_table}},
 	{"workers", "/status", NULL, {&pools_table, &workers_table}},
-	{"leaks", "/status", NULL, {&workers_table, &leaks_table}},
+	{"leaks", "/status", NULL, {&workers_table, &leaks_table}, foot_leaks},
 	{"inflight", "/inflight", head_inflight, {&deliveries_table}},
 };
 
@@ -378,6 +400,8 @@ bool glance_view_show(const struct glance_view *view, const char *text, FILE *ou
 		view->head(out, answer);
 	for (size_t i = 0; i < sizeof view->tables / sizeof *view->tables && view->tables[i]; i++)
 		table_show(out, view->tables[i], answer);
+	if (view->foot)
+		view->foot(out, answer);
 	json_decref(answer);
 	return true;
 }

@@ -228,6 +228,7 @@ static void take_pools(struct taking *taking)
 			.n_alive = pool_n_alive(pool),
 			.n_ready = pool_n_ready(pool),
 			.n_starts = pool_n_starts(pool),
+			.leak_check = (uint64_t)runtime->conf->pools[i].leak_check,
 			.is_crash_looping = pool_is_crash_looping(pool),
 		};
 		take_exits(&snapshot->pools[i], pool);

@@ -175,7 +175,7 @@ def test_the_views_of_the_command_line(watched, tmp_path):
         assert re.search(r"^qbus-proxy \S+ is serving", views["status"].stdout)
         assert re.search(r"^orders +b +open +yes", views["status"].stdout, re.M)
         assert len(re.findall(r"^orders +memory +[01] +open", views["pipelines list"].stdout, re.M)) == 2
-        assert re.search(rf"^ +\d+ +{os.getpid()} +- +busy +.* 3 +3 +memory.* tests/1 +orders$", views["workers"].stdout, re.M)
+        assert re.search(rf"^ +\d+ +{os.getpid()} +- +0 +busy +.* 3 +3 +memory.* tests/1 +orders$", views["workers"].stdout, re.M)
         assert views["inflight"].stdout.count("\n" + str(held[0].id)) == 1
         status = json.loads(run("status", "--json", "--socket", f"{tmp_path}/admin.sock").stdout)
         assert status["ready"] and status["pipelines"][0]["in_flight"] == 3

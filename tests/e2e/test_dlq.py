@@ -6,6 +6,7 @@ import unicodedata
 import confluent_kafka
 import pytest
 
+import brokers
 from process import wait_until
 from proxy import EXIT_CLEAN, EXIT_CONFIG, EXIT_ERROR, EXIT_USAGE, amqp_config, config, kafka_config, merge, run
 
@@ -101,6 +102,21 @@ def test_nothing_of_a_letter_moves_the_terminal(kafka, tmp_path, ledger, fresh):
     assert "title?]0;x? c1 ??31m ?? del? bell?cut ?" in text
     assert not [c for c in text if unicodedata.category(c) == "Cc" and c != "\n"], ascii(text)
     assert dlq(file, "show", "orders", "--limit", "1").stdout.startswith("0/0 ")
+
+
+def test_what_cannot_be_removed_is_not_counted(serve, tmp_path, ledger):
+    """The embedded cluster removes nothing."""
+    base = config(tmp_path, {"type": "kafka", "bootstrap_servers": "embedded"}, {"topics": ["orders"], "group_id": "g"}, ledger,
+                  workers=1, handler=["reject_every=10"], pipelines={"orders": {"dead_letter": {"topic": "graves"}}})
+    proxy = serve(merge(base, {"brokers": {"b": {"embedded": {"topics": ["orders:1", "graves:2"]}}}}))
+    address = proxy.wait_log(r"bootstrap_servers=([0-9.:]+)")[1]
+    brokers.bench("produce", "--bootstrap", address, "--topic", "orders", "--messages", 30)
+    other = tmp_path / "other.yaml"
+    other.write_text(json.dumps(merge(base, {"brokers": {"b": {"bootstrap_servers": address}}})))
+    wait_until(lambda: len(letters(other)) == 3, 60, "3 dead letters")
+    done = dlq(other, "remove", "orders", "--all", code=EXIT_ERROR)
+    assert "topic graves keeps its messages" in done.stderr and done.stdout.endswith("\n0 removed\n"), done
+    assert len(letters(other)) == 3
 
 
 def test_letters_of_another_pipeline_in_the_same_topic_are_left_alone(kafka, kafka_graves, tmp_path):

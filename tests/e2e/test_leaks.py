@@ -95,14 +95,18 @@ def test_the_page_about_leaks_finds_the_leak_of_its_example(serve, tmp_path, mon
     table = run(*commands[0].replace("leaks.yaml", str(proxy.file)).split())
     assert table.returncode == EXIT_CLEAN
     head, row = table.stdout.splitlines()[-2:]
-    assert [*head.split()][:11] == "WORKER PID POOL STATE RSS PHP MEMORY GROWTH/1000 LEAKING MESSAGES AGE".split()
+    assert [*head.split()][:12] == "WORKER PID POOL PLACE STATE RSS PHP MEMORY GROWTH/1000 LEAKING MESSAGES AGE".split()
     assert " yes " in row and path not in proxy.text()
+    off = run(*commands[1].replace("leaks.yaml", str(proxy.file)).split()).stdout
+    assert off.endswith("keeps growing: none\nleak_check is off in the pool php: with `leak_check: 100` its workers look every "
+                        "100 messages\n")
     assert proxy.stop() == EXIT_CLEAN
     proxy.configure(asked)
     proxy.start(ready=False)
     proxy.socket = f"{tmp_path}/leaks.sock"
     proxy.wait_log(re.escape(path.replace("\\", "\\\\")) + " keeps growing: in 12 of 12 looks", 60)
     table = run(*commands[1].replace("leaks.yaml", str(proxy.file)).split())
+    assert "leak_check is off" not in table.stdout
     assert re.search(r"^ +1 +\d+ +\d+ +\S+ \w+ +" + re.escape(path) + "$", table.stdout, re.M), table.stdout
     assert proxy.stop() == EXIT_CLEAN
 
