@@ -3,6 +3,7 @@
 import itertools
 import logging
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -14,6 +15,7 @@ from proxy import Proxy
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "faults"))  # commits.py
 logging.getLogger("pika").setLevel(logging.CRITICAL)  # refused connections are part of waiting for a broker
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and what it starts would too
 names = itertools.count(1)
 
 
