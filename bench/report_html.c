@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_DRAWN = 12 }; /* rounds in a plot */
+enum { MAX_DRAWN = 12, MANY_SIDES = 3 }; /* rounds in a plot; ranges have lines of their own beside more sides */
 
 static_assert(MAX_DRAWN * (N_SIDES + 1) <= PLOT_MAX_LINES, "each round is a line or two");
 
@@ -25,7 +25,7 @@ static const char head[] =
 	".wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
 	"td,th{padding:.15em .8em;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}\n"
 	"th:first-child{text-align:left;font-weight:normal;padding-left:0}tr.part>*{padding-top:.8em}\n"
-	"small{color:var(--faint);display:inline-block;min-width:11em}\n"
+	"small{color:var(--faint);display:inline-block;min-width:11em}.many small{display:block}\n"
 	"figure{margin:2em 0}figcaption{font-weight:bold}svg{width:100%;font:12px system-ui,sans-serif}\n";
 
 static void write_text(FILE *out, const char *text)
@@ -80,7 +80,7 @@ static void write_table(FILE *out, const struct report *report)
 {
 	const struct run_conf *conf = report->conf;
 
-	fputs("<div class=\"wide\"><table><tr><th></th>", out);
+	fprintf(out, "<div class=\"wide\"><table%s><tr><th></th>", conf->n_sides > MANY_SIDES ? " class=\"many\"" : "");
 	for (size_t i = 0; i < conf->n_sides; i++)
 		fprintf(out, "<th>%s</th>", side_at(conf->sides[i])->name);
 	fputs("</tr>\n", out);
