@@ -335,6 +335,39 @@ static void strays_are_adopted_told_apart_killed_and_reaped(void **state)
 	assert_no_children();
 }
 
+static void the_rest_are_all_but_the_keeper_and_our_own(void **state)
+{
+	struct process process, own;
+	char line[64];
+	pid_t keeper = fork();
+
+	(void)state;
+	if (keeper == 0) {
+		pause();
+		_exit(0);
+	}
+	spawn_shell(&own, "exec sleep 1000");
+	spawn_shell(&process, "env -i setsid sh -c 'setsid sleep 1000 & echo $$ $!; exec sleep 1000' & wait");
+	read_line(&process, line, sizeof(line));
+	kill(process.pid, SIGKILL);
+	assert_true(process_wait(&process, WAIT_MS));
+	process_done(&process);
+
+	char *end;
+	pid_t stray = (pid_t)strtol(line, &end, 10), below = (pid_t)strtol(end, NULL, 10);
+
+	assert_true(stray > 1 && below > 1 && rig_is_running(stray) && rig_is_running(below));
+	assert_int_equal(strays_kill_rest(keeper), 2);
+	assert_false(rig_is_running(stray) || rig_is_running(below));
+	assert_true(rig_is_running(own.pid) && rig_is_running(keeper));
+	process_signal(&own, SIGKILL);
+	assert_true(process_wait(&own, WAIT_MS));
+	process_done(&own);
+	kill(keeper, SIGKILL);
+	assert_int_equal(waitpid(keeper, NULL, 0), keeper);
+	assert_no_children();
+}
+
 static void reaping_strays_keeps_the_status_of_our_own(void **state)
 {
 	struct process process;
@@ -396,6 +429,7 @@ int main(void)
 		cmocka_unit_test(a_child_becomes_its_user_with_that_users_groups),
 		cmocka_unit_test(an_unknown_user_is_refused),
 		cmocka_unit_test(strays_are_adopted_told_apart_killed_and_reaped),
+		cmocka_unit_test(the_rest_are_all_but_the_keeper_and_our_own),
 		cmocka_unit_test(reaping_strays_keeps_the_status_of_our_own),
 		cmocka_unit_test(what_stands_still_because_it_is_traced_has_not_exited),
 	};
