@@ -195,6 +195,85 @@ static void log_form_json(struct log_line *line, enum log_level level, const cha
 	log_put_text(line, sentence);
 }
 
+/* ---- facts, which JSON has as members too ---- */
+
+/* The next " key=" of a format; returns its key, or NULL. Only a format is searched: what it is filled with may come
+ * from anybody, and could name facts of its own. */
+static const char *fact_find(const char *format, size_t *ret_len)
+{
+	for (; (format = strchr(format, ' ')); format++) {
+		*ret_len = strspn(format + 1, "abcdefghijklmnopqrstuvwxyz_");
+		if (*ret_len && format[1 + *ret_len] == '=')
+			return format + 1;
+	}
+	return NULL;
+}
+
+static const char *fact_end(const char *value)
+{
+	const char *quote = *value == '"' ? strchr(value + 1, '"') : NULL;
+	if (quote)
+		return quote + 1;
+	while (*value && *value != ' ' && !(strchr(":,", *value) && (!value[1] || value[1] == ' ')))
+		value++;
+	return value;
+}
+
+/* "%d", "%lld", "%zu" and the like, alone. */
+static bool fact_is_number(const char *value, const char *end)
+{
+	return value + 1 < end && *value == '%' && strspn(value + 1, "lzdiu") == (size_t)(end - value - 1);
+}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the front part of a format that was checked as a whole */
+static size_t fact_offset(const char *format, const char *to, va_list list)
+{
+	char front[LOG_LINE_BYTES];
+	size_t n = (size_t)(to - format);
+	va_list copy;
+	if (n >= sizeof front)
+		return LOG_LINE_BYTES;
+	memcpy(front, format, n);
+	front[n] = '\0';
+	va_copy(copy, list);
+	int len = vsnprintf(NULL, 0, front, copy);
+	va_end(copy);
+	return len < 0 ? LOG_LINE_BYTES : (size_t)len;
+}
+#pragma GCC diagnostic pop
+
+/* A member that has no room is left out whole, and those behind it. */
+static void log_put_member(
+	struct log_line *line, const char *key, size_t key_len, const char *value, size_t value_len, bool is_number)
+{
+	char text[LOG_LINE_BYTES];
+	size_t before = line->len;
+	memcpy(text, value, value_len);
+	text[value_len] = '\0';
+	log_put_string(line, ",\"");
+	log_put(line, key, key_len);
+	log_put_string(line, is_number ? "\":" : "\":\"");
+	log_put_text(line, text);
+	log_put_string(line, is_number ? "" : "\"");
+	if (line->is_cut)
+		line->len = before;
+}
+
+static void log_put_facts(struct log_line *line, const char *format, va_list list, const char *sentence)
+{
+	const char *key, *end = format;
+	for (size_t len; !line->is_cut && (key = fact_find(end, &len));) {
+		const char *value = key + len + 1;
+		end = fact_end(value);
+		bool is_quoted = *value == '"' && end[-1] == '"' && end - value > 1;
+		size_t from = fact_offset(format, value, list) + is_quoted, to = fact_offset(format, end, list) - is_quoted;
+		if (to >= LOG_LINE_BYTES || from > to)
+			return;
+		log_put_member(line, key, len, sentence + from, to - from, fact_is_number(value, end));
+	}
+}
+
 static ssize_t log_write(const char *bytes, size_t len)
 {
 	struct pollfd room = {.fd = log_conf.fd, .events = POLLOUT};
@@ -216,14 +295,20 @@ void log_say_list(enum log_level level, const char *who, const char *format, va_
 	line.limit = LOG_LINE_BYTES - LOG_TAIL_BYTES;
 	line.is_cut = false;
 	line.is_json = log_conf.is_json;
+	va_list copy;
 	sentence[0] = '\0';
-	vsnprintf(sentence, sizeof sentence, format, list);
+	va_copy(copy, list);
+	vsnprintf(sentence, sizeof sentence, format, copy);
+	va_end(copy);
 	if (atomic_exchange(&is_torn, false))
 		log_put_string(&line, "\n");
 	(line.is_json ? log_form_json : log_form_text)(&line, level, who, sentence);
-	/* LOG_TAIL_BYTES were kept for this. */
-	line.len += (size_t)snprintf(
-		line.bytes + line.len, LOG_TAIL_BYTES, "%s%s\n", line.is_cut ? "..." : "", line.is_json ? "\"}" : "");
+	/* LOG_TAIL_BYTES were kept for what ends the sentence and the line. */
+	line.len += (size_t)snprintf(line.bytes + line.len, sizeof line.bytes - line.len, "%s%s", line.is_cut ? "..." : "",
+		line.is_json ? "\"" : "");
+	if (line.is_json)
+		log_put_facts(&line, format, list, sentence);
+	line.len += (size_t)snprintf(line.bytes + line.len, sizeof line.bytes - line.len, "%s\n", line.is_json ? "}" : "");
 	ssize_t n = log_write(line.bytes, line.len);
 	if (n != (ssize_t)line.len)
 		atomic_fetch_add_explicit(&n_dropped, 1, memory_order_relaxed);

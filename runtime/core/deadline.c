@@ -222,7 +222,7 @@ static void deadline_tell_parts(struct worker *worker, int64_t now_us)
 		struct pipeline *pipeline = worker_find(worker, part->id)->pipeline;
 		deadline_tell(&part->deadline, pipeline->conf, now_us);
 		pipeline->counts.limits++;
-		log_say(LOG_DEBUG, pipeline->conf->name, "a part of a handler is past its limit worker=%u level=%u",
+		log_say(LOG_DEBUG, pipeline->conf->name, "a part of a handler is past its limit worker=%u depth=%u",
 			worker->number, part->level);
 		is_over = true;
 	}

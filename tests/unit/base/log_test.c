@@ -75,6 +75,63 @@ static void a_json_line_is_one_object(void **state)
 		line + 31, "\",\"level\":\"info\",\"who\":\"pipeline \\\"x\\\"\",\"msg\":\"opens C:\\\\dir\"}\n");
 }
 
+/* What a line has behind its `msg`. */
+static const char *members_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static const char *members_of(const char *format, ...)
+{
+	int ends[2];
+	va_list list;
+	assert_int_equal(pipe(ends), 0);
+	stderr_becomes(ends[1]);
+	log_configure(LOG_INFO, true);
+	va_start(list, format);
+	log_say_list(LOG_INFO, NULL, format, list);
+	va_end(list);
+	stderr_comes_back();
+	ssize_t n = read(ends[0], said, sizeof said - 1);
+	close(ends[0]);
+	assert_true(n > 0 && n <= 4096 && said[n - 1] == '\n');
+	said[n] = '\0';
+	char *at = strstr(said, "\"msg\":\"") + 7;
+	while (*at != '"')
+		at += *at == '\\' ? 2 : 1;
+	return at + 1;
+}
+
+static void the_facts_of_a_format_are_members_of_a_json_line(void **state)
+{
+	(void)state;
+	assert_string_equal(members_of("leaves pid=%d exit=\"%s\" pool=%s", 7, "exit 3", "php"),
+		",\"pid\":7,\"exit\":\"exit 3\",\"pool\":\"php\"}\n");
+	assert_non_null(strstr(said, "\"msg\":\"leaves pid=7 exit=\\\"exit 3\\\" pool=php\""));
+	assert_string_equal(members_of("is not skipped to=%lld: %s", -5LL, "why=no"), ",\"to\":-5}\n");
+	assert_string_equal(members_of("listens address=%s:%d heartbeat=%ds empty=%s quoted=\"%s\"", "::1", 80, 10, "", ""),
+		",\"address\":\"::1:80\",\"heartbeat\":\"10s\",\"empty\":\"\",\"quoted\":\"\"}\n");
+	assert_string_equal(members_of("ends"), "}\n");
+}
+
+static void what_a_format_is_filled_with_makes_no_members(void **state)
+{
+	(void)state;
+	assert_string_equal(members_of("%s", "fails level=error ts=0"), "}\n");
+	assert_string_equal(members_of("fails error=\"%s\" n=%d", "\" n=9 level=\"error\n", 1),
+		",\"error\":\"\\\" n=9 level=\\\"error\\\\x0a\",\"n\":1}\n");
+}
+
+static void a_member_without_room_is_left_out(void **state)
+{
+	(void)state;
+	char *long_text = malloc(2501);
+	memset(long_text, 'x', 2500);
+	long_text[2500] = '\0';
+	assert_string_equal(members_of("fails n=%d error=\"%s\" m=%d", 1, long_text, 2), ",\"n\":1}\n");
+	memset(long_text, '\n', 2500);
+	assert_string_equal(members_of("fails n=%d error=\"%s\"", 1, long_text), "}\n");
+	assert_non_null(strstr(said, "...\"}\n"));
+	free(long_text);
+}
+
 static void control_bytes_and_bad_utf8_are_escaped(void **state)
 {
 	(void)state;
@@ -195,6 +252,9 @@ int main(void)
 		cmocka_unit_test(a_text_line_has_time_level_who_and_sentence),
 		cmocka_unit_test(a_line_about_the_process_has_no_who),
 		cmocka_unit_test(a_json_line_is_one_object),
+		cmocka_unit_test(the_facts_of_a_format_are_members_of_a_json_line),
+		cmocka_unit_test(what_a_format_is_filled_with_makes_no_members),
+		cmocka_unit_test(a_member_without_room_is_left_out),
 		cmocka_unit_test(control_bytes_and_bad_utf8_are_escaped),
 		cmocka_unit_test(a_long_line_is_cut_at_4_kib_and_stays_well_formed),
 		cmocka_unit_test(levels_below_the_configured_one_are_silent),
