@@ -16,12 +16,14 @@
 #include <unistd.h>
 
 enum { LISTENER_BACKLOG = 512, LISTENER_ACCEPTS = 64 /* in one turn */, LISTENER_GROUPS = 1024 };
+enum { LISTENER_REST_US = 100000 };
 
 struct listener {
 	struct listener_conf conf;
 	struct guard guard;
 	struct session_set *set;
 	struct event *acceptable;
+	struct event *rested; /* pending while nobody is let in, for want of a reserve */
 	struct listener_counts counts;
 	int reserve_fd; /* given up for a moment when there is no other descriptor, to refuse politely */
 };
@@ -98,11 +100,25 @@ static void listener_exhausted(struct listener *listener)
 {
 	if (listener->counts.no_descriptor++ % 1000 == 0)
 		log_say(LOG_ERROR, NULL, "refuses a worker: no file descriptor is left");
-	close(listener->reserve_fd);
+	if (listener->reserve_fd >= 0)
+		close(listener->reserve_fd);
 	int fd = accept4(listener->guard.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0)
 		listener_refuse(fd, "limit", "the proxy has no file descriptor left");
 	listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (listener->reserve_fd < 0) { /* another thread was faster */
+		event_del(listener->acceptable);
+		evtimer_add(listener->rested, &(struct timeval){.tv_usec = LISTENER_REST_US});
+	}
+}
+
+static void listener_on_rested(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	struct listener *listener = ctx;
+	listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	event_add(listener->acceptable, NULL);
 }
 
 static void listener_on_acceptable(evutil_socket_t fd, short what, void *ctx)
@@ -147,7 +163,8 @@ static struct listener *listener_new(const struct listener_conf *conf, struct se
 static int listener_watch(struct listener *listener, struct event_base *base, char *ret_error)
 {
 	listener->acceptable = event_new(base, listener->guard.fd, EV_READ | EV_PERSIST, listener_on_acceptable, listener);
-	if (listener->acceptable && event_add(listener->acceptable, NULL) == 0)
+	listener->rested = evtimer_new(base, listener_on_rested, listener);
+	if (listener->rested && listener->acceptable && event_add(listener->acceptable, NULL) == 0)
 		return 0;
 	snprintf(ret_error, LISTENER_ERROR_BYTES, "%s cannot be watched", listener->guard.address.sun_path);
 	return -ENOMEM;
@@ -174,6 +191,8 @@ void listener_close(struct listener *listener)
 		return;
 	if (listener->acceptable)
 		event_free(listener->acceptable);
+	if (listener->rested)
+		event_free(listener->rested);
 	if (listener->reserve_fd >= 0)
 		close(listener->reserve_fd);
 	guard_close(&listener->guard);

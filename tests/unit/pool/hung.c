@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DEADLINE_MS = 10000, LOOK_NS = 500000 };
+enum { DEADLINE_MS = 60000, LOOK_NS = 500000 };
 
 static struct unblock_stages available;
 

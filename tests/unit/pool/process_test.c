@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WAIT_MS = 10000 };
+enum { WAIT_MS = 60000 };
 
 static char *no_environment[] = {(char[]){"PATH=/usr/bin:/bin"}, NULL};
 

@@ -71,9 +71,13 @@ static struct pool_conf conf_of(const char *const *argv)
 }
 
 static const char *const sleeper[] = {"sleep", "1000", NULL};
-/* Waits for a byte that never comes, with so many MiB touched; says so. */
+/* Its first process takes 40 MB and says so. */
 static const char *const hoarder[] = {
 	"perl", "-e", "$|=1; $x = 'x' x ($ENV{QBUS_START} == 1 ? 40e6 : 1); print \"full\\n\"; sleep 1000", NULL};
+
+/* Takes them when it gets SIGUSR1, for which it waits. */
+static const char *const grower[] = {"perl", "-e",
+	"$|=1; $SIG{USR1} = sub { $x = 'x' x ($$ * 0 + 40e6) }; print \"waits\\n\"; sleep 1000 while 1", NULL};
 
 static struct pool *start(struct rig *rig, const struct pool_conf *conf)
 {
@@ -165,18 +169,18 @@ static void only_who_has_no_work_is_renewed_for_that(void **state)
 	struct rig *rig = *state;
 	struct pool_conf conf = conf_of(sleeper);
 
-	conf.idle_ttl_us = 50 * MS;
+	conf.idle_ttl_us = 500 * MS;
 
 	struct pool *pool = start(rig, &conf);
 
 	pool_worker_ready(pool, 1);
 	pool_worker_report(pool, 1, 1, true);
-	rig_for(rig, 60 * MS);
+	rig_for(rig, 510 * MS);
 	pool_worker_report(pool, 1, 2, true);  /* works on */
 	pool_worker_report(pool, 1, 3, false); /* now it has nothing */
 	rig_for(rig, 10 * MS);
 	assert_int_equal(pool_n_alive(pool), 1);
-	rig_for(rig, 50 * MS);
+	rig_for(rig, 500 * MS);
 	pool_worker_report(pool, 1, 3, false);
 	rig_until_said(rig, "worker php/2: starts", 1);
 	pool_worker_ready(pool, 2);
@@ -259,14 +263,16 @@ static void who_was_asked_and_lost_its_connection_is_ended_in_time(void **state)
 static void above_the_soft_limit_a_worker_is_renewed(void **state)
 {
 	struct rig *rig = *state;
-	struct pool_conf conf = conf_of(hoarder);
+	struct pool_conf conf = conf_of(grower);
 
 	conf.soft_bytes = 20 * MIB;
 	conf.hard_bytes = 1024 * MIB;
 
 	struct pool *pool = start(rig, &conf);
 
-	pool_worker_ready(pool, 1); /* before it has grown */
+	rig_until_said(rig, "php/1: waits", 1);
+	pool_worker_ready(pool, 1);
+	kill(pool_worker_pid(pool, 1), SIGUSR1);
 	rig_until_said(rig, "worker php/2: starts", 1);
 	assert_int_equal(seen.n_retired, 0);
 	pool_worker_ready(pool, 2);
@@ -279,14 +285,16 @@ static void above_the_soft_limit_a_worker_is_renewed(void **state)
 static void half_way_to_the_hard_limit_it_leaves_at_once(void **state)
 {
 	struct rig *rig = *state;
-	struct pool_conf conf = conf_of(hoarder);
+	struct pool_conf conf = conf_of(grower);
 
 	conf.soft_bytes = 20 * MIB;
 	conf.hard_bytes = 50 * MIB;
 
 	struct pool *pool = start(rig, &conf);
 
+	rig_until_said(rig, "php/1: waits", 1);
 	pool_worker_ready(pool, 1);
+	kill(pool_worker_pid(pool, 1), SIGUSR1);
 	until(rig, has_retired, 1);
 	assert_int_equal(pool_n_ready(pool), 0);
 	rig_until_said(rig, "worker php/2: starts", 1);
@@ -362,7 +370,7 @@ static void a_crash_loop_ends_when_somebody_lives(void **state)
 	struct pool_conf conf = conf_of(dying);
 
 	conf.num_workers = 3;
-	conf.short_life_us = 50 * MS;
+	conf.short_life_us = 1000 * MS; /* the shell is quicker, also on a busy machine */
 
 	struct pool *pool = start(rig, &conf);
 

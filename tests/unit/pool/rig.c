@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { DEADLINE_US = 10000000, TICK_US = 2000 };
+enum { DEADLINE_US = 60000000, TICK_US = 2000 };
 
 bool rig_has_pidfds(void)
 {

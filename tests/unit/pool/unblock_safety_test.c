@@ -113,7 +113,7 @@ static long in_own_pair_for_a_while(const struct hung_child *child)
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
 		return -1;
 	fd.fd = pair[0];
-	return poll(&fd, 1, 1000);
+	return poll(&fd, 1, 5000);
 }
 
 static void a_call_that_was_interrupted_goes_on(void **state)

@@ -2,6 +2,7 @@
 /* The listener owns its path while it lives, takes over what a killed proxy left, and lets in whom it should. */
 #include "stand.h"
 
+#include "base/clock.h"
 #include "wire/listener.h"
 
 #include <errno.h>
@@ -326,25 +327,44 @@ static void more_than_the_limit_are_refused(void **state)
 	client_close(&first);
 }
 
+/* Descriptors that are used up. */
+struct used {
+	struct rlimit before;
+	int fds[64], n;
+};
+
+/* Those below the limit; fd is any. */
+static void use_up(struct used *used, int limit, int fd)
+{
+	struct rlimit none;
+
+	used->n = 0;
+	getrlimit(RLIMIT_NOFILE, &used->before);
+	none = used->before;
+	none.rlim_cur = (rlim_t)limit;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	while (used->n < 64 && (used->fds[used->n] = dup(fd)) >= 0)
+		used->n++;
+}
+
+static void give_back(struct used *used)
+{
+	setrlimit(RLIMIT_NOFILE, &used->before);
+	while (used->n)
+		close(used->fds[--used->n]);
+}
+
 /* The loop must neither spin nor leave the connection hanging. */
 static void without_descriptors_workers_are_refused(void **state)
 {
 	(void)state;
 	struct client client;
-	struct rlimit before, none;
-	int used[64], n_used = 0;
+	struct used used;
 	assert_int_equal(listen_at(), 0);
 	assert_int_equal(attach(&client), 0);
-	getrlimit(RLIMIT_NOFILE, &before);
-	none = before;
-	none.rlim_cur = (rlim_t)client.fd + 1;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	while (n_used < 64 && (used[n_used] = dup(client.fd)) >= 0)
-		n_used++;
+	use_up(&used, client.fd + 1, client.fd);
 	struct heard heard = client_hear(&stand, &client);
-	setrlimit(RLIMIT_NOFILE, &before);
-	while (n_used)
-		close(used[--n_used]);
+	give_back(&used);
 	assert_non_null(heard.payload);
 	assert_int_equal(heard.word, PROTO_ERROR);
 	assert_null(client_hear(&stand, &client).payload);
@@ -353,6 +373,44 @@ static void without_descriptors_workers_are_refused(void **state)
 	assert_int_equal(attach(&client), 0);
 	client_hello(&client, "mails", 0);
 	client_hears(&stand, &client, PROTO_WELCOME, "mails");
+	client_close(&client);
+}
+
+/* The listener's reserve, which it has opened last. */
+static int find_reserve(int below)
+{
+	char link[32], name[16] = "";
+	int fd = below;
+	do {
+		snprintf(link, sizeof link, "/proc/self/fd/%d", --fd);
+		memset(name, 0, sizeof name);
+	} while (fd > 2 && (readlink(link, name, sizeof name - 1) < 0 || strcmp(name, "/dev/null") != 0));
+	assert_true(fd > 2);
+	return fd;
+}
+
+/* As when another thread opens something in the moment in which the reserve is given up. */
+static void a_lost_reserve_makes_nobody_spin_and_is_had_back(void **state)
+{
+	(void)state;
+	struct client client;
+	struct used used;
+	assert_int_equal(listen_at(), 0);
+	assert_int_equal(attach(&client), 0);
+	use_up(&used, find_reserve(client.fd), client.fd); /* given up, it cannot be had back */
+	int64_t until_us = clock_now_us() + 300000;
+	while (clock_now_us() < until_us)
+		stand_turn(&stand);
+	assert_in_range(counted().no_descriptor, 1, 10);
+	give_back(&used);
+	client_hello(&client, "mails", 0);
+	client_hears(&stand, &client, PROTO_WELCOME, "mails");
+	client_close(&client);
+	assert_int_equal(attach(&client), 0);
+	use_up(&used, client.fd + 1, client.fd);
+	struct heard heard = client_hear(&stand, &client);
+	give_back(&used);
+	assert_int_equal(heard.word, PROTO_ERROR);
 	client_close(&client);
 }
 
@@ -397,6 +455,7 @@ int main(void)
 		TEST(a_list_of_groups_lets_their_members_in),
 		TEST(more_than_the_limit_are_refused),
 		TEST(without_descriptors_workers_are_refused),
+		TEST(a_lost_reserve_makes_nobody_spin_and_is_had_back),
 		TEST(nothing_is_inherited_and_nothing_waits),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

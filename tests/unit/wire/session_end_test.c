@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* However a session ends, nobody waits for it and what it held comes back; while it lives its output is bounded. */
-#include "base/clock.h"
 #include "fixture.h"
 
 #include <setjmp.h>
@@ -103,7 +102,7 @@ static void what_a_dead_worker_held_waits_for_how_its_process_ended(void **state
 	client_attach(&stand, &client, "orders", 1);
 	client_hears_delivered(&stand, &client);
 	client_close(&client);
-	for (int64_t until_us = clock_now_us() + 300000; clock_now_us() < until_us;) {
+	for (int i = 0; i < 50; i++) {
 		stand_turn(&stand);
 		assert_int_equal(stand_counts(&stand).in_flight, 1);
 	}
@@ -125,9 +124,9 @@ static void an_end_that_is_known_is_not_waited_for(void **state)
 	session_set_exited(stand.set, getpgrp(), "exit 3");
 	stand_turn(&stand);
 	client_close(&client);
-	int64_t begin_us = clock_now_us();
-	stand_until_closed(&stand, 1);
-	assert_in_range(clock_now_us() - begin_us, 0, 900000);
+	for (int i = 0; i < 100 && stand.n_closed == 0; i++) /* of 2 ms at most, were nothing else running */
+		stand_turn(&stand);
+	assert_int_equal(stand.n_closed, 1);
 	assert_int_equal(stand_counts(&stand).acked, 1);
 }
 
@@ -187,13 +186,12 @@ static void a_worker_that_does_not_read_gets_no_more(void **state)
 {
 	(void)state;
 	client_attach(&stand, &client, "orders", 60);
-	size_t most = 0;
-	for (int i = 0; i < 200; i++) {
+	do {
 		stand_turn(&stand);
 		session_set_each(stand.set, see_output, NULL);
-		most = output_bytes > most ? output_bytes : most;
-	}
-	assert_true(most > 300000);
+	} while (output_bytes <= 300000);
+	for (int i = 0; i < 200; i++)
+		stand_turn(&stand);
 	assert_true(stand_counts(&stand).in_flight < 60);
 	size_t n = 0;
 	while (n < 60) {
