@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 
 import confluent_kafka
 import confluent_kafka.admin
@@ -130,22 +131,22 @@ class Kafka:
              f"-Dlog4j2.configurationFile={self.directory}/log4j2.xml",
              f"-Dlog4j.configuration=file:{self.directory}/log4j.properties",
              "-cp", self.classpath, "kafka.Kafka", self.properties], self.directory / "kafka.log")
-        wait_until(self.answers, 60, f"Kafka {self.version} answers\n{self.process.tail()}")
+        wait_until(self.answers, 180, f"Kafka {self.version} answers\n{self.process.tail()}")
         return self
 
     def answers(self):
         try:
-            self.admin().list_topics(timeout=1)
+            self.admin().list_topics(timeout=5)
             return True
         except confluent_kafka.KafkaException:
             assert self.process.is_running(), self.process.tail()
             return False
 
     def stop(self):
-        self.process.stop(signal.SIGTERM, 60)
+        self.process.stop(signal.SIGTERM, 120)
 
     def kill(self):
-        self.process.stop(signal.SIGKILL, 10)
+        self.process.stop(signal.SIGKILL, 60)
 
     def finish(self):
         if self.process:
@@ -159,8 +160,8 @@ class Kafka:
                                                                           for k, v in config.items()})
         admin = self.admin()  # lives until the answer is there
         for future in admin.create_topics([topic]).values():
-            future.result(30)
-        wait_until(lambda: len(admin.list_topics(name, timeout=5).topics[name].partitions) == partitions, 20,
+            future.result(90)
+        wait_until(lambda: len(admin.list_topics(name, timeout=60).topics[name].partitions) == partitions, 60,
                    f"topic {name} has {partitions} partitions")
         return name
 
@@ -170,7 +171,7 @@ class Kafka:
                                          "enable.auto.commit": False})
 
     def partitions(self, topic):
-        return sorted(self.admin().list_topics(topic, timeout=10).topics[topic].partitions)
+        return sorted(self.admin().list_topics(topic, timeout=60).topics[topic].partitions)
 
     def committed(self, group, topic):
         """{partition: offset}; a partition without a commit counts as 0."""
@@ -179,12 +180,13 @@ class Kafka:
 
         def ask():
             try:
-                return consumer.committed(wanted, timeout=10)
+                found = consumer.committed(wanted, timeout=60)
             except confluent_kafka.KafkaException:
                 return None  # the group's coordinator is not ready yet
+            return None if any(p.error for p in found) else found
 
         try:
-            return {p.partition: max(p.offset, 0) for p in wait_until(ask, 30, f"offsets of group {group}")}
+            return {p.partition: max(p.offset, 0) for p in wait_until(ask, 120, f"offsets of group {group}")}
         finally:
             consumer.close()
 
@@ -192,7 +194,7 @@ class Kafka:
         """{partition: offset of the next record}"""
         consumer = self.consumer("ends")
         try:
-            return {p: consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, p), timeout=30)[1]
+            return {p: consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, p), timeout=60)[1]
                     for p in self.partitions(topic)}
         finally:
             consumer.close()
@@ -203,7 +205,7 @@ class Kafka:
 
 
 def bench(*arguments):
-    done = subprocess.run([BENCH, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([BENCH, *map(str, arguments)], capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, f"qbus-bench {arguments}: exit {done.returncode}: {done.stderr}{done.stdout}"
     return done.stdout
 
@@ -241,7 +243,7 @@ class RabbitMQ:
         (self.directory / "pid").unlink(missing_ok=True)
         self.process = Process(["/usr/lib/rabbitmq/bin/rabbitmq-server"], self.directory / "rabbitmq.log",
                                self.environment)
-        wait_until(self.answers, 90, f"RabbitMQ answers\n{self.process.tail()}")
+        wait_until(self.answers, 180, f"RabbitMQ answers\n{self.process.tail()}")
         return self
 
     def answers(self):
@@ -264,7 +266,7 @@ class RabbitMQ:
     def end(self, number):
         beam = self.beam()
         os.kill(beam, number)
-        wait_until(lambda: not is_alive(beam), 60, "RabbitMQ ends")
+        wait_until(lambda: not is_alive(beam), 120, "RabbitMQ ends")
         self.process.finish()
 
     def stop(self):
@@ -279,7 +281,7 @@ class RabbitMQ:
                 process.finish()
 
     def connect(self):
-        return pika.BlockingConnection(pika.URLParameters(self.url + "?socket_timeout=5"))
+        return pika.BlockingConnection(pika.URLParameters(self.url + "?socket_timeout=60"))
 
     def declare(self, queue, kind="classic", **arguments):
         """A durable queue."""
@@ -290,7 +292,7 @@ class RabbitMQ:
         if kind == "quorum":
             # The register of quorum queues is written with a delay; a broker killed before that never serves the queue again.
             register, = self.directory.glob("mnesia/*/quorum/*/names.dets")
-            wait_until(lambda: queue.encode() in register.read_bytes(), 20, f"quorum queue {queue} is registered")
+            wait_until(lambda: queue.encode() in register.read_bytes(), 60, f"quorum queue {queue} is registered")
         return queue
 
     def ready(self, queue):
@@ -301,9 +303,18 @@ class RabbitMQ:
         return self.inspect(queue).consumer_count
 
     def inspect(self, queue):
+        """What the broker says of a queue. When a quorum queue's leader does not answer it within 250 ms it says that there
+        is no message and no consumer: such an answer counts only when it came sooner."""
         connection = self.connect()
+        channel = connection.channel()
+
+        def ask():
+            begin = time.monotonic()
+            told = channel.queue_declare(queue, passive=True).method
+            return told if told.message_count or told.consumer_count or time.monotonic() < begin + 0.2 else None
+
         try:
-            return connection.channel().queue_declare(queue, passive=True).method
+            return wait_until(ask, 60, f"queue {queue} tells its counts")
         finally:
             connection.close()
 

@@ -36,7 +36,7 @@ def frame(word, value, flags=0):
 
 
 class Client:
-    def __init__(self, path, timeout=20):
+    def __init__(self, path, timeout=60):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout)
         self.socket.connect(str(path))
@@ -118,7 +118,7 @@ class Client:
                 runs += [delivery.id, 1]
         self.settle(runs)
 
-    def take(self, count, timeout=20):
+    def take(self, count, timeout=60):
         """Reads until `count` deliveries are at hand; they are the caller's then."""
         deadline = time.monotonic() + timeout
         while len(self.deliveries) < count:

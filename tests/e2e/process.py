@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Child processes that never outlive the tests: own session, parent-death signal, stopped by process id."""
 import atexit
+import glob
 import os
 import pathlib
 import signal
@@ -36,7 +37,7 @@ def is_alive(pid):
     """Whether a process runs; a zombie does not."""
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter when it ends between open and read
         return False
 
 
@@ -51,12 +52,13 @@ def is_keeper(pid):
 def descendants(pid):
     """Process ids of all children, their children and so on; workers and what they started."""
     found = []
-    try:
-        for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found += [] if is_keeper(child) else [int(child), *descendants(child)]
-    except (FileNotFoundError, ProcessLookupError):
-        pass
+    for file in glob.glob(f"/proc/{pid}/task/*/children"):
+        try:
+            children = pathlib.Path(file).read_text().split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # that thread has ended
+        for child in children:
+            found += [] if is_keeper(child) else [int(child), *descendants(child)]
     return found
 
 
@@ -96,7 +98,7 @@ class Process:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"pid {self.pid} still runs after {timeout} s:\n{self.tail()}") from None
 
-    def stop(self, number=signal.SIGTERM, timeout=30):
+    def stop(self, number=signal.SIGTERM, timeout=90):
         self.send(number)
         return self.wait(timeout)
 

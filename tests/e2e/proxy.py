@@ -38,11 +38,12 @@ def config(directory, broker, source, ledger, workers=4, handler=(), name="qbus"
     return merge(base, changes)
 
 
-def kafka_config(directory, kafka, topic, ledger, group="orders-php", **options):
-    """config() on a topic of a Kafka; short sessions, so that a killed member is soon forgotten."""
+def kafka_config(directory, kafka, topic, ledger, group="orders-php", session_timeout="6s", **options):
+    """config() on a topic of a Kafka; short sessions, so that a killed member is soon forgotten. What is too short for a
+    busy machine loses partitions and repeats messages."""
     broker = {"type": "kafka", "bootstrap_servers": kafka.bootstrap,
               "properties": {"heartbeat.interval.ms": 300}}
-    source = {"topics": [topic], "group_id": group, "start": "earliest", "session_timeout": "2s"}
+    source = {"topics": [topic], "group_id": group, "start": "earliest", "session_timeout": session_timeout}
     return config(directory, broker, source, ledger, **options)
 
 
@@ -51,9 +52,25 @@ def amqp_config(directory, rabbit, queue, ledger, **options):
     return config(directory, {"type": "amqp", "url": rabbit.url}, {"queue": queue, "prefetch": 200}, ledger, **options)
 
 
-def run(*arguments, timeout=30):
+def lasting(seconds, messages, workers=4):
+    """The option of handler.php with which so many workers need so long at least for so many messages, however quick the
+    machine is: what is to strike in the middle has that time."""
+    return f"delay_us={int(seconds * workers * 1e6 / messages)}"
+
+
+def open_gate(ledger):
+    """Lets handlers go on that wait by their option last=ID."""
+    ledger.path.with_name(ledger.path.name + ".gate").touch()
+
+
+def run(*arguments, timeout=120):
     """Runs qbus-proxy to its end."""
     return subprocess.run([PROXY, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def is_listening(path):
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(path) == 0
 
 
 class Proxy:
@@ -70,23 +87,25 @@ class Proxy:
     def configure(self, configuration):
         text = configuration if isinstance(configuration, str) else json.dumps(configuration, indent=1)
         self.file.write_text(text)
-        self.socket = configuration["socket"]["path"] if isinstance(configuration, dict) else None
+        described = configuration if isinstance(configuration, dict) else {}
+        self.socket = described.get("socket", {}).get("path")
+        admin = described.get("admin", {}).get("socket", "off")  # opens after the other one
+        self.doors = [self.socket] + ([] if admin == "off" else [admin])
 
     def start(self, ready=True):
         self.process = Process([*self.wrapper, PROXY, "serve", "-c", self.file], self.directory / f"{self.name}.log")
         if ready:
-            wait_until(self.listens, 20, f"qbus-proxy listens\n{self.text()}")
+            wait_until(self.listens, 60, f"qbus-proxy listens\n{self.text()}")
         return self
 
     def listens(self):
         assert self.process.is_running(), f"qbus-proxy ended\n{self.process.tail()}"
-        with socket.socket(socket.AF_UNIX) as client:
-            return client.connect_ex(self.socket) == 0
+        return all(map(is_listening, self.doors))
 
     def text(self):
         return self.process.text()
 
-    def wait_log(self, pattern, timeout=20):
+    def wait_log(self, pattern, timeout=60):
         """Waits for a log line of this run and returns the match."""
         def find():
             found = re.search(pattern, self.text())
@@ -94,17 +113,22 @@ class Proxy:
             return found
         return wait_until(find, timeout, f"log line {pattern!r}")
 
+    def wait_workers(self, count):
+        """Until so many workers are attached."""
+        wait_until(lambda: self.text().count("opens client=") >= count, 60, f"{count} workers\n{self.process.tail()}")
+        return self
+
     def workers(self):
         return descendants(self.process.pid)
 
     def kill(self):
         """kill -9, then waits until its workers are gone too."""
         workers = self.workers()
-        self.process.stop(signal.SIGKILL, 10)
+        self.process.stop(signal.SIGKILL, 60)
         for pid in workers:
-            wait_until(lambda pid=pid: not is_alive(pid), 20, f"worker {pid} ends after its proxy")
+            wait_until(lambda pid=pid: not is_alive(pid), 60, f"worker {pid} ends after its proxy")
 
-    def stop(self, timeout=60):
+    def stop(self, timeout=120):
         """SIGTERM; returns the exit code. Nothing may be left."""
         workers = self.workers()
         code = self.process.stop(signal.SIGTERM, timeout)

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import stat
+import time
 
 import pytest
 
@@ -21,7 +22,7 @@ LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):
-        super().__init__("localhost", timeout=10)
+        super().__init__("localhost", timeout=60)
         self.path = str(path)
 
     def connect(self):
@@ -46,8 +47,9 @@ def watched(serve, tmp_path, ledger):
         base = merge(base, {"pipelines": {"orders": {"pool": None}}, "pools": None,
                             "admin": {"listen": "127.0.0.1:0", "socket": f"{tmp_path}/admin.sock"}})
         proxy = serve(merge(base, changes))
+        proxy.wait_log("broker is connected")
         found = proxy.wait_log(r"shows metrics and health address=127\.0\.0\.1:(\d+)")
-        proxy.page = lambda page, method="GET": fetch(http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=10),
+        proxy.page = lambda page, method="GET": fetch(http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60),
                                                       page, method)
         proxy.secret = lambda page: fetch(UnixConnection(f"{tmp_path}/admin.sock"), page)
         return proxy
@@ -76,10 +78,10 @@ def test_metrics_count_what_happens(watched, tmp_path):
     with Client(proxy.socket) as worker:
         worker.welcome(credit=10)
         held = worker.take(10)
-        wait_until(lambda: metric(proxy, "qbus_in_flight_messages") == 10, 10, "10 messages are in flight")
+        wait_until(lambda: metric(proxy, "qbus_in_flight_messages") == 10, 60, "10 messages are in flight")
         worker.settle([held[0].id, 8], [[held[8].id, 1, -1, "no luck"], [held[9].id, 2, 0, "not for us"]])
-        wait_until(lambda: metric(proxy, "qbus_messages_acked_total") == 8, 10, "8 acks are counted")
-        assert metric(proxy, "qbus_messages_received_total") == 100
+        wait_until(lambda: metric(proxy, "qbus_messages_acked_total") == 8, 60, "8 acks are counted")
+        wait_until(lambda: metric(proxy, "qbus_messages_received_total") == 100, 60, "all are received")
         assert metric(proxy, "qbus_messages_retried_total", reason="exception") == 1
         assert metric(proxy, "qbus_messages_rejected_total", reason="rejected") == 1
         assert metric(proxy, "qbus_waiting_retries") == 1
@@ -108,16 +110,17 @@ def test_memory_is_shared_by_all_pipelines_and_none_is_starved(serve, tmp_path, 
     found = proxy.wait_log(r"shows metrics and health address=127\.0\.0\.1:(\d+)")
 
     def held():
-        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
         read = samples(fetch(connection, "/metrics")[1])
         each = [value for _, value in sorted(read["qbus_buffered_bytes"].items())]
         return read["qbus_memory_used_bytes"][()], each
-    wait_until(lambda: held()[0] > ceiling * 0.6, 20, "most of the memory is used")
+    share = ceiling / 64 - (64 << 10)
+    wait_until(lambda: held()[0] > ceiling * 0.6 and min(held()[1]) >= share, 60, "most of the memory is used, by both")
     for _ in range(10):
         used, each = held()
         assert sum(each) <= used
         assert used <= ceiling + (2 << 20)  # polls that are under way when a share is cut
-        assert min(each) >= ceiling / 64 - (64 << 10)
+        assert min(each) >= share
     assert proxy.stop() == EXIT_CLEAN
 
 
@@ -131,15 +134,16 @@ def test_every_metric_is_documented_and_the_other_way_round(watched):
 def test_a_handler_is_measured_by_the_moment_of_its_verdict(watched):
     """Between delivery and verdict the loop sleeps; what woke it did not happen when it fell asleep."""
     proxy = watched(messages=3)
+    begin = time.monotonic()
     with Client(proxy.socket) as worker:
         worker.welcome(credit=1)
         for _ in range(3):
             delivery, = worker.take(1)
             assert worker.silence(0.3)
             worker.ack([delivery])
-        wait_until(lambda: metric(proxy, "qbus_messages_acked_total") == 3, 10, "3 acks are counted")
+        wait_until(lambda: metric(proxy, "qbus_messages_acked_total") == 3, 60, "3 acks are counted")
         assert metric(proxy, "qbus_handler_duration_seconds_bucket", le="0.25") == 0
-        assert 0.9 <= metric(proxy, "qbus_handler_duration_seconds_sum") < 3
+        assert 0.9 <= metric(proxy, "qbus_handler_duration_seconds_sum") <= time.monotonic() - begin
 
 
 def test_ready_says_what_is_missing(watched):
@@ -152,7 +156,7 @@ def test_ready_says_what_is_missing(watched):
         assert proxy.page("/readyz")[0] == 200
         worker.take(1)
         proxy.process.send(signal.SIGTERM)
-        wait_until(lambda: '"draining"' in proxy.page("/readyz")[1], 10, "it is draining")
+        wait_until(lambda: '"draining"' in proxy.page("/readyz")[1], 60, "it is draining")
         assert proxy.page("/healthz")[0] == 200
     assert proxy.process.wait(30) == EXIT_CLEAN
 
@@ -170,6 +174,7 @@ def test_the_views_of_the_command_line(watched, tmp_path):
     with Client(proxy.socket) as worker:
         worker.welcome(credit=3)
         held = worker.take(3)
+        wait_until(lambda: metric(proxy, "qbus_messages_received_total") == 20, 60, "all are received")
         views = {view: run(*view.split(), "-c", proxy.file) for view in ("status", "pipelines list", "workers", "inflight")}
         assert all(done.returncode == EXIT_CLEAN and not done.stderr for done in views.values()), views
         assert re.search(r"^qbus-proxy \S+ is serving", views["status"].stdout)
@@ -195,7 +200,7 @@ def test_the_admin_socket_is_ours_alone_and_survives_a_kill(watched, tmp_path):
     done = run("status", "-c", proxy.file)
     assert done.returncode == EXIT_ERROR and done.stderr == f"qbus-proxy: no qbus-proxy listens at {path}\n"
     proxy.start()
-    wait_until(lambda: run("status", "-c", proxy.file).returncode == EXIT_CLEAN, 10, "it can be asked again")
+    wait_until(lambda: run("status", "-c", proxy.file).returncode == EXIT_CLEAN, 60, "it can be asked again")
     assert proxy.stop() == EXIT_CLEAN
     assert not path.exists()
 
@@ -228,8 +233,8 @@ def test_slow_and_idle_visitors_do_not_keep_others_out_for_long(watched):
     def is_shown():
         try:
             return proxy.page("/healthz")[0] == 200
-        except (ConnectionError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException):
             return False
-    wait_until(is_shown, 20, "idle connections have given way")
+    wait_until(is_shown, 60, "idle connections have given way")
     for connection in idle:
         connection.close()

@@ -41,7 +41,7 @@ def test_a_paused_pipeline_delivers_nothing_until_it_is_resumed(watched):
         assert code == 503 and json.loads(body)["reasons"] == [
             {"reason": "pipeline paused by an operator", "pipeline": "orders"}]
         worker.ack(held)
-        wait_until(lambda: status(proxy)["acked"] == 2, 10, "what was running is acked")
+        wait_until(lambda: status(proxy)["acked"] == 2, 60, "what was running is acked")
         assert worker.silence(0.5)
         assert status(proxy)["delivered"] == 2
         assert command(proxy, "pipelines", "resume", "orders") == "orders goes on\n"
@@ -55,15 +55,17 @@ def test_a_paused_pipeline_delivers_nothing_until_it_is_resumed(watched):
 
 def test_a_lane_that_opens_while_its_pipeline_is_paused_is_shut(watched):
     """The lane is given up in peace, which waits for what runs; it opens again while the pipeline is paused."""
-    proxy = watched(messages=100, pipelines={"orders": {"source": {"lanes": 1, "script": ["revoke@10"]},
+    revocations = [f"revoke@{count}" for count in range(10, 100, 10)]  # one may come and go between two looks
+    proxy = watched(messages=100, pipelines={"orders": {"source": {"lanes": 1, "script": revocations},
                                                         "max_outstanding_messages": 8}})
     with Client(proxy.socket) as worker:
         worker.welcome(credit=1)
         while (held := worker.take(1)) and status(proxy)["lanes"][0]["state"] == "open":
             worker.ack(held)
+        n_opened = proxy.text().count("lane opens")
         command(proxy, "pipelines", "pause", "orders")
         worker.ack(held)
-        wait_until(lambda: proxy.text().count("lane opens") == 2, 10, "the lane opens again")
+        wait_until(lambda: proxy.text().count("lane opens") == n_opened + 1, 60, "the lane opens again")
         lane, = status(proxy)["lanes"]
         assert (lane["state"], lane["shut"]) == ("open", True)
         assert worker.silence(0.5)
@@ -78,11 +80,11 @@ def test_a_drain_ends_when_nothing_is_in_flight(watched):
         held = worker.take(1)
         said = command(proxy, "pipelines", "drain", "orders", "--wait", "300ms", code=EXIT_CUT_SHORT)
         assert "some of it is in flight still" in said
-        drain = Process([PROXY, "pipelines", "drain", "orders", "--wait", "20s", "-c", proxy.file], f"{proxy.file}.drain")
-        wait_until(lambda: status(proxy)["paused"], 10, "it is paused")
+        drain = Process([PROXY, "pipelines", "drain", "orders", "--wait", "60s", "-c", proxy.file], f"{proxy.file}.drain")
+        wait_until(lambda: status(proxy)["paused"], 60, "it is paused")
         assert drain.is_running()
         worker.ack(held)
-        assert drain.wait(10) == EXIT_CLEAN
+        assert drain.wait(90) == EXIT_CLEAN
         assert "nothing of it is in flight" in drain.text()
 
 
@@ -99,7 +101,7 @@ def test_a_delivery_that_is_called_off_is_past_its_deadline(watched):
         assert worker.expect(CANCEL)[0] == first.id
         assert "is past its deadline as it is" in command(proxy, "cancel", first.id, code=EXIT_ERROR)
         worker.settle([], [[first.id, 1, -1, "gave up"]])
-        wait_until(lambda: metric(proxy, "qbus_messages_retried_total", reason="deadline") == 1, 10, "the attempt is charged")
+        wait_until(lambda: metric(proxy, "qbus_messages_retried_total", reason="deadline") == 1, 60, "the attempt is charged")
         assert metric(proxy, "qbus_deadline_total", stage="told") == 1
         assert metric(proxy, "qbus_deadline_total", stage="ended") == 0
 
@@ -110,7 +112,7 @@ def test_a_handler_that_ignores_being_called_off_is_ended(watched):
     with Client(proxy.socket) as worker:
         worker.welcome(credit=1)
         command(proxy, "cancel", worker.take(1)[0].id)
-        wait_until(lambda: metric(proxy, "qbus_deadline_total", stage="ended") == 1, 10, "its session is ended")
+        wait_until(lambda: metric(proxy, "qbus_deadline_total", stage="ended") == 1, 60, "its session is ended")
 
 
 def test_a_reset_renews_every_worker_and_leaves_no_gap(serve, tmp_path, ledger):
@@ -120,7 +122,7 @@ def test_a_reset_renews_every_worker_and_leaves_no_gap(serve, tmp_path, ledger):
     def workers():
         done = run("workers", "--json", "-c", proxy.file)  # fails before the admin socket is there
         return {w["pid"] for w in json.loads(done.stdout)["workers"]} if done.returncode == EXIT_CLEAN else set()
-    before = wait_until(lambda: len(workers()) == 3 and workers(), 20, "three workers")
+    before = wait_until(lambda: len(workers()) == 3 and workers(), 60, "three workers")
     assert "there is no pool nobody" in command(proxy, "reset", "nobody", code=EXIT_ERROR)
     assert command(proxy, "reset", "php") == "3 workers will be renewed, each when a successor is ready\n"
     seen = []
@@ -128,7 +130,7 @@ def test_a_reset_renews_every_worker_and_leaves_no_gap(serve, tmp_path, ledger):
     def are_new():
         seen.append(workers())
         return len(seen[-1]) == 3 and not seen[-1] & before
-    wait_until(are_new, 60, f"three new workers\n{proxy.process.tail()}")
+    wait_until(are_new, 120, f"three new workers\n{proxy.process.tail()}")
     assert min(map(len, seen)) >= 2
     assert proxy.text().count("an operator resets the pool pid") == 3
     assert proxy.stop() == EXIT_CLEAN
@@ -141,7 +143,7 @@ def test_a_wedged_lane_goes_on_where_an_operator_says(watched):
     with Client(proxy.socket) as worker:
         worker.welcome(credit=100)
         worker.ack(worker.take(5))
-        wait_until(lambda: "lane wedged" in proxy.page("/readyz")[1], 10, "the lane is wedged")
+        wait_until(lambda: "lane wedged" in proxy.page("/readyz")[1], 60, "the lane is wedged")
         assert metric(proxy, "qbus_lane_wedged", topic="memory") == 1
         reason, = json.loads(proxy.page("/readyz")[1])["reasons"]
         assert (reason["reason"], reason["partition"], reason["offset"]) == ("lane wedged", 0, 5)
@@ -151,14 +153,14 @@ def test_a_wedged_lane_goes_on_where_an_operator_says(watched):
         assert command(proxy, *skip, "7") == "orders is asked to go on behind memory[0] offset 7\nit has gone on\n"
         assert [d.offset for d in worker.take(12)] == list(range(8, 20))
         assert "can be read: nothing is to be skipped" in command(proxy, *skip, "9", code=EXIT_ERROR)
-        wait_until(lambda: status(proxy)["lanes"][0]["kept"] == 7, 10, "what was given up is committed")
+        wait_until(lambda: status(proxy)["lanes"][0]["kept"] == 7, 60, "what was given up is committed")
     assert metric(proxy, "qbus_lane_wedged", topic="memory") == 0
     assert re.search(r"operator gives up what cannot be read source=memory partition=0 from=5 to=7", proxy.text())
 
 
 def test_an_offset_beyond_the_end_is_not_skipped_to(watched):
     proxy = watched(messages=20, pipelines={"orders": {"source": {"lanes": 1, "script": ["wedge@5"]}}})
-    wait_until(lambda: "lane wedged" in proxy.page("/readyz")[1], 10, "the lane is wedged")
+    wait_until(lambda: "lane wedged" in proxy.page("/readyz")[1], 60, "the lane is wedged")
     fetch(UnixConnection(proxy.directory / "admin.sock"), "/skip?pipeline=orders&source=memory&partition=0&offset=20", "POST")
     proxy.wait_log("lane is not skipped source=memory partition=0 to=20: the broker has no message there")
     assert metric(proxy, "qbus_lane_wedged", topic="memory") == 1
@@ -182,7 +184,7 @@ def test_views_of_one_pipeline(watched):
 def test_watching_workers_shows_them_again_every_second_until_it_is_interrupted(watched, tmp_path):
     proxy = watched(messages=20)
     watch = Process([PROXY, "workers", "--watch", "-c", proxy.file], tmp_path / "watch")
-    wait_until(lambda: watch.text().count("Workers") >= 3, 20, "three looks")
+    wait_until(lambda: watch.text().count("Workers") >= 3, 60, "three looks")
     assert watch.stop(signal.SIGINT) == -signal.SIGINT
     proxy.stop()
 
@@ -213,7 +215,7 @@ def test_the_commands_of_the_documentation_are_commands(watched):
     assert len(commands) >= 12
     proxy = watched(messages=20, pipelines={"orders": {"pool": "php"}},
                     pools={"php": {"command": ["sleep", "1000"], "num_workers": 1}})
-    wait_until(lambda: run("status", "-c", proxy.file).returncode == EXIT_CLEAN, 10, "it can be asked")
+    wait_until(lambda: run("status", "-c", proxy.file).returncode == EXIT_CLEAN, 60, "it can be asked")
     for line in commands:
         words = [*line.split(), proxy.file]
         if "--watch" in words:

@@ -12,7 +12,7 @@ from proxy import EXIT_CLEAN, EXIT_CONFIG, EXIT_ERROR, EXIT_USAGE, amqp_config, 
 
 
 def dlq(file, *words, code=EXIT_CLEAN):
-    done = run("dlq", *words, "-c", file, timeout=90)
+    done = run("dlq", *words, "-c", file, timeout=180)
     assert done.returncode == code, (words, done)
     return done
 
@@ -27,7 +27,7 @@ def records(kafka, topic):
     ends = kafka.ends(topic)
     consumer.assign([confluent_kafka.TopicPartition(topic, p, confluent_kafka.OFFSET_BEGINNING) for p in ends])
     found = []
-    wanted = sum(end - consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, p), timeout=30)[0]
+    wanted = sum(end - consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, p), timeout=60)[0]
                  for p, end in ends.items())
 
     def read():
@@ -35,7 +35,7 @@ def records(kafka, topic):
         if message is not None and not message.error():
             found.append((message.partition(), message.offset(), message.key(), message.value(), dict(message.headers() or [])))
         return len(found) >= wanted
-    wait_until(read, 30, f"{wanted} records of {topic}")
+    wait_until(read, 60, f"{wanted} records of {topic}")
     consumer.close()
     return found
 
@@ -48,7 +48,7 @@ def kafka_graves(kafka, serve, tmp_path, ledger, fresh):
     base = kafka_config(tmp_path, kafka, topic, ledger, group=f"{topic}-php", workers=1, handler=["reject_every=10"])
     proxy = serve(merge(base, {"pipelines": {"orders": {"dead_letter": {"topic": graves}}}}))
     wait_until(lambda: sum(kafka.ends(graves).values()) == 10, 60, f"10 dead letters\n{proxy.process.tail()}")
-    wait_until(lambda: ledger.count() == 100, 30, "all are handled")
+    wait_until(lambda: ledger.count() == 100, 60, "all are handled")
     assert proxy.stop() == EXIT_CLEAN
     return proxy.file, topic, graves
 
@@ -145,7 +145,7 @@ def test_dead_letters_of_a_queue_are_shown_retried_and_removed(rabbit, serve, tm
     seen = letters(file, *where)
     assert len(seen) == len({letter["id"] for letter in seen}) == 100
     assert {letter["headers"]["x-qbus-origin"] for letter in seen} == {f"/{queue}"}
-    wait_until(lambda: rabbit.ready(graves) == 100, 10, "all are back in their places")
+    wait_until(lambda: rabbit.ready(graves) == 100, 60, "all are back in their places")
     again = letters(file, *where)
     ids, ids_again = [letter["id"] for letter in seen], [letter["id"] for letter in again]
     assert ids_again == ids if kind == "classic" else sorted(ids_again) == sorted(ids)  # a quorum queue has its own order
@@ -153,19 +153,19 @@ def test_dead_letters_of_a_queue_are_shown_retried_and_removed(rabbit, serve, tm
 
     chosen = [seen[0]["id"], seen[50]["id"]]
     assert dlq(file, "retry", "orders", *chosen, *where).stdout.endswith("2 published again\n")
-    wait_until(lambda: rabbit.ready(graves) == 98 and rabbit.ready(queue) == 2, 10, "2 moved")
+    wait_until(lambda: rabbit.ready(graves) == 98 and rabbit.ready(queue) == 2, 60, "2 moved")
     connection = rabbit.connect()
     channel = connection.channel()
     _, properties, body = channel.basic_get(queue, auto_ack=False)
     assert not [name for name in (properties.headers or {}) if name.startswith("x-qbus-")] and json.loads(body)["id"] % 3 == 0
     connection.close()
     assert dlq(file, "remove", "orders", seen[1]["id"], *where).stdout.endswith("1 removed\n")
-    wait_until(lambda: rabbit.ready(graves) == 97, 10, "1 is gone")
+    wait_until(lambda: rabbit.ready(graves) == 97, 60, "1 is gone")
     left = [letter["id"] for letter in letters(file, *where)]
     assert sorted(left) == sorted({letter["id"] for letter in seen} - {*chosen, seen[1]["id"]})
-    wait_until(lambda: rabbit.ready(graves) == 97, 10, "they are back in their places")
+    wait_until(lambda: rabbit.ready(graves) == 97, 60, "they are back in their places")
     assert dlq(file, "retry", "orders", "--all", *where).stdout.endswith("97 published again\n")
-    wait_until(lambda: rabbit.ready(queue) == 99, 10, "all moved")
+    wait_until(lambda: rabbit.ready(queue) == 99, 60, "all moved")
     assert rabbit.ready(graves) == 0 and letters(file, *where) == []
 
 
@@ -181,7 +181,7 @@ def test_a_letter_that_cannot_be_published_again_stays(rabbit, tmp_path, ledger,
     ids = [letter["id"] for letter in letters(file, "--queue", graves)]
     for one in ids:
         assert one in dlq(file, "retry", "orders", one, "--queue", graves, code=EXIT_ERROR).stderr
-    wait_until(lambda: rabbit.ready(graves) == 2, 10, "both are there")
+    wait_until(lambda: rabbit.ready(graves) == 2, 60, "both are there")
 
 
 def test_what_is_missing_is_said(tmp_path, ledger):

@@ -19,7 +19,7 @@ def test_a_run_with_fetches_of_30_mb_creates_no_file(kafka, fresh, ledger, serve
     config["pools"]["php"]["command"] = ["php", "-d", "memory_limit=32M", str(HANDLER), str(ledger.path)]
     trace = tmp_path / "trace"
     proxy = serve(config, wrapper=["strace", "-D", "-f", "-qq", "-e", f"trace={CALLS}", "-o", trace])
-    wait_until(lambda: ledger.unique() == 900, 120, "all handled")
+    wait_until(lambda: ledger.unique() == 900, 300, "all handled")
     assert proxy.stop() == EXIT_CLEAN
     lines = trace.read_text().splitlines()
     assert len(lines) > 100 and sum("handler.php" in line for line in lines) >= 2, "the trace saw the workers"
@@ -35,7 +35,7 @@ def test_a_full_fetch_of_large_messages_passes_a_small_worker(kafka, fresh, ledg
                           pipelines={"orders": {"fetch": FETCH}})
     config["pools"]["php"]["command"] = ["php", "-d", "memory_limit=32M", str(HANDLER), str(ledger.path)]
     proxy = serve(config)
-    wait_until(lambda: ledger.unique() == 60, 60, "all handled")
+    wait_until(lambda: ledger.unique() == 60, 180, "all handled")
     assert proxy.stop() == EXIT_CLEAN
     report = ledger.report(range(1, 61))
     assert not (report.lost or report.duplicates) and len(report.workers) == 1, report

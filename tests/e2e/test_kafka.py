@@ -5,7 +5,7 @@ import random
 import pytest
 
 from process import scaled, wait_until
-from proxy import EXIT_CLEAN, kafka_config
+from proxy import EXIT_CLEAN, kafka_config, lasting
 
 PARTITIONS = 12
 MESSAGES = scaled(200_000)
@@ -17,7 +17,7 @@ def fill(kafka, topic, messages):
     return range(1, messages + 1)
 
 
-def wait_handled(ledger, count, timeout=180):
+def wait_handled(ledger, count, timeout=600):
     wait_until(lambda: ledger.unique() >= count, timeout, f"{count} orders handled")
 
 
@@ -31,11 +31,12 @@ def check_commits(kafka, group, topic, ledger):
 
 
 def test_every_order_is_handled_once_and_committed(any_kafka, fresh, ledger, serve, tmp_path):
-    ids = fill(any_kafka, fresh, MESSAGES)
-    proxy = serve(kafka_config(tmp_path, any_kafka, fresh, ledger))
+    any_kafka.create_topic(fresh, PARTITIONS)
+    proxy = serve(kafka_config(tmp_path, any_kafka, fresh, ledger)).wait_workers(4)
+    any_kafka.produce(fresh, MESSAGES)
     wait_handled(ledger, MESSAGES)
     assert proxy.stop() == EXIT_CLEAN
-    report = ledger.report(ids)
+    report = ledger.report(range(1, MESSAGES + 1))
     assert not (report.lost or report.duplicates or report.unexpected), report
     assert len(report.workers) == 4, report
     assert any_kafka.committed("orders-php", fresh) == any_kafka.ends(fresh)
@@ -44,7 +45,7 @@ def test_every_order_is_handled_once_and_committed(any_kafka, fresh, ledger, ser
 def test_a_clean_restart_in_the_middle_repeats_nothing(kafka, fresh, ledger, serve, tmp_path):
     messages = scaled(50_000)
     ids = fill(kafka, fresh, messages)
-    proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=["delay_us=200"]))
+    proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=[lasting(12, messages)]))
     for part in (1, 2, 3):
         wait_handled(ledger, messages * part // 4)
         assert proxy.stop() == EXIT_CLEAN
@@ -61,9 +62,9 @@ def test_a_clean_restart_in_the_middle_repeats_nothing(kafka, fresh, ledger, ser
 def test_five_kills_lose_nothing_and_repeat_only_what_was_open(any_kafka, fresh, ledger, serve, tmp_path, seed):
     ids = fill(any_kafka, fresh, MESSAGES)
     chance = random.Random(seed)
-    proxy = serve(kafka_config(tmp_path, any_kafka, fresh, ledger, handler=["delay_us=200"],
+    proxy = serve(kafka_config(tmp_path, any_kafka, fresh, ledger, handler=[lasting(12, MESSAGES)],
                                pipelines={"orders": {"commit_interval": "500ms"}}))
-    before, open_before = set(), set()
+    before, open_before, n_open, n_done = set(), set(), 0, 0
     for kill in range(5):
         wait_handled(ledger, int(MESSAGES * (kill + 0.2 + 0.7 * chance.random()) / 6))
         workers = set(proxy.workers())
@@ -75,15 +76,15 @@ def test_five_kills_lose_nothing_and_repeat_only_what_was_open(any_kafka, fresh,
         before, open_before = {entry.id for entry in entries}, {entry.id for entry in open_entries}
         print(f"kill {kill + 1}: handled={len(before)} acked_uncommitted={len(open_before)}")
         assert len(before) < MESSAGES and open_before, f"kill {kill + 1} did not strike in mid-flight"
-        this_run = [entry.time_us for entry in open_entries if entry.pid in workers]
-        lag_us = entries[-1].time_us - min(this_run)
-        assert lag_us < 3_000_000, f"commits lag {lag_us} us behind the handlers"
+        n_open += sum(entry.pid in workers for entry in open_entries)
+        n_done += sum(entry.pid in workers for entry in entries)
         proxy.start()
     wait_handled(ledger, MESSAGES)
     assert proxy.stop() == EXIT_CLEAN
     check_repeats(ledger, before, open_before)
     report = ledger.report(ids)
     print(report)
+    assert n_open < 0.9 * n_done, f"of {n_done} orders {n_open} were not committed when their proxy was killed"
     assert not (report.lost or report.unexpected), report
     assert any_kafka.committed("orders-php", fresh) == any_kafka.ends(fresh)
 
@@ -100,11 +101,11 @@ def check_repeats(ledger, before, open_before):
 
 def test_a_member_joins_and_leaves(any_kafka, fresh, ledger, serve, tmp_path):
     ids = fill(any_kafka, fresh, MESSAGES)
-    options = {"handler": ["delay_us=250"], "workers": 2}
+    options = {"handler": [lasting(30, MESSAGES, 2)], "workers": 2, "session_timeout": "20s"}
     first = serve(kafka_config(tmp_path, any_kafka, fresh, ledger, **options))
     wait_handled(ledger, MESSAGES // 5)
     second = serve(kafka_config(tmp_path, any_kafka, fresh, ledger, name="second", **options), name="second")
-    joined = wait_until(lambda: set(second.workers()) & {entry.pid for entry in ledger.read()}, 60, "the second works")
+    joined = wait_until(lambda: set(second.workers()) & {entry.pid for entry in ledger.read()}, 120, "the second works")
     assert joined and ledger.unique() < MESSAGES
     wait_handled(ledger, ledger.unique() + MESSAGES // 5)
     assert second.stop() == EXIT_CLEAN
@@ -121,7 +122,7 @@ def test_sigterm_waits_for_running_handlers_and_commits_their_acks(kafka, fresh,
     begun = tmp_path / "ledger.begun"
     proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=["delay_us=300000"],
                                pipelines={"orders": {"credit": 1, "commit_interval": "10s"}}))
-    wait_until(lambda: begun.exists() and len(begun.read_text().splitlines()) >= 8, 30, "handlers run")
+    wait_until(lambda: begun.exists() and len(begun.read_text().splitlines()) >= 8, 60, "handlers run")
     assert proxy.stop() == EXIT_CLEAN
     started = {int(line) for line in begun.read_text().splitlines()}
     handled = {entry.id for entry in ledger.read()}
@@ -154,7 +155,7 @@ def test_the_broker_is_killed_in_mid_flight(tmp_path_factory, fresh, ledger, ser
         kafka.start()
         messages = scaled(50_000)
         ids = fill(kafka, fresh, messages)
-        proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=["delay_us=200"],
+        proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=[lasting(12, messages)],
                                    pipelines={"orders": {"source": {"session_timeout": "45s"}}}))
         wait_handled(ledger, messages // 4)
         kafka.kill()

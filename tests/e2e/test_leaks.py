@@ -42,7 +42,7 @@ def test_six_leaks_are_named_within_200_messages_and_nothing_else_is(serve, tmp_
     def done():
         found = workers(proxy)
         return found and found[0]["leak_looks"] >= 2 * MESSAGES // 10 and found[0]
-    worker = wait_until(done, 60, "200 messages of each pipeline are handled and looked behind")
+    worker = wait_until(done, 120, "200 messages of each pipeline are handled and looked behind")
     assert {plain(leak["path"]) for leak in worker["leaks"]} == SIX
     for leak in worker["leaks"]:
         assert leak["grew"] >= 11 and leak["bytes"] > 1000, leak
@@ -55,7 +55,7 @@ def test_six_leaks_are_named_within_200_messages_and_nothing_else_is(serve, tmp_
 
 def test_a_worker_that_is_not_asked_to_look_does_not(serve, tmp_path, ledger):
     proxy = serve(leaky(tmp_path, ledger, {}))
-    wait_until(lambda: [w for w in workers(proxy) if w["messages"] == MESSAGES], 30, "all is handled")
+    wait_until(lambda: [w for w in workers(proxy) if w["messages"] == MESSAGES], 60, "all is handled")
     worker, = workers(proxy)
     assert (worker["leak_looks"], worker["leaks"]) == (0, [])
     assert proxy.stop() == EXIT_CLEAN
@@ -65,7 +65,7 @@ def test_memory_that_rises_steadily_is_seen_and_said_once(serve, tmp_path, ledge
     pool = {"command": ["php", str(ROOT / "php-client" / "examples" / "leaky.php")]}
     pipelines = {"orders": {"source": {"rate": 1000, "lanes": 1, "messages": 0}}}
     proxy = serve(leaky(tmp_path, ledger, pool, pipelines=pipelines))
-    worker = wait_until(lambda: next((w for w in workers(proxy) if w["leaking"]), None), 60, "the leak is seen")
+    worker = wait_until(lambda: next((w for w in workers(proxy) if w["leaking"]), None), 120, "the leak is seen")
     assert 200 * 1000 < worker["growth_bytes_per_1000"] < 20000 * 1000
     assert proxy.text().count("its memory rises steadily") == 1
     status = json.loads(run("status", "--json", "-c", proxy.file).stdout)
@@ -91,7 +91,7 @@ def test_the_page_about_leaks_finds_the_leak_of_its_example(serve, tmp_path, mon
     assert asked != text
     proxy = serve(text, ready=False)
     proxy.socket = f"{tmp_path}/leaks.sock"
-    proxy.wait_log("its memory rises steadily", 60)
+    proxy.wait_log("its memory rises steadily", 120)
     table = run(*commands[0].replace("leaks.yaml", str(proxy.file)).split())
     assert table.returncode == EXIT_CLEAN
     head, row = table.stdout.splitlines()[-2:]
@@ -104,7 +104,7 @@ def test_the_page_about_leaks_finds_the_leak_of_its_example(serve, tmp_path, mon
     proxy.configure(asked)
     proxy.start(ready=False)
     proxy.socket = f"{tmp_path}/leaks.sock"
-    proxy.wait_log(re.escape(path.replace("\\", "\\\\")) + " keeps growing: in 12 of 12 looks", 60)
+    proxy.wait_log(re.escape(path.replace("\\", "\\\\")) + " keeps growing: in 12 of 12 looks", 120)
     table = run(*commands[1].replace("leaks.yaml", str(proxy.file)).split())
     assert "leak_check is off" not in table.stdout
     assert re.search(r"^ +1 +\d+ +\d+ +\S+ \w+ +" + re.escape(path) + "$", table.stdout, re.M), table.stdout
@@ -122,6 +122,6 @@ def test_a_worker_tells_which_message_it_has_and_how_long_it_may_take(watched):
         assert (current["id"], current["pipeline"], current["offset"]) == (held[0].id, "orders", held[0].offset)
         assert 50 < current["remaining_seconds"] <= 100
         worker.ack(held)
-        wait_until(lambda: workers(proxy)[0]["messages"] == 2, 10, "two messages are settled")
+        wait_until(lambda: workers(proxy)[0]["messages"] == 2, 60, "two messages are settled")
         assert metric(proxy, "qbus_worker_leaking") == 0
     assert proxy.stop() == EXIT_CLEAN

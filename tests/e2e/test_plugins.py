@@ -16,7 +16,7 @@ RUN = re.compile(r"^\[=+\] (\d+) test\(s\) run", re.M)
 def test_a_plugin_keeps_its_contract_with_a_real_broker(rabbit, name):
     program = BUILD / "tests" / name
     assert program.exists(), f"{program} is not built"
-    done = subprocess.run([program], env={**os.environ, "QBUS_TEST_AMQP_URL": rabbit.url}, timeout=300, check=False,
+    done = subprocess.run([program], env={**os.environ, "QBUS_TEST_AMQP_URL": rabbit.url}, timeout=900, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     counts = {word: int(number) for word, number in COUNT.findall(done.stdout)}
     n_run = sum(map(int, RUN.findall(done.stdout)))

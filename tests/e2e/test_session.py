@@ -54,7 +54,7 @@ def test_messages_come_and_acks_are_committed(orders):
         assert [d.offset for d in taken] == list(range(100)) and {d.attempt for d in taken} == {1}
         assert taken[0].key == b"customer-1" and 0 < taken[0].remaining_ms <= 30_000
         worker.ack(taken)
-        wait_until(lambda: proxy.committed() == 100, 10, "all committed")
+        wait_until(lambda: proxy.committed() == 100, 60, "all committed")
         worker.send(BYE, {"reason": "done"})
     assert proxy.stop() == EXIT_CLEAN
 
@@ -67,7 +67,7 @@ def test_a_frame_may_come_in_single_bytes(orders):
         taken = worker.take(3)
         for byte in client.frame(client.SETTLE, [[taken[0].id, 3], None, 0]):
             worker.socket.sendall(bytes([byte]))
-        wait_until(lambda: proxy.committed() == 3, 10, "all committed")
+        wait_until(lambda: proxy.committed() == 3, 60, "all committed")
 
 
 def test_the_credit_is_never_exceeded(orders):
@@ -91,9 +91,9 @@ def test_acks_out_of_order_commit_only_the_prefix(orders):
         taken = worker.take(10)
         worker.ack(taken[5:])
         worker.ack(taken[:3])
-        wait_until(lambda: proxy.committed() == 3, 10, "the prefix is committed")
+        wait_until(lambda: proxy.committed() == 3, 60, "the prefix is committed")
         worker.ack(taken[3:5])
-        wait_until(lambda: proxy.committed() == 10, 10, "all committed")
+        wait_until(lambda: proxy.committed() == 10, 60, "all committed")
 
 
 def test_what_was_acked_above_the_prefix_does_not_come_again(orders, kafka, fresh, tmp_path):
@@ -104,7 +104,7 @@ def test_what_was_acked_above_the_prefix_does_not_come_again(orders, kafka, fres
         taken = worker.take(10)
         worker.ack([taken[0], *taken[4:8]])
         with_memo = {*range(4, 8)}
-        wait_until(lambda: commits.read() and above(commits.newest[0]) == with_memo, 10, "the memo is committed")
+        wait_until(lambda: commits.read() and above(commits.newest[0]) == with_memo, 60, "the memo is committed")
     commits.close()
     proxy.kill()
     proxy.start()
@@ -113,7 +113,7 @@ def test_what_was_acked_above_the_prefix_does_not_come_again(orders, kafka, fres
         again = worker.take(5)
         assert ids(again) == [2, 3, 4, 9, 10]
         worker.ack(again)
-        wait_until(lambda: proxy.committed() == 10, 10, "all committed")
+        wait_until(lambda: proxy.committed() == 10, 60, "all committed")
 
 
 def test_a_retry_comes_again_as_the_next_attempt(orders):
@@ -127,7 +127,7 @@ def test_a_retry_comes_again_as_the_next_attempt(orders):
         assert ids([again]) == [1] and again.attempt == 2 and again.id > second.id
         assert time.monotonic() - begin >= 0.29
         worker.ack([again])
-        wait_until(lambda: proxy.committed() == 2, 10, "all committed")
+        wait_until(lambda: proxy.committed() == 2, 60, "all committed")
 
 
 def test_a_release_charges_no_attempt(orders):
@@ -146,7 +146,7 @@ def test_a_reject_is_settled(orders):
         worker.welcome(credit=2)
         first, second = worker.take(2)
         worker.settle([second.id, 1], [[first.id, REJECT, -1, "not ours"]])
-        wait_until(lambda: proxy.committed() == 2, 10, "all committed")
+        wait_until(lambda: proxy.committed() == 2, 60, "all committed")
         assert worker.silence(0.3)
     proxy.wait_log("not ours|reject")
 
@@ -159,7 +159,7 @@ def test_attempts_end_at_max_attempts(orders):
             taken, = worker.take(1)
             assert ids([taken]) == [1] and taken.attempt == attempt
             worker.settle([], [[taken.id, RETRY, 0, "fails always"]])
-        wait_until(lambda: proxy.committed() == 1, 10, "the message that fails always is settled")
+        wait_until(lambda: proxy.committed() == 1, 60, "the message that fails always is settled")
 
 
 def test_a_verdict_for_what_is_not_held_is_answered_by_late(orders):
@@ -173,7 +173,7 @@ def test_a_verdict_for_what_is_not_held_is_answered_by_late(orders):
         worker.settle([taken[1].id + 1000, 1])
         assert taken[1].id + 1000 in worker.expect(LATE)
         worker.ack(taken[1:])
-        wait_until(lambda: proxy.committed() == 2, 10, "all committed")
+        wait_until(lambda: proxy.committed() == 2, 60, "all committed")
 
 
 def test_what_a_vanished_worker_held_goes_to_another(orders):
@@ -182,7 +182,7 @@ def test_what_a_vanished_worker_held_goes_to_another(orders):
         first.welcome(credit=20)
         taken = first.take(20)
         first.ack(taken[:5])
-        wait_until(lambda: proxy.committed() == 5, 10, "the first five committed")
+        wait_until(lambda: proxy.committed() == 5, 60, "the first five committed")
     with proxy.connect() as second:
         second.welcome(credit=20)
         again = []
@@ -190,7 +190,7 @@ def test_what_a_vanished_worker_held_goes_to_another(orders):
             again += second.take(1)
             second.ack(again[-1:])
         assert sorted(ids(again)) == list(range(6, 21))
-        wait_until(lambda: proxy.committed() == 20, 10, "all committed")
+        wait_until(lambda: proxy.committed() == 20, 60, "all committed")
 
 
 def test_two_workers_share_the_messages(orders):
@@ -231,7 +231,7 @@ def test_sigterm_drains_and_commits_what_is_settled_then(orders):
         worker.ack(taken)
         worker.expect(DRAIN)
         worker.send(BYE, {})
-        assert proxy.process.wait(30) == EXIT_CLEAN
+        assert proxy.process.wait(90) == EXIT_CLEAN
         assert not worker.deliveries
     assert proxy.committed() == 10
 
@@ -243,7 +243,7 @@ def test_unknown_words_and_surplus_elements_are_skipped(orders):
         worker.send(50, {"from": "the future"})
         taken, = worker.take(1)
         worker.send(client.SETTLE, [[taken.id, 1], None, 0, "surplus"])
-        wait_until(lambda: proxy.committed() == 1, 10, "committed")
+        wait_until(lambda: proxy.committed() == 1, 60, "committed")
 
 
 @pytest.mark.parametrize("hello, code", [
@@ -277,23 +277,23 @@ GARBAGE = {
 @pytest.mark.parametrize("greeted", [False, True])
 def test_garbage_ends_its_own_session_only(orders, garbage, greeted):
     proxy = orders(20)
-    with proxy.connect() as good, proxy.connect() as bad:
+    with proxy.connect() as good:
         good.welcome(credit=5)
         held = good.take(5)
-        if greeted:
-            bad.welcome(credit=5)
-            bad.take(5)
-        bad.socket.sendall(GARBAGE[garbage])
-        if greeted or garbage != "a second hello":
-            expect_error(bad, "protocol")
-        bad.close()
+        with proxy.connect() as bad:
+            if greeted:
+                bad.welcome(credit=5)
+                bad.take(5)
+            bad.socket.sendall(GARBAGE[garbage])
+            if greeted or garbage != "a second hello":
+                expect_error(bad, "protocol")
         good.ack(held)
         seen = ids(held)
         while len(set(seen)) < 20:
             taken = good.take(1)
             good.ack(taken)
             seen += ids(taken)
-        wait_until(lambda: proxy.committed() == 20, 10, "nothing is lost")
+        wait_until(lambda: proxy.committed() == 20, 60, "nothing is lost")
     assert proxy.stop() == EXIT_CLEAN
 
 
@@ -307,5 +307,5 @@ def test_publish_is_refused_not_swallowed(orders):
 
 def test_silence_instead_of_hello_is_ended(orders):
     proxy = orders(1)
-    with Client(proxy.socket, timeout=20) as worker:
+    with Client(proxy.socket) as worker:
         expect_error(worker, "protocol")

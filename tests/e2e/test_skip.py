@@ -26,7 +26,7 @@ def delete_records(kafka, topic, before):
     assert library.rd_kafka_topic_partition_list_set_offset(offsets, topic.encode(), 0, ctypes.c_int64(before)) == 0
     wish = (pointer * 1)(library.rd_kafka_DeleteRecords_new(offsets))
     library.rd_kafka_DeleteRecords(client, wish, ctypes.c_size_t(1), None, queue)
-    event = pointer(library.rd_kafka_queue_poll(queue, 20000))
+    event = pointer(library.rd_kafka_queue_poll(queue, 60000))
     assert event.value and library.rd_kafka_event_error(event) == 0
     for call, thing in (("event_destroy", event), ("DeleteRecords_destroy", pointer(wish[0])),
                         ("topic_partition_list_destroy", offsets), ("queue_destroy", queue), ("destroy", client)):
@@ -39,7 +39,7 @@ def wedge_by_retention(kafka, topic, group, committed, low):
     consumer.commit(offsets=[confluent_kafka.TopicPartition(topic, 0, committed), confluent_kafka.TopicPartition(topic, 1, 0)],
                     asynchronous=False)
     delete_records(kafka, topic, low)
-    assert consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, 0), timeout=30)[0] == low
+    assert consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, 0), timeout=60)[0] == low
     consumer.close()
 
 
@@ -56,8 +56,8 @@ def test_what_retention_has_taken_is_skipped_and_the_rest_is_read(kafka, serve, 
     def wedged():
         reasons = json.loads(run("status", "--json", "-c", proxy.file).stdout)["reasons"]
         return {(r["partition"], r["offset"]) for r in reasons if r["reason"] == "lane wedged"}
-    wait_until(lambda: wedged() == {(0, 10)}, 40, "the lane is wedged")
-    wait_until(lambda: ledger.count() == end[1], 40, "the other partition is read")
+    wait_until(lambda: wedged() == {(0, 10)}, 60, "the lane is wedged")
+    wait_until(lambda: ledger.count() == end[1], 60, "the other partition is read")
     skip = ["pipelines", "skip", "orders", "-c", proxy.file, "--source", topic, "--partition", "0", "--offset"]
     assert run(*skip, "9").returncode == EXIT_ERROR
     assert run(*skip, end[0]).returncode == EXIT_ERROR  # one beyond the last
@@ -65,10 +65,10 @@ def test_what_retention_has_taken_is_skipped_and_the_rest_is_read(kafka, serve, 
     assert ledger.count() == end[1] and wedged() == {(0, 10)}
     done = run(*skip, "39")
     assert done.returncode == EXIT_CLEAN, (done, proxy.process.tail())
-    wait_until(lambda: ledger.count() >= end[1] + end[0] - 40, 40, f"what is left is handled\n{proxy.process.tail()}")
+    wait_until(lambda: ledger.count() >= end[1] + end[0] - 40, 60, f"what is left is handled\n{proxy.process.tail()}")
     kafka.produce(topic, 100)  # both go on
     ends = kafka.ends(topic)
-    wait_until(lambda: ledger.count() >= ends[1] + ends[0] - 40, 40, f"what is new is handled\n{proxy.process.tail()}")
+    wait_until(lambda: ledger.count() >= ends[1] + ends[0] - 40, 60, f"what is new is handled\n{proxy.process.tail()}")
     assert sorted((row.partition, row.offset) for row in ledger.read()) == [
         *((0, offset) for offset in range(40, ends[0])), *((1, offset) for offset in range(ends[1]))]
     assert wedged() == set()

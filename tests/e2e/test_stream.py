@@ -30,7 +30,7 @@ class Reads:
         return [Read(int(size), md5, int(peak), int(attempt), int(pid))
                 for size, md5, peak, attempt, pid in map(str.split, self.path.read_text().splitlines())]
 
-    def wait(self, bodies, timeout=60):
+    def wait(self, bodies, timeout=180):
         """Waits until as many bodies were read, and compares them."""
         wait_until(lambda: len(self.all()) >= len(bodies), timeout, f"{len(bodies)} bodies are read")
         reads = self.all()
@@ -67,7 +67,7 @@ def produce(kafka, topic, bodies):
     errors = []
     for body in bodies:
         producer.produce(topic, body, on_delivery=lambda error, _: errors.append(error and str(error)))
-    assert producer.flush(60) == 0 and errors == [None] * len(bodies), errors
+    assert producer.flush(180) == 0 and errors == [None] * len(bodies), errors
 
 
 def test_bodies_of_30_mb_pass_a_worker_of_32_mb(ledger, serve, reads, tmp_path):

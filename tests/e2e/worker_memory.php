@@ -16,7 +16,7 @@ exit(Qbus\Worker::connect()->on('orders', function (Qbus\Message $message) use (
     $id = rtrim($message->body, '.');
     if ($id === $hog) {
         fwrite($ledger, sprintf("begin %s %d %d\n", $id, $message->attempt, getmypid()));
-        for ($all = []; count($all) < 64; usleep(20_000)) { // 1 GiB, as a run-away handler would
+        for ($all = []; count($all) < 64; usleep(100_000)) { // 1 GiB, as a run-away handler would
             $all[] = str_repeat('x', 16 << 20);
         }
     }

@@ -96,12 +96,12 @@ class Commits:
         """All commits up to now."""
         if not self.positions:
             def partitions():
-                topic = self.consumer.list_topics(LOG, timeout=5).topics[LOG]
+                topic = self.consumer.list_topics(LOG, timeout=60).topics[LOG]
                 return sorted(topic.partitions) if not topic.error else None
-            found = wait_until(partitions, 20, "the group's log exists")
+            found = wait_until(partitions, 90, "the group's log exists")
             self.positions = dict.fromkeys(found, 0)
             self.consumer.assign([confluent_kafka.TopicPartition(LOG, p, 0) for p in found])
-        ends = {p: self.consumer.get_watermark_offsets(confluent_kafka.TopicPartition(LOG, p), timeout=20)[1]
+        ends = {p: self.consumer.get_watermark_offsets(confluent_kafka.TopicPartition(LOG, p), timeout=60)[1]
                 for p in self.positions}
 
         def is_read():
@@ -113,7 +113,7 @@ class Commits:
                     self.positions[message.partition()] = max(message.offset(), self.positions[message.partition()])
             return all(self.positions[p] >= end for p, end in ends.items())
 
-        wait_until(is_read, 30, "the group's log is read")
+        wait_until(is_read, 90, "the group's log is read")
         return self.all
 
     def covered(self, partition, offset):
