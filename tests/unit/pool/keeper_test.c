@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static char path_of_socket[64]; /* of this run alone */
+
 /* A process with a session of its own and that environment, no child of ours. Returns its pid. */
 static pid_t detached(const char *socket, const char *marker)
 {
@@ -67,7 +69,7 @@ static _Noreturn void proxy_run(int fd)
 	if (keeper_start(&keeper, NULL))
 		_exit(1);
 
-	pid_t pids[] = {detached("/run/keeper-test.sock", strays_marker()), keeper.pid};
+	pid_t pids[] = {detached(path_of_socket, strays_marker()), keeper.pid};
 
 	if (write(fd, pids, sizeof(pids)) != (ssize_t)sizeof(pids))
 		_exit(1);
@@ -97,7 +99,7 @@ static pid_t proxy_start(pid_t *ret_left, pid_t *ret_keeper)
 static void the_keeper_ends_what_a_killed_proxy_leaves(void **state)
 {
 	struct rig *rig = *state;
-	pid_t left, keeper, stranger = detached("/run/keeper-test.sock", "1.2.3"), proxy = proxy_start(&left, &keeper);
+	pid_t left, keeper, stranger = detached(path_of_socket, "1.2.3"), proxy = proxy_start(&left, &keeper);
 
 	rig_until(rig, has_executed, &left);
 	rig_until(rig, has_executed, &stranger);
@@ -116,23 +118,23 @@ static void the_next_start_ends_it_where_the_keeper_was_killed_too(void **state)
 	pid_t left, keeper, proxy = proxy_start(&left, &keeper);
 
 	rig_until(rig, has_executed, &left);
-	assert_int_equal(strays_kill_left("/run/keeper-test.sock"), 0); /* its proxy lives */
+	assert_int_equal(strays_kill_left(path_of_socket), 0); /* its proxy lives */
 	kill(keeper, SIGKILL);
 	kill(proxy, SIGKILL);
 	waitpid(proxy, NULL, 0);
 	assert_true(rig_is_running(left));
 	assert_int_equal(strays_kill_left("/run/another.sock"), 0);
-	assert_int_equal(strays_kill_left("/run/keeper-test.sock"), 1);
+	assert_int_equal(strays_kill_left(path_of_socket), 1);
 	rig_until(rig, is_gone, &left);
 }
 
 static void a_proxy_of_another_namespace_is_left_alone(void **state)
 {
 	struct rig *rig = *state;
-	pid_t stranger = detached("/run/keeper-test.sock", "1.2.3");
+	pid_t stranger = detached(path_of_socket, "1.2.3");
 
 	rig_until(rig, has_executed, &stranger);
-	assert_int_equal(strays_kill_left("/run/keeper-test.sock"), 0);
+	assert_int_equal(strays_kill_left(path_of_socket), 0);
 	assert_true(rig_is_running(stranger));
 	kill(stranger, SIGKILL);
 }
@@ -147,6 +149,7 @@ int main(void)
 		TEST(a_proxy_of_another_namespace_is_left_alone),
 	};
 
+	snprintf(path_of_socket, sizeof(path_of_socket), "/run/keeper-test.%d.sock", (int)getpid());
 	if (!rig_has_pidfds())
 		return RIG_LEFT_OUT;
 	return cmocka_run_group_tests(tests, NULL, NULL);
