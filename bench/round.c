@@ -85,9 +85,6 @@ int round_prepare(struct run_conf *conf)
 		conf->topic = conf->name;
 	if (!conf->queue)
 		conf->queue = conf->name;
-	export(TALLY_WORK, conf->work_us);
-	export(TALLY_SLEEP, conf->sleep_us);
-	setenv(TALLY_READ, conf->read ? conf->read : "", 1);
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	conf->every = conf->n_messages < 100000 ? conf->n_messages / 100 + 1 : 1000;
@@ -142,6 +139,15 @@ static int ask_times(const struct run_conf *conf, enum side_id side, struct meas
 	return side == SIDE_PROXY ? times_ask(conf->proxy, conf->admin, file, &result->wait, &result->handler) : 0;
 }
 
+/* What handlers do, for those who will be started. */
+static void tell_handlers(const struct run_conf *conf)
+{
+	export(TALLY_WORK, conf->work_us);
+	export(TALLY_SLEEP, conf->sleep_us);
+	export(TALLY_BATCH, conf->batch);
+	setenv(TALLY_READ, conf->read ? conf->read : "", 1);
+}
+
 int round_measure(const struct run_conf *conf, enum side_id side, size_t round, struct measure_result *ret_result)
 {
 	static struct measure measure;
@@ -156,6 +162,7 @@ int round_measure(const struct run_conf *conf, enum side_id side, size_t round, 
 
 	if (err)
 		return err;
+	tell_handlers(conf);
 	err = measure_open(&measure, conf->directory, &plan);
 	if (err)
 		return err;

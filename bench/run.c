@@ -47,6 +47,7 @@ static const char usage_options[] =
 	"  --credit N           messages that a worker may hold, or auto (default auto)\n"
 	"  --work MICROSECONDS  of each message in the handler, by turning the processor (default 0)\n"
 	"  --sleep MICROSECONDS of each message in the handler, by sleeping, as one that asks a service (default 0)\n"
+	"  --batch N            messages that a handler takes together, waiting for them up to 20 ms (default: one at a time)\n"
 	"  --read whole|stream  how handlers read a body (default: whole if there are some above 1 MiB, else not at all)\n"
 	"  --seconds N          a round ends after so many, or with the last message (default: with the last message)\n"
 	"  --rate N             messages a second that are sent while they are read, each timed from when it was due: the load\n"
@@ -83,6 +84,7 @@ enum {
 	OPT_ROUNDS,
 	OPT_WORK,
 	OPT_SLEEP,
+	OPT_BATCH,
 	OPT_SECONDS,
 	OPT_RATE,
 	OPT_MAX_WORKERS,
@@ -120,6 +122,7 @@ static const struct option options[] = {
 	{"rounds", required_argument, NULL, OPT_ROUNDS},
 	{"work", required_argument, NULL, OPT_WORK},
 	{"sleep", required_argument, NULL, OPT_SLEEP},
+	{"batch", required_argument, NULL, OPT_BATCH},
 	{"rate", required_argument, NULL, OPT_RATE},
 	{"seconds", required_argument, NULL, OPT_SECONDS},
 	{"max-workers", required_argument, NULL, OPT_MAX_WORKERS},
@@ -153,6 +156,7 @@ static bool take_count(struct run_conf *conf, int option)
 		{&conf->n_rounds, 1, RUN_MAX_ROUNDS},
 		{&conf->work_us, 0, 60000000},
 		{&conf->sleep_us, 0, 60000000},
+		{&conf->batch, 1, 100000},
 		{&conf->seconds, 1, 3600},
 		{&conf->rate, 1, PACE_MAX_RATE},
 		{&conf->max_workers, 1, 64},

@@ -23,6 +23,7 @@ struct run_conf {
 	const char *size;              /* of a message: a number, or as sizes_read has it */
 	uint64_t n_messages, n_workers, n_rounds, n_partitions, n_keys;
 	uint64_t work_us, sleep_us; /* of the handler, for each message */
+	uint64_t batch;             /* messages that a handler takes together; 0: one at a time */
 	uint64_t rate;              /* messages a second that a producer sends meanwhile; 0: all are there before */
 	uint64_t seconds;           /* of a round; 0: until the last message */
 	uint64_t max_workers, max_mebibytes; /* of tune: its bounds; max_mebibytes 0: none */

@@ -15,6 +15,7 @@
 #define TALLY_WORK "QBUS_BENCH_WORK"     /* microseconds of work for each message, in PHP */
 #define TALLY_SLEEP "QBUS_BENCH_SLEEP"   /* microseconds of sleep for each message, in PHP */
 #define TALLY_READ "QBUS_BENCH_READ"     /* how a handler reads a body, in PHP: whole, stream, or not at all */
+#define TALLY_BATCH "QBUS_BENCH_BATCH"   /* messages that a handler takes together, in PHP; 0: one at a time */
 #define TALLY_EVERY "QBUS_BENCH_EVERY"   /* how many messages make a datagram */
 #define TALLY_LIVE "QBUS_BENCH_LIVE"     /* not empty: the messages of the load tell when they were due */
 

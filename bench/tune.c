@@ -139,15 +139,24 @@ static void print_settings(const struct tune *tune)
 {
 	char options[TUNE_MAX_KNOBS][96];
 	const char *list[TUNE_MAX_KNOBS];
+	const char *code = NULL;
 	size_t n = 0;
 
 	for (size_t i = 0; i < tune->n_knobs; i++) {
 		if (tune->best->choice[i] == tune->usual->choice[i])
 			continue;
+		if (tune_is_code(&tune->knobs[i])) {
+			code = tune_value(tune, tune->best, i);
+			continue;
+		}
 		snprintf(options[n], sizeof(options[n]), "%s=%s", tune->knobs[i].option, tune_value(tune, tune->best, i));
 		list[n] = options[n];
 		n++;
 	}
+	if (code)
+		printf("\n# in the workers: ->onBatch(PIPELINE, %s, 0.02, HANDLER)\n", code);
+	if (n == 0 && code)
+		return;
 	if (n == 0) {
 		puts("\nNothing beats the defaults by more than the measurements vary: leave them.");
 		return;

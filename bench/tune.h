@@ -6,7 +6,7 @@
 
 #include "run.h"
 
-enum { TUNE_MAX_KNOBS = 8, TUNE_MAX_VALUES = 8, TUNE_MAX_TRIALS = 512, TUNE_MAX_ROUNDS = 9, TUNE_MAX_STEPS = 32 };
+enum { TUNE_MAX_KNOBS = 9, TUNE_MAX_VALUES = 8, TUNE_MAX_TRIALS = 512, TUNE_MAX_ROUNDS = 9, TUNE_MAX_STEPS = 32 };
 
 /* One setting of the proxy. The values go from cheap to dear; usual: the index of the product's default. */
 struct tune_knob {
@@ -70,6 +70,8 @@ double tune_ratio(const struct tune *tune, double score, double other);
 double tune_memory(const struct tune_trial *trial); /* the highest of its rounds, bytes */
 /* NULL: it keeps within --memory, and up with --rate; else why not. */
 const char *tune_fault(const struct tune *tune, const struct tune_trial *trial);
+/* What is set in the workers' code and not in the configuration. */
+bool tune_is_code(const struct tune_knob *knob);
 /* "4MiB", the value of a knob in a trial. */
 const char *tune_value(const struct tune *tune, const struct tune_trial *trial, size_t knob);
 /* Trials, the best first, those with a fault last. Returns how many have none. */

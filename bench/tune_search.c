@@ -21,6 +21,7 @@ static const struct tune_knob known[] = {
 	{"fetch.max_wait", true, false, {"5ms", "20ms", "100ms", "500ms"}, 4, 2},
 	{"source.prefetch", false, true, {"10", "30", "100", "300", "1000", "3000"}, 6, 2},
 	{"pipeline.credit", true, true, {"auto", "1", "16", "256"}, 4, 0},
+	{"worker.batch", true, true, {"0", "16", "256"}, 3, 0},
 	{"pipeline.max_outstanding_messages", true, false, {"2000", "5000", "20000", "50000"}, 4, 2},
 	{"pipeline.commit_interval", true, false, {"200ms", "1s", "5s"}, 3, 1},
 };

@@ -111,6 +111,20 @@ size_t tune_rank(const struct tune *tune, const struct tune_trial **trials, size
 
 /* ---- measuring ---- */
 
+bool tune_is_code(const struct tune_knob *knob)
+{
+	return strcmp(knob->option, "worker.batch") == 0;
+}
+
+/* What goes beside the configuration. */
+static void set_number(struct run_conf *conf, const struct tune_knob *knob, const char *value)
+{
+	if (tune_is_code(knob))
+		conf->batch = strtoull(value, NULL, 10);
+	if (strcmp(knob->option, "pool.num_workers") == 0)
+		conf->n_workers = strtoull(value, NULL, 10); /* so many are waited for */
+}
+
 static struct tune_round round_of(const struct measure_result *result)
 {
 	struct tune_round round = {
@@ -136,9 +150,8 @@ static int measure_once(struct tune *tune, struct tune_trial *trial)
 
 	for (size_t i = 0; i < tune->n_knobs; i++) {
 		snprintf(options[i], sizeof(options[i]), "%s=%s", tune->knobs[i].option, tune_value(tune, trial, i));
-		if (strcmp(tune->knobs[i].option, "pool.num_workers") == 0)
-			conf.n_workers = strtoull(tune_value(tune, trial, i), NULL, 10); /* so many are waited for */
-		if (conf.n_proxy_options < RUN_MAX_OPTIONS)
+		set_number(&conf, &tune->knobs[i], tune_value(tune, trial, i));
+		if (!tune_is_code(&tune->knobs[i]) && conf.n_proxy_options < RUN_MAX_OPTIONS)
 			conf.proxy_options[conf.n_proxy_options++] = options[i];
 	}
 

@@ -63,6 +63,12 @@ def test_generated_messages_are_compared_with_a_bare_echo_loop(tmp_path):
     assert "received_bytes_per_second" not in values(tmp_path / "r")  # there is no broker
 
 
+def test_handlers_can_take_messages_together(tmp_path):
+    bench("run", "--generated", "--batch", "50", "--messages", "5000", "--rounds", "1", "--no-syscalls",
+          "--json", tmp_path / "r")
+    assert sides(tmp_path / "r")["qbus-proxy"] > 0
+
+
 @pytest.mark.parametrize("read", ["whole", "stream"])
 def test_a_handler_can_be_told_to_read_large_bodies(tmp_path, read):
     bench("run", "--generated", "--size", 4 << 20, "--read", read, "--messages", "20", "--rounds", "1", "--no-syscalls",
