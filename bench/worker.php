@@ -16,8 +16,9 @@ $worker = Worker::connect();
 $handler = require __DIR__ . '/count.php';
 $batch = (int) \getenv('QBUS_BENCH_BATCH');
 
-exit(($batch === 0 ? $worker->on('bench', $handler) : $worker->onBatch('bench', $batch, 0.02, static function (array $messages) use ($handler): void {
+$together = static function (array $messages) use ($handler): void {
     foreach ($messages as $message) {
         $handler($message);
     }
-}))->run());
+};
+exit(($batch === 0 ? $worker->on('bench', $handler) : $worker->onBatch('bench', $batch, 0.02, $together))->run());
