@@ -96,7 +96,9 @@ static const char *line_of(struct qb_bytes value, char ret[DLQ_TEXT_MAX])
 	size_t len = value.len < sizeof raw ? value.len : sizeof raw - 1;
 	for (size_t i = 0; i < len; i++) {
 		char c = ((const char *)value.data)[i];
-		raw[i] = (unsigned char)c < ' ' || c == 0x7f ? '?' : c;
+		if ((unsigned char)c < ' ' || c == 0x7f)
+			c = '?';
+		raw[i] = c;
 	}
 	raw[len] = '\0';
 	return text_clean(raw, ret, DLQ_TEXT_MAX);
