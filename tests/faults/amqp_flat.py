@@ -43,7 +43,7 @@ class AmqpFlat(Case):
         self.serve(self.amqp_configuration(self.rabbit, self.queue, pipelines={
             "orders": {"source": {"prefetch": PREFETCH}}}))
         self.stream.send(self.scaled(LOAD))
-        self.wait_all(60)
+        self.wait_all()
         self.first = self.look()
         self.dead = set()
         self.highest = dict(self.first)
@@ -67,7 +67,7 @@ class AmqpFlat(Case):
         self.n_faults += 1
         self.n_struck += bool(struck)
         now = self.look(asked)
-        self.wait_all(60)
+        self.wait_all()
         self.highest = {name: max(count, now[name]) for name, count in self.highest.items()}
         faults = [f"{name}: {now[name]}, at first {self.first[name]}" for name in ("connections", "channels")
                   if now[name] != self.first[name]]
@@ -81,7 +81,7 @@ class AmqpFlat(Case):
                 **{f"highest_{name}": count for name, count in self.highest.items()}}
 
     def end(self):
-        wait_until(lambda: len(self.proxies["qbus"].workers()) == 8, 30, "all workers are there again")
+        wait_until(lambda: len(self.proxies["qbus"].workers()) == 8, 120, "all workers are there again")
         last = self.look()
         report, faults = super().end()
         faults += [f"{name}: {last[name]} at the end, {count} at first" for name, count in self.first.items()

@@ -69,7 +69,7 @@ class AmqpKill(Case):
             late = {line.id for line in self.late}
             return sum(not dead.isdisjoint(pids) and (number in late or self.oracle.done[number].time_us
                        > self.struck_us - FRESH_US) for number, pids in self.oracle.pids.items()) if dead else 0
-        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 20, "the broker notices the kill")
+        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 120, "the broker notices the kill")
         acked = len(self.oracle.confirmed) - self.rabbit.ready(self.queue)
         return len(self.oracle.done) - acked
 
@@ -92,7 +92,7 @@ class AmqpKill(Case):
 
     def judge_end(self):
         faults = self.judge_repeats(self.repeats())[0]
-        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 20, "the consumer left")
+        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 120, "the consumer left")
         left = self.rabbit.ready(self.queue)
         if left:
             faults.append(f"{left} messages are left in the queue")

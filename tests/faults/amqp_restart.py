@@ -38,7 +38,7 @@ class AmqpRestart(Case):
         facts["struck"], at = len(running), now_us()
         open_ids = {line.id for line in running}
         getattr(self.rabbit, facts["how"])()
-        wait_until(lambda: not self.oracle.read().running, 20, "the handlers run dry")
+        wait_until(lambda: not self.oracle.read().running, 120, "the handlers run dry")
         self.open = open_ids | {number for number, line in self.oracle.done.items()
                                 if line.time_us > at - UNKEPT_US[facts["how"]]}
         facts["backlog"] = self.oracle.backlog()
@@ -54,7 +54,7 @@ class AmqpRestart(Case):
 
     def judge_end(self):
         faults = self.judge()
-        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 20, "the consumer left")
+        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 120, "the consumer left")
         left = self.rabbit.ready(self.queue)
         faults += [f"{left} messages are left in the queue"] if left else []
         return faults + self.judge_struck(0.6, "ends of the broker met")

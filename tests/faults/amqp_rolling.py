@@ -54,7 +54,7 @@ class AmqpRolling(Case):
         self.n_faults += 1
         self.n_struck += facts["running"] > 0
         faults = [f"exit code {code}"] if code != EXIT_CLEAN else []
-        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 20, "the consumer left")
+        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 120, "the consumer left")
         missing = len(self.oracle.confirmed) - self.rabbit.ready(self.queue) - len(self.oracle.read().done)
         if missing:
             faults.append(f"the stop acked {missing} messages more than were handled")

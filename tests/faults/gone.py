@@ -23,9 +23,9 @@ class Gone(Case):
         proxy = self.proxies["qbus"]
         pid = proxy.process.pid
         self.stream.send(COUNT)
-        self.wait_all(30)
+        self.wait_all()
         self.delete()
-        told = wait_until(lambda: reasons(proxy, "consumer cancelled"), 30, "it is told that the consumer was ended")[0]
+        told = wait_until(lambda: reasons(proxy, "consumer cancelled"), 120, "it is told that the consumer was ended")[0]
         faults = [] if self.label in told["why"] or "deleted" in told["why"] or "nknown topic" in told["why"] else [
             f"the reason says {told['why']!r}"]
         code, text = page(proxy, "/readyz")
@@ -39,9 +39,9 @@ class Gone(Case):
         self.make()
         begin = time.monotonic()
         self.stream.send(COUNT)
-        self.wait_all(60)
+        self.wait_all()
         facts = {"lines": lines, "back_ms": round((time.monotonic() - begin) * 1000)}
-        wait_until(lambda: not reasons(proxy, "consumer cancelled"), 20, "it is told that messages come again")
+        wait_until(lambda: not reasons(proxy, "consumer cancelled"), 120, "it is told that messages come again")
         faults += [] if proxy.process.pid == pid and proxy.process.is_running() else ["the proxy ended"]
         faults += ["handled again"] if self.repeats() else []
         return Outcome({**facts, "done": len(self.oracle.done)}, faults)

@@ -47,7 +47,7 @@ class KafkaFrozen(Case):
         workers = set(self.proxies[victim].workers())
         self.proxies[victim].process.send(signal.SIGSTOP)
         frozen = now_us()
-        wait_until(lambda: not workers & self.oracle.read().running.keys(), 20, "the frozen one's workers run dry")
+        wait_until(lambda: not workers & self.oracle.read().running.keys(), 120, "the frozen one's workers run dry")
         self.commits.read()
         void = {line.id: line for line in self.oracle.done.values()
                 if line.pid in workers and not self.commits.covered(line.partition, line.receipt)}
@@ -83,7 +83,7 @@ class KafkaFrozen(Case):
         def taken():
             self.oracle.read()
             return all(self.oracle.done[number].pid in workers for number in void)
-        wait_until(taken, 60, f"{other} takes over what {len(void)} verdicts are on their way for")
+        wait_until(taken, 120, f"{other} takes over what {len(void)} verdicts are on their way for")
 
     def judge_void(self, void, workers, others, mark):
         """Nothing that was committed from then on rests on a verdict of the frozen one alone."""

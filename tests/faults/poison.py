@@ -31,7 +31,7 @@ class Poison(Case):
         def settled():
             self.graves.read(self.oracle)
             return poison.keys() <= self.oracle.dead.keys() and neighbours <= self.oracle.read().done.keys()
-        wait_until(settled, 60, f"neighbours are handled, poison is dead: {poison}")
+        wait_until(settled, 120, f"neighbours are handled, poison is dead: {poison}")
         crashes = self.oracle.counts[DIES]
         again = self.repeats()
         faults = [fault for number, fate in poison.items() for fault in self.judge_dead(number, fate)]

@@ -88,7 +88,7 @@ class Rabbit4(Case):
         else:
             self.kill_proxy()
             self.kills += 1
-        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 20, "the broker notices")
+        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 120, "the broker notices")
         done, left = len(self.oracle.read().done), self.rabbit.ready(self.queue)
         gone = self.messages - left - done
         faults += [f"{gone} messages are gone"] if gone > 0 else []
@@ -101,7 +101,7 @@ class Rabbit4(Case):
         return Outcome({"how": how, "done": done, "left": left, "highest_attempt": highest}, faults)
 
     def judge_end(self):
-        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 20, "the consumer left")
+        wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 120, "the consumer left")
         left = self.rabbit.ready(self.queue)
         return [f"{left} messages are left in the queue"] if left else []
 

@@ -42,7 +42,7 @@ class Refused(Case):
         def settled():
             graves.read(self.oracle)
             return not self.oracle.backlog()
-        wait_until(settled, 60, "all is handled or dead")
+        wait_until(settled, 120, "all is handled or dead")
         code = self.proxies["qbus"].stop()
         graves.read(self.oracle)
         graves.close()
@@ -61,7 +61,7 @@ class Refused(Case):
         begin = time.monotonic()
         self.proxies["qbus"].wait_log("dead-letter target refuses", 60)
         facts["refused_ms"] = round((time.monotonic() - begin) * 1000)
-        wait_until(lambda: not self.oracle.read().running, 10, "what runs ends")
+        wait_until(lambda: not self.oracle.read().running, 120, "what runs ends")
         paused = self.oracle.begun
         time.sleep(PAUSE_S)
         facts["begun_in_pause"] = self.oracle.read().begun - paused

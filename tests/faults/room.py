@@ -50,7 +50,7 @@ class SmallWorker(Room):
         facts, faults = {}, []
         for name, (count, size) in self.sizes.items():
             self.serve(self.configuration(f"{self.label}.{name}", name, *(["body=1"] if name == "small" else [])), name)
-            wait_until(lambda count=count: self.count() >= count, 60, f"{count} bodies are read")
+            wait_until(lambda count=count: self.count() >= count, 120, f"{count} bodies are read")
             worker, = self.proxies[name].workers()
             rss = int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{worker}/status").read_text())[1]) // 1024
             rows = [list(map(int, row.split()[0:1] + row.split()[2:])) for row in self.reads.read_text().splitlines()]
@@ -95,9 +95,9 @@ class FullTmp(Room):
         if kind == "full":  # the wrapper has become the proxy
             room = os.statvfs(f"/proc/{proxy.process.pid}/root{tempfile.gettempdir()}")
             assert room.f_bavail == 0 and room.f_blocks * room.f_frsize == MIB, room
-        wait_until(self.count, 30, "the first message is handled")
+        wait_until(self.count, 120, "the first message is handled")
         first, begin = self.count(), time.monotonic()
-        wait_until(lambda: self.count() >= self.n, 60, "all are handled")
+        wait_until(lambda: self.count() >= self.n, 120, "all are handled")
         rate = (self.n - first) / (time.monotonic() - begin)
         assert proxy.stop() == EXIT_CLEAN
         return rate

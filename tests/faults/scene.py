@@ -164,7 +164,7 @@ class Case:
             os.kill(pid, signal.SIGKILL)
         proxy.process.send(signal.SIGKILL)
         proxy.process.wait(10)
-        wait_until(lambda: not any(map(is_alive, pids)), 20, "the workers end after their proxy")
+        wait_until(lambda: not any(map(is_alive, pids)), 120, "the workers end after their proxy")
         self.oracle.killed(pids, at)
         return self.oracle.struck(pids)
 
@@ -172,7 +172,7 @@ class Case:
         self.struck_us = at = now_us()
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(map(is_alive, pids)), 20, "killed workers end")
+        wait_until(lambda: not any(map(is_alive, pids)), 120, "killed workers end")
         self.oracle.killed(pids, at)
         return self.oracle.struck(pids)
 
@@ -188,7 +188,7 @@ class Case:
         """Works everything off, stops, and judges the whole."""
         faults = []
         try:
-            self.wait_all(60)
+            self.wait_all()
         except AssertionError as error:
             faults.append(str(error))
         for name, proxy in self.proxies.items():

@@ -31,7 +31,7 @@ class Strange(Case):
         def settled():
             self.graves.read(self.oracle)
             return not self.oracle.backlog()
-        wait_until(settled, 30, "all is handled or dead")
+        wait_until(settled, 120, "all is handled or dead")
         faults = [] if buried == self.oracle.dead.keys() else [f"dead are {sorted(self.oracle.dead)}, not {sorted(buried)}"]
         faults += ["a process ended"] if pids != {proxy.process.pid, *proxy.workers()} else []
         faults += ["handled again"] if self.repeats() else []
@@ -57,7 +57,7 @@ class StrangeAmqp(Strange):
         self.stream.channel.queue_declare("mirror-" + queue)
         self.stream.channel.queue_bind("mirror-" + queue, self.stream.exchange)
         self.serve(self.amqp_configuration(rabbit, queue, **self.pipeline()))
-        wait_until(lambda: len(self.proxies["qbus"].workers()) == 2, 20, "the workers run")
+        wait_until(lambda: len(self.proxies["qbus"].workers()) == 2, 120, "the workers run")
 
     def publish(self, headers, do):
         order = self.stream.make(do)
@@ -68,7 +68,7 @@ class StrangeAmqp(Strange):
 
     def mirrored(self):
         """The headers of the next message as another reader sees them."""
-        found = wait_until(lambda: self.stream.channel.basic_get("mirror-" + self.label, auto_ack=True)[1], 40, "it is there")
+        found = wait_until(lambda: self.stream.channel.basic_get("mirror-" + self.label, auto_ack=True)[1], 120, "it is there")
         return found.headers
 
     def finish(self):
@@ -125,7 +125,7 @@ class EmptyHeaderNameKafka(Strange):
         self.graves.create()
         self.stream = KafkaStream(self.oracle, f"{self.scene.seed} {self.label}", kafka, topic, max_us=500)
         self.serve(self.kafka_configuration(kafka, topic, **self.pipeline()))
-        wait_until(lambda: len(self.proxies["qbus"].workers()) == 2, 20, "the workers run")
+        wait_until(lambda: len(self.proxies["qbus"].workers()) == 2, 120, "the workers run")
 
     def strike(self, facts):
         orders = [self.stream.make(do) for do in (None, "reject")]

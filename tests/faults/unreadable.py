@@ -61,7 +61,7 @@ class Unreadable(Case):
         self.serve(self.configuration(self.properties))
         proxy = self.proxies["qbus"]
         faults = judge_wedged(proxy, self.topic, SICK, self.bad, self.words)
-        wait_until(lambda: self.before <= self.oracle.read().done.keys(), 30, "what lies before is handled")
+        wait_until(lambda: self.before <= self.oracle.read().done.keys(), 120, "what lies before is handled")
         faults += self.judge_others()
         passed = self.behind & self.oracle.read().done.keys()
         faults += [f"{len(passed)} behind the trouble were handled"] if passed else []
@@ -71,7 +71,7 @@ class Unreadable(Case):
         wait_until(lambda: self.kafka.committed(self.label, self.topic)[SICK] == self.bad, 10,
                    f"all before offset {self.bad} is committed, and not more")
         faults += self.cure(proxy)
-        wait_until(lambda: self.behind <= self.oracle.read().done.keys(), 30, "what lies behind is handled")
+        wait_until(lambda: self.behind <= self.oracle.read().done.keys(), 120, "what lies behind is handled")
         return Outcome({"bad_offset": self.bad, "done": len(self.oracle.done)}, faults)
 
     def cure(self, proxy):
@@ -83,7 +83,7 @@ class Unreadable(Case):
 
     def judge_others(self):
         well = self.send(GOOD, WELL)
-        wait_until(lambda: well <= self.oracle.read().done.keys(), 30, "the partition that is well goes on")
+        wait_until(lambda: well <= self.oracle.read().done.keys(), 120, "the partition that is well goes on")
         return []
 
     def judge_end(self):
@@ -132,7 +132,7 @@ class CorruptBatch(Unreadable):
         done = run("pipelines", "skip", "orders", "-c", proxy.file, "--source", self.topic, "--partition", SICK,
                    "--offset", 2 * GOOD - 1)
         faults = [f"skip ends with {done.returncode}: {done.stderr}"] if done.returncode != EXIT_CLEAN else []
-        wait_until(lambda: not reasons(proxy, "lane wedged"), 30, "the lane is not wedged any more")
+        wait_until(lambda: not reasons(proxy, "lane wedged"), 120, "the lane is not wedged any more")
         return faults
 
 
@@ -192,7 +192,7 @@ class CodecBomb(Unreadable):
             "orders": {"source": {"topics": [self.topic, *self.topics.values()]}}}})
 
     def judge_others(self):
-        wait_until(lambda: self.bombs <= self.oracle.read().done.keys(), 60, "the batches that unpack are handled")
+        wait_until(lambda: self.bombs <= self.oracle.read().done.keys(), 120, "the batches that unpack are handled")
         self.peak = peak_mib(self.proxies["qbus"])
         ends = {codec: self.kafka.ends(topic)[0] for codec, topic in self.topics.items()}
         faults = [f"the batch of {codec} is {end} messages"  for codec, end in ends.items() if end != 105]
