@@ -23,6 +23,7 @@ struct pipeline {
 	enum source_state source_state;
 	struct ledger ledger;
 	struct list lanes;
+	size_t n_closing;  /* of the lanes, given up in peace: what is ready of them is nobody's work */
 	struct list dirty; /* lanes to tell the broker about (prefix plugins) */
 	struct pipeline_server *servers;
 	size_t n_servers;
@@ -30,14 +31,12 @@ struct pipeline {
 	size_t n_settlements, n_settlement_slots;
 	int64_t commit_due_us; /* 0: nothing to commit */
 	struct breaker breaker;
-	uint64_t n_good_seen, n_failed_seen; /* what the breaker was told of counts.acked and n_failed */
-	uint64_t n_judged;                   /* messages that handlers rejected: the handlers are well */
-	uint64_t n_failed;                   /* attempts that failed */
-	int64_t failure_said_us;             /* when one was logged for everybody; 0: never */
-	int64_t paused_until_us;             /* the dead-letter target refused; 0: not paused */
-	int64_t thaw_until_us;               /* the source has not confirmed its lanes yet; 0: it need not */
-	uint64_t question;                   /* newest that the source was asked */
-	uint64_t published_token;
+	uint64_t n_good_seen, n_failed_seen;    /* what the breaker was told of counts.acked and n_failed */
+	uint64_t n_judged, n_failed;            /* messages that handlers rejected, being well; attempts that failed */
+	int64_t failure_said_us;                /* when one was logged for everybody; 0: never */
+	int64_t paused_until_us;                /* the dead-letter target refused; 0: not paused */
+	int64_t thaw_until_us;                  /* the source has not confirmed its lanes yet; 0: it need not */
+	uint64_t question, published_token;     /* newest that the source was asked; newest of a dead letter */
 	int64_t held_bytes;                     /* what the source held when memory was shared out last */
 	int64_t limit_bytes;                    /* what its source may hold at most now */
 	int64_t queue_bytes, queue_limit_bytes; /* what its client library holds, and may come to hold */
@@ -96,6 +95,7 @@ void crew_leave(struct worker *worker); /* the crew is freed with its last worke
 void crew_place(struct worker *worker); /* after its room changed */
 /* Who is idle, else who has room; *ret_n_free: how many like it there are. NULL: nobody. */
 struct worker *crew_pick(const struct pipeline *pipeline, bool idle_only, size_t *ret_index, size_t *ret_n_free);
+size_t crew_count(const struct pipeline *pipeline); /* workers that serve it */
 /* Puts one of the workers of each crew to rest, where none rests yet. */
 void crew_rest(const struct pipeline *pipeline);
 

@@ -124,6 +124,16 @@ struct worker *crew_pick(const struct pipeline *pipeline, bool idle_only, size_t
 	return worker || idle_only ? worker : crew_pick_from(pipeline, false, ret_index, ret_n_free);
 }
 
+size_t crew_count(const struct pipeline *pipeline)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < pipeline->n_servers; i++) {
+		const struct crew *crew = pipeline->servers[i].crew;
+		n += crew->n_idle + crew->n_partial + crew->n_full;
+	}
+	return n;
+}
+
 /* Of the busy ones: those who cannot take more are as good as those who can. */
 static struct worker *crew_find_busy(const struct crew *crew)
 {

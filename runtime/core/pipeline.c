@@ -16,6 +16,10 @@
  */
 enum { PIPELINE_THAW_US = 5000000 };
 
+/* So many messages that could be delivered at once are plenty: for all workers together, and for each. What is read later
+ * is younger when it is delivered, and its memory is still in the processor's cache. */
+enum { PIPELINE_PLENTY = 1024, PIPELINE_PLENTY_EACH = 256 };
+
 static bool pipeline_has(const struct pipeline *pipeline, enum qb_trait trait)
 {
 	return pipeline->plugin->traits & trait;
@@ -160,6 +164,17 @@ void pipeline_hold(struct pipeline *pipeline, bool on)
 	}
 }
 
+/* Half of plenty makes it hungry again, so that it wakes for many messages. */
+static void pipeline_sate(struct pipeline *pipeline)
+{
+	size_t plenty = PIPELINE_PLENTY + PIPELINE_PLENTY_EACH * crew_count(pipeline);
+	size_t n_ready = pipeline->n_closing ? 0 : pipeline->ledger.n_in[ENTRY_READY];
+	if (n_ready >= plenty)
+		source_sate(pipeline->source, true);
+	else if (n_ready <= plenty / 2)
+		source_sate(pipeline->source, false);
+}
+
 void pipeline_flush(struct pipeline *pipeline, int64_t now_us)
 {
 	if (pipeline->n_settlements) {
@@ -173,6 +188,7 @@ void pipeline_flush(struct pipeline *pipeline, int64_t now_us)
 			pipeline_commit(pipeline);
 	}
 	source_released(pipeline->source, pipeline->ledger.n_released, pipeline->ledger.bytes_released);
+	pipeline_sate(pipeline);
 }
 
 int64_t pipeline_watch_failures(struct pipeline *pipeline, int64_t now_us)
@@ -223,8 +239,10 @@ static void pipeline_on_lane_open(void *ctx, struct lane *lane, const char *memo
 
 static void pipeline_on_lane_closing(void *ctx, struct lane *lane)
 {
+	struct pipeline *pipeline = ctx;
+	pipeline->n_closing += lane->state == LANE_OPEN;
 	lane->state = LANE_CLOSING;
-	pipeline_lane_changed(ctx, lane);
+	pipeline_lane_changed(pipeline, lane);
 }
 
 /* A stop that ends so has not ended clean. */

@@ -207,7 +207,7 @@ void source_close(struct source *source, int64_t timeout_us)
  * grown: so one of the two sees the other. */
 static void source_feed(struct source *source)
 {
-	if (!atomic_load(&source->is_starving))
+	if (!atomic_load(&source->is_starving) || atomic_load(&source->is_sated))
 		return;
 	int64_t messages = source->conf->max_outstanding_messages, bytes = atomic_load(&source->limit_bytes);
 	int64_t n_held = atomic_load(&source->taken_messages) - atomic_load(&source->released_messages);
@@ -230,6 +230,14 @@ void source_limit(struct source *source, int64_t n_bytes)
 	if (n_bytes == atomic_load_explicit(&source->limit_bytes, memory_order_relaxed))
 		return;
 	atomic_store(&source->limit_bytes, n_bytes);
+	source_feed(source);
+}
+
+void source_sate(struct source *source, bool is_sated)
+{
+	if (is_sated == atomic_load_explicit(&source->is_sated, memory_order_relaxed))
+		return;
+	atomic_store(&source->is_sated, is_sated);
 	source_feed(source);
 }
 

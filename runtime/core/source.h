@@ -65,6 +65,8 @@ void source_released(struct source *source, uint64_t n_messages, uint64_t n_byte
 
 /* From now on it may hold at most n_bytes; at first max_outstanding_bytes. One message may always come. */
 void source_limit(struct source *source, int64_t n_bytes);
+/* Whether it takes nothing for now, however much it may hold. */
+void source_sate(struct source *source, bool is_sated);
 int64_t source_held_bytes(const struct source *source); /* delivered and not released, what is on its way included */
 
 /* After SOURCE_CLOSED; joins the thread. */

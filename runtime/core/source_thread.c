@@ -340,7 +340,8 @@ static struct qb_budget source_budget(const struct source *source)
 	int64_t max_messages = source->conf->max_outstanding_messages, max_bytes = atomic_load(&source->limit_bytes);
 	int64_t messages = max_messages - atomic_load(&source->taken_messages) + atomic_load(&source->released_messages);
 	int64_t bytes = max_bytes - atomic_load(&source->taken_bytes) + atomic_load(&source->released_bytes);
-	bool is_low = source_is_starved(messages, max_messages) || source_is_starved(bytes, max_bytes);
+	bool is_low = source_is_starved(messages, max_messages) || source_is_starved(bytes, max_bytes) ||
+	              atomic_load(&source->is_sated);
 	bytes = bytes < SOURCE_POLL_BYTES ? bytes : SOURCE_POLL_BYTES;
 	return is_low ? (struct qb_budget){0, 0} : (struct qb_budget){(size_t)messages, (size_t)bytes};
 }

@@ -86,6 +86,7 @@ struct source {
 	_Atomic int64_t released_messages, released_bytes;
 	_Atomic int64_t taken_messages, taken_bytes; /* delivered since the start; written by the thread only */
 	_Atomic int64_t limit_bytes;                 /* most that may be taken and not released */
+	_Atomic bool is_sated;                       /* nothing is to be taken, for the loop has plenty */
 	_Atomic bool is_starving;                    /* the thread wants to be woken when there is room again */
 
 	/* the thread's own */

@@ -275,6 +275,47 @@ static void a_lane_with_too_large_a_gap_takes_no_new_work(void **state)
 	end(fixture);
 }
 
+/* n that are acked give way to the next n. */
+static void work_off(struct fixture *fixture, size_t n)
+{
+	while (n--) {
+		stage_ack(&fixture->stage, &fixture->a, stage_take(&fixture->a, 0));
+		stage_turn(&fixture->stage, 1);
+	}
+}
+
+static void a_source_is_asked_for_no_more_while_plenty_is_ready(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	const struct source *source = pipeline_source(fixture->stage.pipeline);
+	(void)state;
+	stage_worker_join(&fixture->stage, &fixture->a, 100);
+	arrive(fixture, 1000);
+	assert_false(source->is_sated);
+	arrive(fixture, 1000);
+	assert_true(source->is_sated);
+	work_off(fixture, 600);
+	assert_true(source->is_sated);
+	work_off(fixture, 800);
+	assert_false(source->is_sated);
+	end(fixture);
+}
+
+static void what_is_ready_of_a_closing_lane_keeps_nobody_from_reading_on(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	const struct source *source = pipeline_source(fixture->stage.pipeline);
+	(void)state;
+	stage_worker_join(&fixture->stage, &fixture->a, 1);
+	arrive(fixture, 2000);
+	assert_true(source->is_sated);
+	stage_lane_closing(&fixture->stage, fixture->lane);
+	stage_turn(&fixture->stage, 1);
+	assert_int_equal(fixture->a.n_ids, 1); /* it still runs, and the lane with it */
+	assert_false(source->is_sated);
+	end(fixture);
+}
+
 static void credit_follows_the_time_that_handlers_take(void **state)
 {
 	struct worker worker;
@@ -310,6 +351,8 @@ int main(void)
 		cmocka_unit_test(a_stop_finishes_what_runs_and_starts_nothing_of_kafka),
 		cmocka_unit_test(a_stop_works_off_what_amqp_has_sent),
 		cmocka_unit_test(a_lane_with_too_large_a_gap_takes_no_new_work),
+		cmocka_unit_test(a_source_is_asked_for_no_more_while_plenty_is_ready),
+		cmocka_unit_test(what_is_ready_of_a_closing_lane_keeps_nobody_from_reading_on),
 		cmocka_unit_test(credit_follows_the_time_that_handlers_take),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -290,6 +290,23 @@ static void no_more_is_delivered_than_the_budget_allows(void **state)
 	loop_close(&loop);
 }
 
+static void a_sated_source_delivers_nothing_until_it_is_hungry(void **state)
+{
+	struct loop loop;
+	(void)state;
+	loop_open(&loop);
+	source_sate(loop.source, true);
+	assert_int_equal(source_start(loop.source), 0);
+	serve_until(&loop, fake.n_polls > 0);
+	source_released(loop.source, 0, 0); /* room alone does not wake it */
+	source_flow(loop.source, 0, true);  /* an order does */
+	serve_until(&loop, fake.n_polls > 1);
+	assert_int_equal(loop.n_messages, 0);
+	source_sate(loop.source, false);
+	serve_until(&loop, loop.n_messages >= 85);
+	loop_close(&loop);
+}
+
 static void a_lost_source_voids_its_lanes_and_opens_again(void **state)
 {
 	struct loop loop;
@@ -379,6 +396,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_more_is_delivered_than_the_budget_allows),
+		cmocka_unit_test(a_sated_source_delivers_nothing_until_it_is_hungry),
 		cmocka_unit_test(a_lost_source_voids_its_lanes_and_opens_again),
 		cmocka_unit_test(settlements_reach_the_plugin_in_order_and_not_for_closed_lanes),
 		cmocka_unit_test(what_is_lost_is_told_before_the_rest_is_confirmed),
