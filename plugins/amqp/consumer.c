@@ -411,7 +411,7 @@ int64_t consumer_due_us(const struct consumer *consumer)
 	int64_t due_us = tags_due_us(&consumer->tags);
 
 	if (consumer->quiet.is_on)
-		return quiet_due_us(&consumer->quiet);
+		return quiet_due_us(&consumer->quiet, !consumer->proof.is_asked);
 	if (consumer->is_draining)
 		return INT64_MAX;
 	if (!consumer->tag[0] && consumer->retry_at_us < due_us)

@@ -40,7 +40,11 @@ void quiet_answer(struct quiet *quiet, size_t n_ready, int64_t now_us)
 	quiet->ask_us = now_us + ASK_US;
 }
 
-int64_t quiet_due_us(const struct quiet *quiet)
+int64_t quiet_due_us(const struct quiet *quiet, bool may_ask)
 {
-	return quiet->is_on ? quiet->ask_us : INT64_MAX;
+	if (!quiet->is_on)
+		return INT64_MAX;
+	if (may_ask)
+		return quiet->ask_us;
+	return quiet->patient_us < quiet->until_us ? quiet->patient_us : quiet->until_us;
 }

@@ -28,7 +28,7 @@ bool quiet_is_over(struct quiet *quiet, size_t n_open, size_t prefetch, int64_t 
 bool quiet_wants_count(const struct quiet *quiet, int64_t now_us);
 void quiet_answer(struct quiet *quiet, size_t n_ready, int64_t now_us);
 
-/* When the next look is due; INT64_MAX: never. */
-int64_t quiet_due_us(const struct quiet *quiet);
+/* When the next look is due; INT64_MAX: never. may_ask: else another answer is awaited first, and nothing can be asked. */
+int64_t quiet_due_us(const struct quiet *quiet, bool may_ask);
 
 #endif

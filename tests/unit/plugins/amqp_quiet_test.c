@@ -27,7 +27,7 @@ static void a_full_consumer_is_owed_nothing(void **state)
 	assert_false(quiet_is_over(&quiet, PREFETCH - 1, PREFETCH, SECOND));
 	assert_true(quiet_is_over(&quiet, PREFETCH, PREFETCH, SECOND));
 	assert_false(quiet.is_on);
-	assert_int_equal(quiet_due_us(&quiet), INT64_MAX);
+	assert_int_equal(quiet_due_us(&quiet, true), INT64_MAX);
 }
 
 static void an_empty_queue_owes_nothing(void **state)
@@ -37,8 +37,8 @@ static void an_empty_queue_owes_nothing(void **state)
 	quiet_answer(&quiet, 1, SECOND);
 	assert_false(quiet_is_over(&quiet, 3, PREFETCH, SECOND));
 	assert_false(quiet_wants_count(&quiet, SECOND));
-	assert_true(quiet_wants_count(&quiet, quiet_due_us(&quiet)));
-	quiet_answer(&quiet, 0, quiet_due_us(&quiet));
+	assert_true(quiet_wants_count(&quiet, quiet_due_us(&quiet, true)));
+	quiet_answer(&quiet, 0, quiet_due_us(&quiet, true));
 	assert_true(quiet_is_over(&quiet, 3, PREFETCH, SECOND));
 }
 
@@ -75,6 +75,20 @@ static void to_begin_twice_does_not_wait_twice(void **state)
 	assert_true(quiet_is_over(&quiet, 0, PREFETCH, 2 * SECOND));
 }
 
+/* The past would have the caller turn and turn for as long as the broker is slow. */
+static void without_a_question_it_is_due_when_patience_or_time_is_over(void **state)
+{
+	int64_t patient_us = quiet_due_us(&quiet, false), late_us = 2 * SECOND - SECOND / 10;
+
+	(void)state;
+	assert_in_range(patient_us, SECOND + 1, 2 * SECOND - 1);
+	assert_false(quiet_is_over(&quiet, 0, PREFETCH, patient_us - 1));
+	assert_false(quiet_is_over(&quiet, 1, PREFETCH, late_us));
+	assert_int_equal(quiet_due_us(&quiet, false), 2 * SECOND);
+	assert_true(quiet_is_over(&quiet, 1, PREFETCH, 2 * SECOND));
+	assert_int_equal(quiet_due_us(&quiet, false), INT64_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -83,6 +97,7 @@ int main(void)
 		cmocka_unit_test_setup(patience_begins_anew_with_each_arrival_and_ends, begin),
 		cmocka_unit_test_setup(it_never_lasts_longer_than_a_second, begin),
 		cmocka_unit_test_setup(to_begin_twice_does_not_wait_twice, begin),
+		cmocka_unit_test_setup(without_a_question_it_is_due_when_patience_or_time_is_over, begin),
 	};
 
 	return cmocka_run_group_tests_name("amqp quiet", tests, NULL, NULL);
