@@ -12,50 +12,52 @@
 #define AGAIN_US INT64_C(60000000)
 #define MISSING_US INT64_C(5000000)
 
-/* True: the configuration that the broker tells has the entry, and it says "true". */
-static bool is_enabled(rd_kafka_event_t *event, const char *name)
+/* By use: a publication makes the topic. Brokers that are late, or do not tell us, leave it open. */
+enum creation { CREATION_UNKNOWN, CREATION_BY_HAND, CREATION_BY_USE };
+
+/* What the configuration that the broker tells says of the entry. */
+static enum creation creation_of(rd_kafka_event_t *event, const char *name)
 {
 	const rd_kafka_ConfigResource_t **resources;
 	const rd_kafka_ConfigEntry_t **entries;
 	size_t n_resources, n_entries;
 
 	if (!event || rd_kafka_event_error(event))
-		return false;
+		return CREATION_UNKNOWN;
 	resources = rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event), &n_resources);
 	if (!n_resources || rd_kafka_ConfigResource_error(resources[0]))
-		return false;
+		return CREATION_UNKNOWN;
 	entries = rd_kafka_ConfigResource_configs(resources[0], &n_entries);
 	for (size_t i = 0; i < n_entries; i++) {
 		const char *value = rd_kafka_ConfigEntry_value(entries[i]);
 
-		if (!strcmp(rd_kafka_ConfigEntry_name(entries[i]), name))
-			return value && !strcmp(value, "true");
+		if (value && !strcmp(rd_kafka_ConfigEntry_name(entries[i]), name))
+			return strcmp(value, "true") ? CREATION_BY_HAND : CREATION_BY_USE;
 	}
-	return false;
+	return CREATION_UNKNOWN;
 }
 
-/* Whether a publication makes the topic. Who may not ask that does not learn it: then it counts as no. */
-static bool is_created_by_use(struct consumer *consumer, int32_t broker)
+static enum creation creation_ask(struct consumer *consumer, int32_t broker)
 {
 	rd_kafka_ConfigResource_t *wanted;
 	rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(consumer->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(consumer->rk);
 	rd_kafka_event_t *event;
 	char name[16];
-	bool is_created;
+	enum creation creation;
 
 	snprintf(name, sizeof(name), "%d", (int)broker);
 	wanted = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_BROKER, name);
 	rd_kafka_AdminOptions_set_request_timeout(options, ASK_MS, NULL, 0);
 	rd_kafka_DescribeConfigs(consumer->rk, &wanted, 1, options, queue);
 	event = rd_kafka_queue_poll(queue, ASK_MS);
-	is_created = is_enabled(event, "auto.create.topics.enable");
+	creation = creation_of(event, "auto.create.topics.enable");
 	if (event)
 		rd_kafka_event_destroy(event);
 	rd_kafka_queue_destroy(queue);
 	rd_kafka_AdminOptions_destroy(options);
 	rd_kafka_ConfigResource_destroy(wanted);
-	return is_created;
+	return creation;
 }
 
 /* What the brokers say of the topic; *ret_broker: one that answered. */
@@ -89,20 +91,28 @@ static void missing_set(struct consumer *consumer, bool on, const char *reason)
 
 static void absent(struct consumer *consumer, int32_t broker, int64_t now_us)
 {
+	struct target *target = &consumer->target;
 	char reason[512];
 
-	if (!consumer->target.is_missing && is_created_by_use(consumer, broker)) {
-		fault_say(consumer, QB_INFO, now_us,
-			"dead-letter topic does not exist, the brokers make it when it is used "
-			"target=%s",
-			consumer->target.topic);
-		consumer->target.topic = NULL; /* there is nothing more to be found out */
+	switch (creation_ask(consumer, broker)) {
+	case CREATION_UNKNOWN: /* not told as missing: nothing may be wrong. The next look asks again */
+		fault_say(consumer, QB_DEBUG, now_us,
+			"dead-letter topic does not exist, whether the brokers make it when it is used is not known target=%s",
+			target->topic);
 		return;
+	case CREATION_BY_USE:
+		fault_say(consumer, QB_INFO, now_us,
+			"dead-letter topic does not exist, the brokers make it when it is used target=%s", target->topic);
+		missing_set(consumer, false, NULL);
+		target->topic = NULL; /* there is nothing more to be found out */
+		return;
+	case CREATION_BY_HAND:
+		break;
 	}
 	snprintf(reason, sizeof(reason),
 		"topic %.249s does not exist; create it, else the pipeline pauses at its first "
 		"dead letter",
-		consumer->target.topic);
+		target->topic);
 	missing_set(consumer, true, reason);
 }
 

@@ -11,6 +11,7 @@ from process import wait_until
 from proxy import EXIT_CLEAN, kafka_config, run
 
 REASON = "dead-letter target missing"
+AS_APP = {"protocol": "sasl_plaintext", "mechanism": "PLAIN", "username": "app", "password": "right"}
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +51,20 @@ def topics(kafka):
     return kafka.admin().list_topics(timeout=10).topics
 
 
-def deny(kafka, principal, topic):
-    """Forbids everything there. One CreateAcls request, version 1, by hand: the client library is too old for it."""
+TOPIC, CLUSTER = 2, 4
+EVERYTHING, DESCRIBE_CONFIGS = 2, 10
+DENIED, ALLOWED = 2, 3
+
+
+def rule(kafka, permission, principal, kind, name, operation):
+    """What is so ruled is shut to all others when it is allowed to one. One CreateAcls request, version 1, by hand: the client library is too old for it."""
     def text(value):
         return struct.pack(">h", len(value)) + value.encode()
 
-    topic_type, literal, every_operation, denied = 2, 3, 2, 2
+    literal = 3
     head = struct.pack(">hhi", 30, 1, 1) + text("tests")
-    body = (struct.pack(">ib", 1, topic_type) + text(topic) + struct.pack(">b", literal) + text(principal) + text("*")
-            + struct.pack(">bb", every_operation, denied))
+    body = (struct.pack(">ib", 1, kind) + text(name) + struct.pack(">b", literal) + text(principal) + text("*")
+            + struct.pack(">bb", operation, permission))
     with socket.create_connection(("127.0.0.1", kafka.port), timeout=30) as wire:
         wire.sendall(struct.pack(">i", len(head + body)) + head + body)
         answer = wire.makefile("rb")
@@ -102,9 +108,21 @@ def test_a_topic_that_is_made_when_it_is_used_is_not_missed(guarded, fresh, star
 def test_a_topic_that_is_not_ours_is_told(guarded, fresh, start):
     guarded.create_topic(fresh, 1)
     guarded.create_topic(f"{fresh}.dlq", 1)
-    deny(guarded, "User:app", f"{fresh}.dlq")
-    proxy = start(guarded, fresh, bootstrap_servers=guarded.sasl_bootstrap, security={
-        "protocol": "sasl_plaintext", "mechanism": "PLAIN", "username": "app", "password": "right"})
+    rule(guarded, DENIED, "User:app", TOPIC, f"{fresh}.dlq", EVERYTHING)
+    proxy = start(guarded, fresh, bootstrap_servers=guarded.sasl_bootstrap, security=AS_APP)
     proxy.wait_log(rf"dead-letter target is missing: topic {fresh}\.dlq: Broker: Topic authorization failed")
     assert len(missing(proxy)) == 1
+    assert proxy.stop() == EXIT_CLEAN
+
+
+def test_a_topic_of_which_the_brokers_do_not_say_whether_use_makes_it_is_not_missed_and_they_are_asked_again(
+        guarded, fresh, start):
+    guarded.create_topic(fresh, 1)
+    rule(guarded, ALLOWED, "User:other", CLUSTER, "kafka-cluster", DESCRIBE_CONFIGS)
+    proxy = start(guarded, fresh, bootstrap_servers=guarded.sasl_bootstrap, security=AS_APP)
+    proxy.wait_log(rf"whether the brokers make it when it is used is not known target={fresh}\.dlq")
+    assert not missing(proxy) and status(proxy)["ready"]
+    rule(guarded, ALLOWED, "User:app", CLUSTER, "kafka-cluster", DESCRIBE_CONFIGS)
+    proxy.wait_log(rf"the brokers make it when it is used target={fresh}\.dlq")
+    assert "dead-letter target is missing" not in proxy.text()
     assert proxy.stop() == EXIT_CLEAN
