@@ -28,12 +28,12 @@ struct connection {
 enum qb_result connection_open(
 	struct connection *connection, const struct options *options, const char *role, int heartbeat_s);
 
-/* timeout_us bounds the farewell; 0: none is said. True: the broker has answered it, and so taken all that was said
- * before. A closed connection is allowed. */
+/* timeout_us bounds the farewell; 0: none is said. True: the broker has answered it, and so the node has taken all that
+ * was said before; whether a queue's leader elsewhere has it is not shown. A closed connection is allowed. */
 bool connection_close(struct connection *connection, int64_t timeout_us);
 
 /* Says farewell on a connection from which the library can read no more (-EBADMSG), and waits for its end. True: the
- * broker has ended it, and so taken all that was said before. */
+ * broker has ended it, which shows as much as an answer in connection_close. */
 bool connection_part(struct connection *connection, int64_t timeout_us);
 
 /* Bounds the wait for the answers from now on. */

@@ -36,7 +36,8 @@ void proof_answer(struct consumer *consumer, const amqp_queue_declare_ok_t *ok)
 	if (!proof->is_asked)
 		return;
 	proof->is_asked = false;
-	proof->n_proven = proof->n_asked;
+	if (proof->n_asked > proof->n_proven) /* an answer to the cancel, which was asked later, may have come before */
+		proof->n_proven = proof->n_asked;
 	consumer->host->measure(consumer->host->self, QB_LAG, consumer->lane, ok->message_count);
 }
 
