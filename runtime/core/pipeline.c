@@ -252,7 +252,16 @@ static void pipeline_unproven(struct pipeline *pipeline, int64_t n)
 	if (is_last)
 		pipeline->counts.unproven += (uint64_t)n;
 	log_say(is_last ? LOG_WARN : LOG_INFO, pipeline->conf->name,
-		"broker has not shown that it has what was handled last, so much may come again messages=%lld", (long long)n);
+		"broker has not shown that it has what was handled last, at most so much may come again messages=%lld",
+		(long long)n);
+}
+
+/* What they do cannot be settled any more, so this is no clean end either, whether they end in time or not. */
+static void pipeline_left_running(struct pipeline *pipeline, uint32_t n)
+{
+	pipeline->counts.unproven += n;
+	log_say(
+		LOG_WARN, pipeline->conf->name, "lane closes while handlers run, what they handle comes again messages=%u", n);
 }
 
 static void pipeline_on_lane_close(void *ctx, struct lane *lane)
@@ -260,11 +269,11 @@ static void pipeline_on_lane_close(void *ctx, struct lane *lane)
 	struct pipeline *pipeline = ctx;
 	log_say(LOG_INFO, pipeline->conf->name, "lane closes source=%s partition=%d settled=%lld void=%u", lane->source,
 		lane->partition, (long long)lane->position, lane->n_entries - lane->n_above);
-	int64_t n_open = lane->n_running;
-	if (pipeline_has(pipeline, QB_SETTLE_PREFIX))
-		n_open += lane->position - lane->kept;
-	if (pipeline->dispatcher->is_stopping && n_open)
-		pipeline_unproven(pipeline, n_open);
+	bool is_last = pipeline->dispatcher->is_stopping;
+	if (is_last && pipeline_has(pipeline, QB_SETTLE_PREFIX) && lane->position > lane->kept)
+		pipeline_unproven(pipeline, lane->position - lane->kept); /* holes between the offsets count as well */
+	if (is_last && lane->n_running)
+		pipeline_left_running(pipeline, lane->n_running);
 	ledger_lane_close(&pipeline->ledger, lane);
 }
 
