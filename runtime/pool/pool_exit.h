@@ -19,7 +19,7 @@ enum pool_exit {
 	POOL_EXIT_RESET,
 	/* Ended: */
 	POOL_EXIT_MEMORY_HARD,
-	POOL_EXIT_OOM, /* by the kernel, at the limit of its cgroup */
+	POOL_EXIT_OOM, /* by SIGKILL, and the kernel has killed in its cgroup for memory: it, or a child before */
 	POOL_EXIT_DEADLINE,
 	POOL_EXIT_PROTOCOL,
 	POOL_EXIT_STOP,
