@@ -8,7 +8,8 @@
  *     OWN/qbus-workers.MARKER/NAME   one for each worker; MARKER: strays_marker
  *     OWN/qbus-proxy.MARKER          the proxy, when limits need it: a cgroup that hands controllers down holds nobody
  *
- * Main thread. Nothing here waits but cgroups_open, cgroups_end and cgroups_close, half a second each at most. */
+ * Main thread. Nothing here waits but cgroups_open, two seconds at most, and cgroups_end and cgroups_close, half a second
+ * each. */
 #ifndef QBUS_POOL_CGROUP_H
 #define QBUS_POOL_CGROUP_H
 
@@ -48,7 +49,7 @@ int cgroup_open(struct cgroup *cgroup, struct cgroups *all, const char *name, co
 /* In the child, async-signal-safe: enters it. 0 or -1. */
 int cgroup_enter(const struct cgroup *cgroup);
 void cgroup_kill(const struct cgroup *cgroup); /* all of it, with SIGKILL */
-/* Has the kernel killed something in it for its memory? */
+/* Has the kernel ever killed something in it for its memory? Not only the worker itself. */
 bool cgroup_is_out_of_memory(const struct cgroup *cgroup);
 /* Kills what is left and removes it, now or in cgroups_tidy. All of these take a cgroup that is none. */
 void cgroup_close(struct cgroup *cgroup);
@@ -59,6 +60,9 @@ void cgroup_close(struct cgroup *cgroup);
 bool cgroups_find(const char *self, const char *mounts, char *path, size_t size);
 /* Why the cgroup at that path is not ours to divide (static). NULL: it is. */
 const char *cgroups_obstacle(const char *own);
+/* Ends and removes what is there of proxies that were killed together with their keepers, or whose keeper could not
+ * remove its own cgroup. Half a second at most. */
+void cgroups_remove_left(const char *own);
 /* Divides it and hands the controllers down. NULL, with errno. */
 struct cgroups *cgroups_new(const char *own, const char *marker);
 /* Is what enters a cgroup of ours killed with it? Forks, reaps its child. */

@@ -140,22 +140,25 @@ static void remove_workers(const char *workers)
 		closedir(folder);
 }
 
-static void end_workers(const char *workers)
+/* False: some of what was killed is still dying. */
+static bool try_end_workers(const char *workers)
 {
 	cgroup_write(workers, "cgroup.kill", "1");
-	for (int i = 0; i < N_TRIES; i++) {
-		remove_workers(workers);
-		if (rmdir(workers) == 0 || errno != EBUSY)
-			return;
-		pause_a_moment();
-	}
+	remove_workers(workers);
+	return rmdir(workers) == 0 || errno != EBUSY;
 }
 
-/* Of proxies that were killed together with their keepers, or whose keeper could not remove its own cgroup. */
-static void remove_left(const char *own)
+static void end_workers(const char *workers)
+{
+	for (int i = 0; i < N_TRIES && !try_end_workers(workers); i++)
+		pause_a_moment();
+}
+
+static bool try_remove_left(const char *own)
 {
 	DIR *folder = opendir(own);
 	char path[PATH_MAX];
+	bool is_done = true;
 
 	for (const struct dirent *entry; folder && (entry = readdir(folder));) {
 		bool is_workers = strncmp(entry->d_name, WORKERS, strlen(WORKERS)) == 0;
@@ -165,12 +168,20 @@ static void remove_left(const char *own)
 			snprintf(path, sizeof(path), "%s/%s", own, entry->d_name) >= (int)sizeof(path))
 			continue;
 		if (is_workers)
-			end_workers(path);
+			is_done &= try_end_workers(path);
 		else
 			rmdir(path);
 	}
 	if (folder)
 		closedir(folder);
+	return is_done;
+}
+
+/* They die together, however many they are. */
+void cgroups_remove_left(const char *own)
+{
+	for (int i = 0; i < N_TRIES && !try_remove_left(own); i++)
+		pause_a_moment();
 }
 
 /* ---- dividing ---- */
@@ -266,16 +277,21 @@ static _Noreturn void child_run(const struct cgroup *cgroup, int report)
 	_exit(0);
 }
 
-/* The child holds the other end of the pipe until it dies. */
-static bool is_ended_by_kill(const struct cgroup *cgroup, int report)
+/* Whether the child says so many bytes in time; 0: it has died, for it holds the other end of the pipe until then. */
+static bool child_says(int report, ssize_t n_bytes)
 {
 	struct pollfd child = {.fd = report, .events = POLLIN};
 	char byte;
 
-	if (read(report, &byte, 1) != 1)
+	return poll(&child, 1, TRY_MS) == 1 && read(report, &byte, 1) == n_bytes;
+}
+
+static bool is_ended_by_kill(const struct cgroup *cgroup, int report)
+{
+	if (!child_says(report, 1))
 		return false;
 	cgroup_kill(cgroup);
-	return poll(&child, 1, TRY_MS) == 1 && read(report, &byte, 1) == 0;
+	return child_says(report, 0);
 }
 
 bool cgroups_try(struct cgroups *all)
@@ -339,7 +355,7 @@ struct cgroups *cgroups_open(const char **ret_why)
 	*ret_why = find_own(own, sizeof(own)) ? cgroups_obstacle(own) : "there is no cgroup v2 here";
 	if (*ret_why)
 		return NULL;
-	remove_left(own);
+	cgroups_remove_left(own);
 	all = cgroups_new(own, strays_marker());
 	if (!all)
 		*ret_why = "the proxy's cgroup cannot be divided";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Each worker has a cgroup that ends with it. The limits, which need controllers, are tried on a folder with files of the
- * same names; entering and killing on the kernel's own hierarchy, where one can be had. */
+/* How our own cgroup is found and divided, and how workers are limited, on a folder with files of the same names: the
+ * limits need controllers. cgroup_kernel_test tries what ends with a cgroup. */
 #include "pool/cgroup.h"
 
 #include "pool/pool.h"
@@ -353,120 +353,7 @@ static void a_worker_without_a_cgroup_is_better_than_none(void **state)
 	cgroups_close(all);
 }
 
-/* ---- in the kernel's ---- */
-
-static int real_setup(void **state)
-{
-	char line[512], point[256], kind[32];
-	FILE *mounts = fopen("/proc/mounts", "re");
-
-	*own = '\0';
-	while (mounts && fgets(line, sizeof(line), mounts)) {
-		if (sscanf(line, "%*s %255s %31s", point, kind) == 2 && strcmp(kind, "cgroup2") == 0)
-			snprintf(own, sizeof(own), "%s/qbus-unit-%d", point, (int)getpid());
-	}
-	if (mounts)
-		fclose(mounts);
-	if (*own && (mkdir(own, 0755) || cgroups_obstacle(own))) {
-		rmdir(own);
-		*own = '\0';
-	}
-	return rig_setup(state);
-}
-
-static int real_teardown(void **state)
-{
-	return (*own && rmdir(own)) || rig_teardown(state);
-}
-
-static bool is_tidy(void *ctx)
-{
-	return cgroups_tidy(ctx) == 0;
-}
-
-/* Who is in the cgroup of the worker of that number. */
-struct inside {
-	int number, n_wanted, n;
-	pid_t pids[8];
-};
-
-static bool are_inside(void *ctx)
-{
-	struct inside *inside = ctx;
-	char name[64];
-
-	snprintf(name, sizeof(name), "qbus-workers.m/php-%d/cgroup.procs", inside->number);
-
-	char *end = (char *)get(name);
-
-	inside->n = 0;
-	for (long pid; inside->n < 8 && (pid = strtol(end, &end, 10)) > 0;)
-		inside->pids[inside->n++] = (pid_t)pid;
-	return inside->n == inside->n_wanted;
-}
-
-static void spawn(struct cgroups *all, const char *script, struct cgroup *cgroup, struct process *process)
-{
-	char *argv[] = {(char[]){"sh"}, (char[]){"-c"}, (char *)script, NULL};
-	char *environment[] = {(char[]){"PATH=/usr/bin:/bin"}, NULL};
-	struct process_plan plan = {.argv = argv, .environment = environment, .cgroup = cgroup};
-	struct cgroup_limits limits = {1, 1}; /* no controllers, no limits */
-
-	assert_int_equal(cgroup_open(cgroup, all, "php", &limits), 0);
-	assert_int_equal(process_spawn(process, &plan), 0);
-}
-
-static void what_left_its_group_session_and_environment_is_killed_with_its_cgroup(void **state)
-{
-	struct rig *rig = *state;
-	struct cgroup cgroup;
-	struct process process;
-	struct inside inside = {.number = 2, .n_wanted = 4};
-
-	if (!*own)
-		skip();
-
-	struct cgroups *all = cgroups_new(own, "m");
-
-	assert_non_null(all);
-	assert_true(cgroups_try(all)); /* number 1 */
-	spawn(all, "env -i setsid sleep 1000 & env -i setsid sleep 1000 & sleep 1000 & wait", &cgroup, &process);
-	rig_until(rig, are_inside, &inside);
-	cgroup_close(&cgroup);
-	assert_true(process_wait(&process, 5000));
-	process_done(&process);
-	rig_until(rig, is_tidy, all);
-	assert_int_not_equal(access(at("qbus-workers.m/php-2"), F_OK), 0);
-	for (int i = 0; i < inside.n; i++)
-		assert_false(rig_is_running(inside.pids[i]));
-	strays_reap();
-	cgroups_close(all);
-	assert_int_not_equal(access(at("qbus-workers.m"), F_OK), 0);
-}
-
-static void closing_ends_all_that_is_still_inside(void **state)
-{
-	struct rig *rig = *state;
-	struct cgroup cgroup;
-	struct process process;
-	struct inside inside = {.number = 1, .n_wanted = 1};
-
-	if (!*own)
-		skip();
-
-	struct cgroups *all = cgroups_new(own, "m");
-
-	spawn(all, "exec sleep 1000", &cgroup, &process);
-	rig_until(rig, are_inside, &inside);
-	close(cgroup.entry);
-	cgroups_close(all);
-	assert_int_not_equal(access(at("qbus-workers.m"), F_OK), 0);
-	assert_true(process_wait(&process, 5000));
-	process_done(&process);
-}
-
 #define FAKE(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
-#define REAL(name) cmocka_unit_test_setup_teardown(name, real_setup, real_teardown)
 
 int main(void)
 {
@@ -483,8 +370,6 @@ int main(void)
 		FAKE(the_kernels_kills_for_memory_are_seen),
 		FAKE(a_death_at_the_limit_has_its_own_reason),
 		FAKE(a_worker_without_a_cgroup_is_better_than_none),
-		REAL(what_left_its_group_session_and_environment_is_killed_with_its_cgroup),
-		REAL(closing_ends_all_that_is_still_inside),
 	};
 
 	if (!rig_has_pidfds())
