@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "record.h"
+#include "surplus.h"
 
 struct gathering {
 	struct batch *batch;
@@ -71,14 +72,33 @@ static void other_take(struct gathering *gathering, struct lane *lane, rd_kafka_
 	rd_kafka_message_destroy(from);
 }
 
-/* How many to ask the lane for. They cannot be given back, so they are counted as if all were like the largest of those
- * that came last; when they are not, the queue of the lane bounds what comes too much. */
+/* How many to ask the lane for: as if all were like the largest of those that came last. */
 static size_t lane_share(const struct gathering *gathering, const struct lane *lane)
 {
 	size_t room = gathering->max_messages - gathering->batch->n;
 	size_t fitting = (gathering->max_bytes - gathering->bytes) / lane->largest + 1;
 
 	return fitting < room ? fitting : room;
+}
+
+/* Gives on what came from the lane, as far as the batch goes. Returns how many it has dealt with. */
+static size_t lane_give(struct gathering *gathering, struct lane *lane, rd_kafka_message_t **from, size_t n)
+{
+	size_t i, largest = 0;
+
+	for (i = 0; i < n && gathering->bytes < gathering->max_bytes; i++) {
+		size_t size = from[i]->len + from[i]->key_len;
+
+		if (from[i]->err || from[i]->offset < lane->next || lane->wedge.is_held) {
+			other_take(gathering, lane, from[i]);
+			continue;
+		}
+		largest = size >= largest ? size + 1 : largest;
+		gathering->bytes += size;
+		message_take(gathering->batch, lane, from[i]);
+	}
+	lane->largest = largest ? largest : lane->largest;
+	return i;
 }
 
 /* Takes what the lane has, as far as the batch goes. False: its queue is empty. */
@@ -89,21 +109,14 @@ static bool lane_take(struct gathering *gathering, struct lane *lane)
 	while (batch->n < gathering->max_messages && gathering->bytes < gathering->max_bytes) {
 		rd_kafka_message_t **from = &batch->taken[batch->n]; /* those that are kept move to the front */
 		size_t share = lane_share(gathering, lane);
-		ssize_t n = rd_kafka_consume_batch_queue(lane->queue, 0, from, share);
+		bool is_surplus = !surplus_is_empty(&lane->surplus);
+		ssize_t n = is_surplus ? (ssize_t)surplus_take(&lane->surplus, from, share)
+		                       : rd_kafka_consume_batch_queue(lane->queue, 0, from, share);
+		size_t n_came = n > 0 ? (size_t)n : 0, n_given = lane_give(gathering, lane, from, n_came);
 
-		lane->largest = n > 0 ? 1 : lane->largest;
-		for (ssize_t i = 0; i < n; i++) {
-			size_t size = from[i]->len + from[i]->key_len;
-
-			if (from[i]->err || from[i]->offset < lane->next || lane->wedge.is_held) {
-				other_take(gathering, lane, from[i]);
-				continue;
-			}
-			lane->largest = size > lane->largest ? size : lane->largest;
-			gathering->bytes += size;
-			message_take(batch, lane, from[i]);
-		}
-		if (n < (ssize_t)share || lane->wedge.is_held)
+		if (n_given < n_came)
+			surplus_put(&lane->surplus, from + n_given, n_came - n_given);
+		else if (lane->wedge.is_held || (!is_surplus && n_came < share))
 			return false;
 	}
 	return true;

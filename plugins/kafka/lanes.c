@@ -134,6 +134,7 @@ void lanes_remove(struct lanes *lanes, struct lane *lane)
 	lanes->n--;
 	lanes->slots[lane->slot] = NULL;
 	rd_kafka_queue_io_event_enable(lane->queue, -1, NULL, 0);
+	surplus_drop(&lane->surplus);
 	rd_kafka_queue_destroy(lane->queue);
 	free(lane->commit.memo);
 	free(lane->commit.receipts);
@@ -157,6 +158,8 @@ void lanes_state(struct lanes *lanes, struct lane *lane, enum lane_state state)
 void lanes_hold(struct lanes *lanes, struct lane *lane, bool is_held)
 {
 	lane->wedge.is_held = is_held;
+	if (is_held)
+		surplus_drop(&lane->surplus);
 	ready_set(lanes, lane, true);
 }
 

@@ -12,6 +12,8 @@
 #include <qbus/plugin.h>
 #include <sys/queue.h>
 
+#include "surplus.h"
+
 enum lane_state {
 	LANE_OPEN,
 	LANE_CLOSING, /* the runtime was told; nothing is delivered any more */
@@ -55,9 +57,10 @@ struct lane {
 	char *topic;
 	size_t topic_len;
 	rd_kafka_queue_t *queue;
-	int64_t next;       /* lowest offset that may still come, -1: unknown */
-	size_t largest;     /* of the messages that were taken last, never 0 */
-	size_t taken_bytes; /* since the fetchers were woken last */
+	struct surplus surplus; /* was in the queue */
+	int64_t next;           /* lowest offset that may still come, -1: unknown */
+	size_t largest;         /* one byte more than the largest of the messages that were given last */
+	size_t taken_bytes;     /* since the fetchers were woken last */
 	size_t taken_messages;
 	struct lane_commit commit;
 };
@@ -90,6 +93,7 @@ struct lane *lanes_find_partition(const struct lanes *lanes, const char *topic, 
 
 void lanes_flow(struct lanes *lanes, struct lane *lane, bool open);
 void lanes_state(struct lanes *lanes, struct lane *lane, enum lane_state state);
+/* What was taken from a lane that is held from now on is dropped: it comes again. */
 void lanes_hold(struct lanes *lanes, struct lane *lane, bool is_held);
 /* Reads the pipe; once a second every open lane is looked at all the same. */
 void lanes_wake(struct lanes *lanes, int64_t now_us);

@@ -138,6 +138,8 @@ static void host_deliver(void *self, const struct qb_message *messages, size_t n
 		assert_true(messages[i].receipt >= lane->next);
 		lane->last = messages[i].receipt;
 		lane->n_messages++;
+		assert_true(rig->polled_bytes < rig->budget.bytes);
+		rig->polled_bytes += messages[i].body.len;
 		rig->bytes += messages[i].body.len;
 		if (!rig->counts_only)
 			keep(rig, &messages[i]);
@@ -332,6 +334,7 @@ static void answer(struct rig *rig)
 
 void rig_poll(struct rig *rig, int timeout_ms)
 {
+	rig->polled_bytes = 0;
 	rig->result = rig->plugin->poll(rig->source, timeout_ms, &rig->budget);
 	answer(rig);
 }

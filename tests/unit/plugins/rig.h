@@ -15,6 +15,7 @@ struct rig {
 	struct qb_value *values;
 	void *source;            /* NULL: not open */
 	struct qb_budget budget; /* of each poll; 1000 messages, 8 MiB at first */
+	size_t polled_bytes;     /* of the poll under way */
 	bool counts_only;        /* messages are counted, not kept */
 	bool answers_closing;    /* lane_drained follows lane_closing after the poll; true at first */
 	bool settles_all; /* QB_SETTLE_PREFIX: after each poll everything delivered is settled; closing lanes as well */
