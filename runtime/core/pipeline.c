@@ -181,7 +181,9 @@ void pipeline_flush(struct pipeline *pipeline, int64_t now_us)
 		source_settle(pipeline->source, pipeline->settlements, pipeline->n_settlements);
 		pipeline->n_settlements = 0;
 	}
-	if (!list_is_empty(&pipeline->dirty)) {
+	if (list_is_empty(&pipeline->dirty)) { /* a lane that was lost takes along what it had to commit */
+		pipeline->commit_due_us = 0;
+	} else {
 		if (!pipeline->commit_due_us)
 			pipeline->commit_due_us = now_us + pipeline->conf->commit_interval_us;
 		if (pipeline->commit_due_us <= now_us)

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "fixture.h"
 
 static void a_worker_never_holds_more_than_its_credit(void **state)
@@ -124,6 +125,23 @@ static void a_verdict_for_a_lost_lane_goes_nowhere(void **state)
 	stage_turn(&fixture->stage, 5000000);
 	assert_null(stage_order(&fixture->stage, ORDER_SETTLE));
 	assert_int_equal(fixture->stage.pipeline->ledger.n_released, 2);
+	end(fixture);
+}
+
+/* A moment that has passed would make the loop turn without a pause. */
+static void a_lost_lane_takes_its_commit_along(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	struct stage *stage = &fixture->stage;
+	(void)state;
+	stage_worker_join(stage, &fixture->a, 2);
+	arrive(fixture, 1);
+	stage_ack(stage, &fixture->a, stage_take(&fixture->a, 0));
+	assert_in_range(dispatcher_tick(stage->dispatcher, stage->now_us), stage->now_us, CLOCK_NEVER - 1);
+	stage_lane_close(stage, fixture->lane);
+	stage_turn(stage, 60000000);
+	int64_t due_us = dispatcher_tick(stage->dispatcher, stage->now_us);
+	assert_true(due_us > stage->now_us);
 	end(fixture);
 }
 
@@ -343,6 +361,7 @@ int main(void)
 		cmocka_unit_test(a_stop_waits_for_what_was_buffered_before_a_standstill),
 		cmocka_unit_test(a_thawed_pipeline_does_not_wait_for_ever),
 		cmocka_unit_test(a_verdict_for_a_lost_lane_goes_nowhere),
+		cmocka_unit_test(a_lost_lane_takes_its_commit_along),
 		cmocka_unit_test(a_closing_lane_waits_for_its_handlers_and_then_says_so),
 		cmocka_unit_test(commits_go_out_at_the_interval_and_again_after_a_failure),
 		cmocka_unit_test(a_broker_that_wants_each_receipt_gets_each_with_its_verdict),
