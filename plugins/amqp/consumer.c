@@ -173,8 +173,8 @@ static void oversize(struct consumer *consumer, struct message *message)
 	const struct qb_host *host = consumer->host;
 
 	host->log(host->self, QB_WARN,
-		"message is rejected, its body is above what max_message_bytes and max_outstanding_bytes allow queue=%s tag=%" PRIu64
-		" bytes=%" PRIu64 " limit=%" PRId64,
+		"message is rejected, its body is above what max_message_bytes and max_outstanding_bytes allow "
+		"queue=%s tag=%" PRIu64 " bytes=%" PRIu64 " limit=%" PRId64,
 		consumer->options->queue, message->tag, consumer->assemble.size, consumer->assemble.max_body);
 	acks_reject(&consumer->connection, message->tag);
 	host->measure(host->self, QB_OVERSIZE, consumer->lane, 1);

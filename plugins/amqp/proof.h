@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the broker has shown to have. It answers no ack, but it takes what a channel says in its order: an answer to a
  * question shows that the node we are connected to has taken every ack before the question. Now and then the queue is
- * asked for its length, which is worth knowing by itself, without waiting for the answer. The last word is the answer to
- * the cancel, which the queue itself gives behind the acks, a quorum queue by its leader.
+ * asked for its length, which is worth knowing by itself, without waiting for the answer. The last word is the answer
+ * to the cancel, which the queue itself gives behind the acks, a quorum queue by its leader.
  *
  * The length and the end of the connection are answered without the leader of a quorum queue: while that is silent, or
  * lost together with the node, acks that count as proven may still be lost, and their messages come again. That is so

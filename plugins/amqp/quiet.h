@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The moment at which a consumer may be cancelled. A quorum queue hands out a message for each ack, and what is on its
- * way to the channel when the cancel arrives goes back to the queue, counted as a delivery and out of its order. So acks
- * are kept back until the broker owes nothing: the consumer holds its whole prefetch, or the queue has no more. */
+ * way to the channel when the cancel arrives goes back to the queue, counted as a delivery and out of its order. So
+ * acks are kept back until the broker owes nothing: the consumer holds its whole prefetch, or the queue has no more. */
 #ifndef QBUS_AMQP_QUIET_H
 #define QBUS_AMQP_QUIET_H
 
@@ -28,7 +28,7 @@ bool quiet_is_over(struct quiet *quiet, size_t n_open, size_t prefetch, int64_t 
 bool quiet_wants_count(const struct quiet *quiet, int64_t now_us);
 void quiet_answer(struct quiet *quiet, size_t n_ready, int64_t now_us);
 
-/* When the next look is due; INT64_MAX: never. may_ask: else another answer is awaited first, and nothing can be asked. */
+/* When the next look is due; INT64_MAX: never. may_ask: no other answer is awaited before. */
 int64_t quiet_due_us(const struct quiet *quiet, bool may_ask);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Dead letters in a topic: read from the beginning to where it ends now, one partition after another so that each look
- * shows the same order, by a client that joins no group and commits nothing. Kafka removes from the front of a partition only, so what is to go is gone as far as nothing older stays. */
+ * shows the same order, by a client that joins no group and commits nothing. Kafka removes from the front of a
+ * partition only, so what is to go is gone as far as nothing older stays. */
 #include "graveyard.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What was taken from a lane's queue and did not fit into the batch: it cannot be given back, so it waits here, in order,
- * and comes before all that is still in the queue. The source's thread only. */
+/* What was taken from a lane's queue and did not fit into the batch: it cannot be given back, so it waits here, in
+ * order, and comes before all that is still in the queue. The source's thread only. */
 #ifndef KAFKA_SURPLUS_H
 #define KAFKA_SURPLUS_H
 

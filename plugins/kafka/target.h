@@ -16,8 +16,8 @@ struct target {
 };
 
 /* Looks when it is due, while brokers answer: once a minute, and often while the topic is missing. One that does not
- * exist is told as missing when the brokers say that its use does not make it; when they do not say, it is not, and they
- * are asked again. Each look waits for the broker, a second at most. */
+ * exist is told as missing when the brokers say that its use does not make it; when they do not say, it is not, and
+ * they are asked again. Each look waits for the broker, a second at most. */
 void target_turn(struct consumer *consumer, int64_t now_us);
 
 #endif

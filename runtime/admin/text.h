@@ -9,7 +9,7 @@
  * is 0, or with a control character above ASCII. */
 size_t text_sequence(const char *text);
 
-/* A copy, at most size - 1 bytes long, in which every byte of what has no such length is a question mark. Returns ret. */
+/* A copy, at most size - 1 bytes long, where every byte of what has no such length is a question mark. Returns ret. */
 char *text_clean(const char *text, char *ret, size_t size);
 
 #endif

@@ -2,9 +2,9 @@
 /* The log: one line an event to standard error, as text or JSON, each with one write. Any thread.
  *
  * A sentence is in the present tense, facts as key=value at its end, values with blanks in quotes; never a payload,
- * never a secret. JSON has the whole sentence as `msg`, and each fact that the format names as a member beside it. Control bytes and
- * invalid UTF-8 are escaped. A reader that does not keep up costs lines, never time: what cannot be written at once is
- * dropped and counted. */
+ * never a secret. JSON has the whole sentence as `msg`, and each fact that the format names as a member beside it.
+ * Control bytes and invalid UTF-8 are escaped. A reader that does not keep up costs lines, never time: what cannot be
+ * written at once is dropped and counted. */
 #ifndef QBUS_BASE_LOG_H
 #define QBUS_BASE_LOG_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Shares memory.max_bytes out among the pipelines, once a turn. O(pipelines).
  *
- * What the client libraries may fetch ahead comes off first: nobody can take it from them again but by handling it. Where
- * the process has allocated more than that beside the messages held here (buffers that one message of many pins,
+ * What the client libraries may fetch ahead comes off first: nobody can take it from them again but by handling it.
+ * Where the process has allocated more than that beside the messages held here (buffers that one message of many pins,
  * batches that grew when they were unpacked), that comes off. Of what is left each pipeline that holds something may
  * take an equal part more than it holds. So all together stay below the ceiling, but for what a poll that is under way
  * was promised before, and what one lets go is offered to all. A minimum is kept for each, so that none is starved out;

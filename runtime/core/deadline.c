@@ -262,7 +262,7 @@ static void deadline_mark(struct worker *worker)
 	}
 }
 
-/* The end reaches the programs that the handler waits for before it reaches the handler: exec() returns, as if whole. */
+/* The end reaches the programs that the handler waits for before it reaches the handler: exec() returns as if whole. */
 static void deadline_end(struct dispatcher *dispatcher, struct worker *worker, struct pipeline *pipeline)
 {
 	pipeline->counts.ended++;

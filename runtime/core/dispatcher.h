@@ -50,7 +50,7 @@ void dispatcher_free(struct dispatcher *dispatcher); /* no workers, sources clos
 void dispatcher_set_memory(struct dispatcher *dispatcher, int64_t max_bytes);
 /* So much has the process allocated by now for messages, in whatever library. */
 void dispatcher_measure_memory(struct dispatcher *dispatcher, int64_t allocated_bytes);
-/* What that is beside the messages that pipelines hold, or what client libraries say of their queues, if that is more. */
+/* What that is beside the messages that pipelines hold, or what client libraries say of their queues, if it is more. */
 int64_t dispatcher_memory_beside(const struct dispatcher *dispatcher);
 
 /* conf, plugin and source_conf must outlive the dispatcher. 0 or -errno. */
@@ -77,8 +77,8 @@ void dispatcher_worker_gone(
 	struct dispatcher *dispatcher, struct worker *worker, bool in_peace, const char *reason, int64_t now_us);
 /* Asks one worker to finish what it holds and to leave. */
 void dispatcher_worker_retire(struct worker *worker, const char *reason);
-/* It takes too much memory and may be ended for it: what it runs is told to stop, once, and fails by REASON_MEMORY unless
- * it is settled well. */
+/* It takes too much memory and may be ended for it: what it runs is told to stop, once, and fails by REASON_MEMORY
+ * unless it is settled well. */
 void dispatcher_worker_swollen(struct worker *worker);
 /* The worker's credit (0: automatic) or is_full has changed. */
 void dispatcher_worker_changed(struct worker *worker);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Steady means three things at once. Nearly all pairs of points rise: noise has as many that fall. The lowest points of
- * the four quarters rise: a sawtooth comes back to its bottom, a step has two quarters alike. And it is worth a word. */
+ * the four quarters rise: a sawtooth comes back to its bottom, a step has two of them alike. And it is worth a word. */
 #include "core/growth.h"
 
 #include <stdlib.h>

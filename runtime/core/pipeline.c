@@ -12,12 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The longest that a thawed pipeline waits for its source. A broker that does not answer gives nothing to others either.
- */
+/* The longest that a thawed pipeline waits for its source. A broker that is silent gives nothing to others either. */
 enum { PIPELINE_THAW_US = 5000000 };
 
-/* So many messages that could be delivered at once are plenty: for all workers together, and for each. What is read later
- * is younger when it is delivered, and its memory is still in the processor's cache. */
+/* So many messages that could be delivered at once are plenty: for all workers together, and for each. What is read
+ * later is younger when it is delivered, and its memory is still in the processor's cache. */
 enum { PIPELINE_PLENTY = 1024, PIPELINE_PLENTY_EACH = 256 };
 
 static bool pipeline_has(const struct pipeline *pipeline, enum qb_trait trait)

@@ -155,12 +155,14 @@ static void print_ceiling(const struct conf *conf, FILE *out)
 		fputc('\n', out);
 	}
 	fprintf(out,
-		"#   all together     %10s   memory.max_bytes, libraries included: what these may fetch ahead comes off first\n",
+		"#   all together     %10s   memory.max_bytes, libraries included: what these may fetch ahead comes off "
+		"first\n",
 		units_print_size(conf->memory_max_bytes, text));
 	fprintf(out,
-		"# Beyond it: one message of any size a pipeline, %s of minima where the libraries alone take it all, a batch that\n"
-		"# is bigger than its fetch or grows when it is unpacked (librdkafka has no limit for gzip, lz4 and snappy), and about\n"
-		"# 315 bytes for each message fetched ahead.\n",
+		"# Beyond it: one message of any size a pipeline, %s of minima where the libraries alone take it all, "
+		"a batch that\n"
+		"# is bigger than its fetch or grows when it is unpacked (librdkafka has no limit for gzip, lz4 and snappy), "
+		"and about\n# 315 bytes for each message fetched ahead.\n",
 		units_print_size(conf->memory_max_bytes / 32, floor));
 }
 

@@ -60,7 +60,7 @@ static void pools_report_session(void *ctx, struct session *session)
 		pool_worker_renew(pool, number, POOL_EXIT_BREAKS, "it has its recycle_after_breaks");
 }
 
-/* Neither max_jobs nor idle_ttl nor recycle_after_breaks need be exact, and so they cost nothing while messages flow. */
+/* Neither max_jobs nor idle_ttl nor recycle_after_breaks need be exact, and they cost nothing while messages flow. */
 void pools_report(struct runtime *runtime)
 {
 	session_set_each(runtime->sessions, pools_report_session, runtime);

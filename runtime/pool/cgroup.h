@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Control groups (version 2): each worker in one of its own, where the proxy's own is ours to divide.
  *
- * What is in a cgroup cannot leave it by a new session, a double fork or an empty environment, so all of a worker can be
- * ended at once. Where the controllers are there as well, the kernel bounds its memory and the number of its processes.
- * Below the cgroup in which the proxy was started (OWN):
+ * What is in a cgroup cannot leave it by a new session, a double fork or an empty environment, so all of a worker can
+ * be ended at once. Where the controllers are there as well, the kernel bounds its memory and the number of its
+ * processes. Below the cgroup in which the proxy was started (OWN):
  *
  *     OWN/qbus-workers.MARKER/NAME   one for each worker; MARKER: strays_marker
  *     OWN/qbus-proxy.MARKER          the proxy, when limits need it: a cgroup that hands controllers down holds nobody
  *
- * Main thread. Nothing here waits but cgroups_open, two seconds at most, and cgroups_end and cgroups_close, half a second
- * each. */
+ * Main thread. Nothing here waits but cgroups_open, two seconds at most, and cgroups_end and cgroups_close, half a
+ * second each. */
 #ifndef QBUS_POOL_CGROUP_H
 #define QBUS_POOL_CGROUP_H
 
@@ -32,8 +32,8 @@ struct cgroup {
 	int entry; /* whoever writes a 0 into it is inside */
 };
 
-/* Finds our own cgroup, ends and removes what dead proxies have left in it, and tries on a child what is to be done with
- * workers. NULL: it cannot be, and *ret_why (static) says why. For the start: before the keeper, before threads. */
+/* Finds our own cgroup, ends and removes what dead proxies have left in it, and tries on a child what is to be done
+ * with workers. NULL: it cannot be, and *ret_why (static) says why. For the start: before keeper and threads. */
 struct cgroups *cgroups_open(const char **ret_why);
 /* Kills whatever is in there and removes it; also in a fork of the process that has opened it. */
 void cgroups_end(const struct cgroups *all);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What all cgroups of this proxy have in common. Only cgroup.c (one worker's) and cgroups.c (all of them) include this. */
+/* What all cgroups of this proxy share. Only cgroup.c (one worker's) and cgroups.c (all of them) include this. */
 #ifndef QBUS_POOL_CGROUP_INSIDE_H
 #define QBUS_POOL_CGROUP_INSIDE_H
 

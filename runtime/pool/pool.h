@@ -58,13 +58,14 @@ struct pool_conf {
 
 /* News for the owner. Called from the loop or from within pool_start; must not free the pool. NULL: not wanted. */
 struct pool_ops {
-	/* The process is gone and reaped; status as from waitpid. The successor, if any, is not started yet. Returns whether it
-	 * died with messages in its hands: those are charged for it, and many such deaths are no crash loop of the pool. */
+	/* The process is gone and reaped; status as from waitpid. The successor, if any, is not started yet. Returns
+	 * whether it died with messages in its hands: those are charged for it, and many such deaths are no crash loop of
+	 * the pool. */
 	bool (*exited)(void *ctx, uint32_t number, pid_t pid, int status);
 	/* It is renewed: let it finish what it holds and leave. False, or NULL: that cannot be, it gets SIGTERM. */
 	bool (*retire)(void *ctx, uint32_t number, pid_t pid, const char *reason);
-	/* It is above the hard limit: what it runs shall stop. It is killed at the next look unless it has shrunk. Also said
-	 * of one that the kernel has killed at the limit of its cgroup, before `exited`. */
+	/* It is above the hard limit: what it runs shall stop. It is killed at the next look unless it has shrunk. Also
+	 * said of one that the kernel has killed at the limit of its cgroup, before `exited`. */
 	void (*swollen)(void *ctx, uint32_t number, pid_t pid);
 	/* pool_stop has done its work: once, from the loop, also when nothing ran. */
 	void (*stopped)(void *ctx);

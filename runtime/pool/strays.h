@@ -24,8 +24,8 @@ typedef bool strays_condemn(void *ctx, const char *environment, size_t len);
 size_t strays_kill(strays_condemn *condemn, void *ctx);
 
 /* At the end, when no child of ours runs but `keeper`: kills and reaps all others, whatever their environment says, and
- * what they leave. Waits half a second at most. Does nothing when there were children before strays_adopt, as of a shell
- * that has become this process: nobody could tell those from the workers'. Returns how many. */
+ * what they leave. Waits half a second at most. Does nothing when there were children before strays_adopt, as of a
+ * shell that has become this process: nobody could tell those from the workers'. Returns how many. */
 size_t strays_kill_rest(pid_t keeper);
 
 /* This process as QBUS_PROXY names it to the workers: the namespace of its number, its number, when it began. */

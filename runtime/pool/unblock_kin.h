@@ -19,9 +19,9 @@ uint32_t unblock_kin_end_pipe(pid_t pid, int proc, const struct unblock_fd *pipe
 /* Kills one descendant. False: it is none, or gone. */
 bool unblock_kin_end_child(pid_t pid, pid_t child);
 /* Does somebody of its family use this socket too: does it hold it and run the same program (a forked copy), or hold it
- * as its standard input or output? A program that merely inherited it does not. The family: its descendants, and when it
- * was itself forked by its own program (a master and its workers), that master's. Also true when there is too much to
- * look at to know. */
+ * as its standard input or output? A program that merely inherited it does not. The family: its descendants, and when
+ * it was itself forked by its own program (a master and its workers), that master's. Also true when there is too much
+ * to look at to know. */
 bool unblock_kin_shares(pid_t pid, int proc, ino_t inode);
 /* Can the descendants be seen? */
 bool unblock_kin_is_visible(pid_t pid, int proc);

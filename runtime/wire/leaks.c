@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads LEAK. Paths come from outside and go to terminals and logs: what would move a cursor becomes a question mark. */
+/* Reads LEAK. Paths come from outside and go to terminals and logs: what moves a cursor becomes a question mark. */
 #include "wire/leaks.h"
 
 #include "wire/value.h"

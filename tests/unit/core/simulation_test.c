@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The core against a model of a broker: random arrivals, verdicts in any order, deaths, broken calls, revoked and lost lanes, failed
- * commits and restarts with the memo that the last commit left. After every step what must be true is looked at.
+/* The core against a model of a broker: random arrivals, verdicts in any order, deaths, broken calls, revoked and lost
+ * lanes, failed commits and restarts with the memo that the last commit left. After every step what must be true is
+ * looked at.
  *
  * QBUS_SIM_STEPS and QBUS_SIM_SEED set the length and the sequence; a failure prints both. */
 #include "stage.h"

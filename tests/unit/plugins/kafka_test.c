@@ -476,7 +476,7 @@ static void the_check_is_silent_where_all_is_well(void **state)
 	rig_free(rig);
 }
 
-/* An argument is a pattern (with * and ?) of the names of the tests to run; behind an exclamation mark, of all others. */
+/* An argument is a pattern (with * and ?) of the names of tests to run; behind an exclamation mark, of all others. */
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {

@@ -21,8 +21,8 @@ struct rig {
 };
 
 enum { RIG_LEFT_OUT = 77 };
-/* First in main: false, after a word about it, where pidfds are not known, as in valgrind 3.19; then there is nothing to
- * be tested and main returns RIG_LEFT_OUT. */
+/* First in main: false, after a word about it, where pidfds are not known, as in valgrind 3.19; then there is nothing
+ * to be tested and main returns RIG_LEFT_OUT. */
 bool rig_has_pidfds(void);
 
 /* A test's setup and teardown: *state is a struct rig; the log goes into the rig. */

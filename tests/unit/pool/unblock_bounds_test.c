@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the loop spends on a process that hangs is bounded, whatever that does; what its family uses as well is left alone. */
+/* What the loop spends on a process that hangs is bounded, whatever it does; what its family uses too is left alone. */
 #include "pool/unblock.h"
 
 #include "base/clock.h"
