@@ -4,31 +4,63 @@
 
 #include "tally.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { STOP_MS = 10000, LOOK_MS = 10 };
 
+/* In the child: it ends when the bench does, however that comes about. */
+static void become(const char *const *argv, const char *log, pid_t bench)
+{
+	int in = open("/dev/null", O_RDONLY), out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+	if (in < 0 || out < 0 || dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(out, STDERR_FILENO) < 0)
+		return;
+	close(in);
+	close(out);
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) || getppid() != bench)
+		return;
+	execvp(argv[0], (char *const *)(uintptr_t)argv);
+}
+
+/* 0, or why it has not become the program. */
+static int spawn(pid_t *ret_pid, const char *const *argv, const char *log)
+{
+	int told[2], error = 0;
+	pid_t bench = getpid();
+
+	*ret_pid = 0;
+	if (pipe2(told, O_CLOEXEC))
+		return errno;
+	*ret_pid = fork();
+	if (*ret_pid == 0) {
+		become(argv, log, bench);
+		error = errno;
+		_exit(write(told[1], &error, sizeof(error)) > 0 ? 127 : 126);
+	}
+	if (*ret_pid < 0)
+		error = errno;
+	close(told[1]);
+	if (!error && read(told[0], &error, sizeof(error)) > 0) /* nothing: it was closed by exec */
+		waitpid(*ret_pid, NULL, 0);
+	close(told[0]);
+	return error;
+}
+
 int child_start(struct child *child, const char *const *argv, const char *log)
 {
-	posix_spawn_file_actions_t files;
-
-	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-	posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
 	child->started_ns = tally_now_ns();
 
-	int error = posix_spawnp(&child->pid, argv[0], &files, NULL, (char *const *)(uintptr_t)argv, environ);
+	int error = spawn(&child->pid, argv, log);
 
-	posix_spawn_file_actions_destroy(&files);
 	if (error == 0)
 		return 0;
 	fprintf(stderr, "qbus-bench: cannot start %s: %s\n", argv[0], strerror(error));

@@ -87,6 +87,7 @@ int round_prepare(struct run_conf *conf)
 		conf->queue = conf->name;
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
+	signal(SIGHUP, on_signal);
 	conf->every = conf->n_messages < 100000 ? conf->n_messages / 100 + 1 : 1000;
 	if (find_programs(conf))
 		return -1;

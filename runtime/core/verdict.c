@@ -121,6 +121,8 @@ void verdict_bury(struct pipeline *pipeline, struct entry *entry, const struct v
 	}
 	const char *error = verdict_or_empty(cause->error);
 	size_t len = strnlen(error, VERDICT_ERROR_MAX);
+	while (len > 0 && ((unsigned char)error[len] & 0xc0) == 0x80) /* not in the middle of a UTF-8 character */
+		len--;
 	struct grave *grave = alloc_new(sizeof *grave + len + 1);
 	*grave = (struct grave){.reason = (int)cause->reason};
 	snprintf(grave->exit, sizeof grave->exit, "%s", verdict_or_empty(cause->exit));

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,6 +110,25 @@ static void a_dead_letter_tells_how_the_worker_ended(void **state)
 	reject(fixture);
 	order = stage_order(&fixture->stage, ORDER_PUBLISH);
 	header_is(order, "x-qbus-exit", NULL); /* this one's worker lives */
+	free(order);
+	end(fixture);
+}
+
+static void a_long_reason_is_cut_between_two_characters(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	struct stage *stage = &fixture->stage;
+	char reason[2048] = "", whole[1024] = "";
+	(void)state;
+	stage->conf.dead_letter.target = "orders.dlq";
+	stage_worker_join(stage, &fixture->a, 1);
+	arrive(fixture, 1);
+	memset(whole, 'a', 1023);
+	snprintf(reason, sizeof reason, "%s\xc3\xa9%s", whole, whole);
+	dispatcher_reject(&fixture->a.worker, stage_take(&fixture->a, 0), reason);
+	dispatcher_settled(stage->dispatcher, &fixture->a.worker, stage->now_us);
+	struct source_order *order = stage_order(stage, ORDER_PUBLISH);
+	header_is(order, "x-qbus-error", whole);
 	free(order);
 	end(fixture);
 }
@@ -395,6 +415,7 @@ int main(void)
 		cmocka_unit_test(a_dead_letter_is_settled_only_after_the_broker_has_it),
 		cmocka_unit_test(a_refused_dead_letter_does_not_hold_up_a_lane_that_closes),
 		cmocka_unit_test(a_dead_letter_tells_how_the_worker_ended),
+		cmocka_unit_test(a_long_reason_is_cut_between_two_characters),
 		cmocka_unit_test(a_dead_letter_of_a_queue_tells_its_exchange_and_routing_key),
 		cmocka_unit_test(a_worker_that_dies_with_one_message_is_charged_for_it),
 		cmocka_unit_test(when_a_worker_dies_with_several_only_the_culprit_is_charged),
