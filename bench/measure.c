@@ -6,6 +6,7 @@
 #include "tally.h"
 #include "traffic.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 30000, LOOK_MS = 100, MAX_DATAGRAM = 16384 };
+enum { PATIENCE_MS = 30000, LOOK_MS = 100, SEE_MS = 100, MAX_DATAGRAM = 16384 };
 
 static const int64_t SECOND_NS = 1000000000, MILLISECOND_NS = 1000000;
 
@@ -74,22 +75,83 @@ static void count_calls(struct measure *measure, pid_t pid)
 		syscalls_add(pid == measure->main ? &measure->main_calls : &measure->worker_calls, pid);
 }
 
-/* NULL: there are too many. */
-static struct measure_counter *counter_of(struct measure *measure, pid_t pid)
+/* What was used until now, as long as /proc knows the process. */
+static void see(struct measure_counter *counter, int64_t now_ns)
+{
+	double cpu_s = proc_cpu_s(counter->pid);
+	uint64_t peak_bytes = proc_peak_bytes(counter->pid);
+
+	counter->seen_ns = now_ns;
+	if (cpu_s > counter->cpu_s)
+		counter->cpu_s = cpu_s;
+	if (peak_bytes > counter->peak_bytes)
+		counter->peak_bytes = peak_bytes;
+}
+
+static double measured_s(const struct measure_counter *counter)
+{
+	return counter->former_s + counter->cpu_s - counter->began_s;
+}
+
+/* The place of one that is gone; NULL: all are alive. */
+static struct measure_counter *free_place(struct measure *measure)
 {
 	for (size_t i = 0; i < measure->n_counters; i++) {
-		if (measure->counters[i].pid == pid)
+		if (measure->counters[i].pid != measure->main && kill(measure->counters[i].pid, 0) && errno == ESRCH)
 			return &measure->counters[i];
 	}
-	if (measure->n_counters == MEASURE_MAX_COUNTERS)
+	return NULL;
+}
+
+/* What a renewed worker uses from its start on is part of the measured time, as the end of the former one was. */
+static void take_over(struct measure *measure, struct measure_counter *counter, pid_t pid, int64_t now_ns)
+{
+	*counter = (struct measure_counter){.pid = pid,
+		.former = counter->pid,
+		.former_count = counter->count,
+		.former_s = measure->first_ns ? measured_s(counter) : 0,
+		.peak_bytes = counter->peak_bytes};
+	see(counter, now_ns);
+}
+
+/* NULL: there are too many at one time. */
+static struct measure_counter *counter_add(struct measure *measure, pid_t pid, int64_t now_ns)
+{
+	struct measure_counter *counter = free_place(measure);
+
+	if (!counter && measure->n_counters == MEASURE_MAX_COUNTERS)
 		return NULL;
-
-	struct measure_counter *counter = &measure->counters[measure->n_counters++];
-
-	*counter = (struct measure_counter){.pid = pid, .cpu_s = proc_cpu_s(pid)};
+	if (counter) {
+		take_over(measure, counter, pid, now_ns);
+	} else {
+		counter = &measure->counters[measure->n_counters++];
+		*counter = (struct measure_counter){.pid = pid};
+		see(counter, now_ns);
+		counter->began_s = counter->cpu_s;
+	}
 	if (measure->first_ns && pid != measure->main)
 		count_calls(measure, pid);
 	return counter;
+}
+
+/* Whose count this is; also that of one whose place was taken while its last words were under way. NULL: nobody's yet. */
+static uint64_t *count_of(struct measure *measure, pid_t pid, int64_t now_ns)
+{
+	for (size_t i = 0; i < measure->n_counters; i++) {
+		struct measure_counter *counter = &measure->counters[i];
+
+		if (counter->former == pid)
+			return &counter->former_count;
+		if (counter->pid != pid)
+			continue;
+		if (now_ns - counter->seen_ns >= SEE_MS * MILLISECOND_NS)
+			see(counter, now_ns);
+		return &counter->count;
+	}
+
+	struct measure_counter *counter = counter_add(measure, pid, now_ns);
+
+	return counter ? &counter->count : NULL;
 }
 
 /* A live load has its warm-up. What lies ready is only so much: it is counted from when all workers are there, but one
@@ -113,7 +175,9 @@ static void begin(struct measure *measure, int64_t moment_ns)
 	measure->received_before = traffic_received(measure->main);
 	count_calls(measure, measure->main);
 	for (size_t i = 0; i < measure->n_counters; i++) {
-		measure->counters[i].cpu_s = proc_cpu_s(measure->counters[i].pid);
+		see(&measure->counters[i], tally_now_ns());
+		measure->counters[i].began_s = measure->counters[i].cpu_s;
+		measure->counters[i].former_s = 0;
 		if (measure->counters[i].pid != measure->main)
 			count_calls(measure, measure->counters[i].pid);
 	}
@@ -150,13 +214,14 @@ static bool take_tally(struct measure *measure)
 	if (sscanf(text, "%d %" SCNu64 " %" SCNd64 "%n", &pid, &count, &moment_ns, &n_read) != 3)
 		return false;
 
-	struct measure_counter *counter = counter_of(measure, (pid_t)pid);
+	uint64_t *known = count_of(measure, (pid_t)pid, tally_now_ns());
 
-	if (!counter)
-		return false;
-	measure->n_total += count - counter->count;
-	counter->count = count;
-	measure->last_ns = moment_ns;
+	if (!known)
+		return true;
+	measure->n_total += count - *known;
+	*known = count;
+	if (moment_ns > measure->last_ns) /* several workers' datagrams come in any order */
+		measure->last_ns = moment_ns;
 	if (measure->opened_ns == 0)
 		measure->opened_ns = moment_ns;
 	if (measure->first_ns && measure->latency)
@@ -167,6 +232,26 @@ static bool take_tally(struct measure *measure)
 }
 
 /* ---- while it runs ---- */
+
+/* What the workers have used; of those that are alive the largest one's memory in bytes. */
+static uint64_t look_at_workers(struct measure *measure, int64_t now_ns)
+{
+	uint64_t largest = 0;
+	size_t n_alive = 0;
+
+	for (size_t i = 0; i < measure->n_counters; i++) {
+		struct measure_counter *counter = &measure->counters[i];
+		uint64_t bytes = counter->pid == measure->main ? 0 : proc_rss_bytes(counter->pid);
+
+		see(counter, now_ns);
+		n_alive += bytes > 0;
+		if (bytes > largest)
+			largest = bytes;
+	}
+	if (n_alive > measure->n_alive)
+		measure->n_alive = n_alive;
+	return largest;
+}
 
 /* A point of the series, if it is time for one; on a terminal a line that is written over. */
 static void look(struct measure *measure)
@@ -182,12 +267,7 @@ static void look(struct measure *measure)
 	measure->looked_ns = now_ns;
 	measure->n_looked = measure->n_total;
 	point.rss_bytes = proc_rss_bytes(measure->main);
-	for (size_t i = 0; i < measure->n_counters; i++) {
-		uint64_t bytes = measure->counters[i].pid == measure->main ? 0 : proc_rss_bytes(measure->counters[i].pid);
-
-		if (bytes > point.worker_rss_bytes)
-			point.worker_rss_bytes = bytes;
-	}
+	point.worker_rss_bytes = look_at_workers(measure, now_ns);
 	series_add(&measure->series, point);
 	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "%6.1f s %10" PRIu64 " messages %10.0f messages/s %6.0f MiB\r", point.at_s, measure->n_total,
@@ -209,13 +289,13 @@ static bool has_ended(pid_t pid)
 }
 
 /* What makes waiting useless; NULL: nothing. */
-static const char *trouble_of(pid_t main, int silent_ms)
+static const char *trouble_of(pid_t main, bool is_told, int64_t silent_ns)
 {
 	if (is_cancelled)
 		return "a signal says stop";
-	if (silent_ms > 0 && has_ended(main))
+	if (!is_told && has_ended(main))
 		return "the consumer has ended";
-	return silent_ms >= PATIENCE_MS ? "nothing is handled any more" : NULL;
+	return silent_ns >= PATIENCE_MS * MILLISECOND_NS ? "nothing is handled any more" : NULL;
 }
 
 static bool has_begun(const struct measure *measure)
@@ -235,15 +315,17 @@ static bool is_enough(const struct measure *measure)
 
 static int gather(struct measure *measure, bool (*is_over)(const struct measure *measure))
 {
-	int silent_ms = 0;
+	int64_t heard_ns = tally_now_ns();
 	const char *trouble = NULL;
 
 	while (!is_over(measure) && !trouble) {
 		bool is_told = take_tally(measure);
+		int64_t now_ns = tally_now_ns();
 
 		look(measure);
-		silent_ms = is_told ? 0 : silent_ms + LOOK_MS;
-		trouble = trouble_of(measure->main, silent_ms);
+		if (is_told)
+			heard_ns = now_ns;
+		trouble = trouble_of(measure->main, is_told, now_ns - heard_ns);
 	}
 	if (trouble)
 		fprintf(stderr, "qbus-bench: %s after %" PRIu64 " messages\n", trouble, measure->n_total);
@@ -260,9 +342,9 @@ static int64_t received(const struct measure *measure)
 
 static void sum_up_worker(const struct measure_counter *counter, struct measure_result *result)
 {
-	struct measure_cost *cost = &result->each[result->n_workers++];
+	struct measure_cost *cost = &result->each[result->n_each++];
 
-	*cost = (struct measure_cost){proc_cpu_s(counter->pid) - counter->cpu_s, proc_peak_bytes(counter->pid)};
+	*cost = (struct measure_cost){measured_s(counter), counter->peak_bytes};
 	result->workers.cpu_s += cost->cpu_s;
 	if (cost->peak_bytes > result->workers.peak_bytes)
 		result->workers.peak_bytes = cost->peak_bytes;
@@ -285,10 +367,12 @@ static void sum_up(struct measure *measure, struct measure_result *result)
 		result->end_to_end = times_of(result->latency);
 	measure->series = (struct series){0};
 	measure->latency = NULL;
+	look_at_workers(measure, tally_now_ns());
 	for (size_t i = 0; i < measure->n_counters; i++) {
 		if (measure->counters[i].pid != measure->main)
 			sum_up_worker(&measure->counters[i], result);
 	}
+	result->n_workers = measure->n_alive && measure->n_alive < result->n_each ? measure->n_alive : result->n_each;
 }
 
 int measure_wait_first(struct measure *measure, pid_t main, int64_t started_ns)

@@ -28,8 +28,9 @@ struct measure_result {
 	double start_s;              /* from the start of the process to the first message handled */
 	struct measure_cost main;    /* the process that was started */
 	struct measure_cost workers; /* those that count for it: CPU of all, peak of the largest */
-	size_t n_workers;            /* that handled something */
-	struct measure_cost each[MEASURE_MAX_COUNTERS]; /* of these */
+	size_t n_workers;            /* that handled something, at one time */
+	struct measure_cost each[MEASURE_MAX_COUNTERS]; /* of these; one that took a dead one's place counts with it */
+	size_t n_each;                                  /* above n_workers where old and new ones met */
 	int64_t received;                               /* bytes that came to the main process over TCP; -1: not known */
 	uint64_t main_calls, worker_calls;              /* system calls; 0: not counted */
 	struct series series;
@@ -51,10 +52,15 @@ struct measure_plan {
 	bool counts_calls;   /* system calls, too, where the kernel lets us */
 };
 
+/* One worker, and those that it was renewed from. */
 struct measure_counter {
-	pid_t pid;
-	uint64_t count;
-	double cpu_s; /* when the measuring began for it */
+	pid_t pid, former; /* former: whose place it took; 0: nobody's */
+	uint64_t count, former_count;
+	double began_s;      /* CPU time when the measuring began for it */
+	double cpu_s;        /* CPU time when it was last seen alive */
+	double former_s;     /* measured, of all that had this place before */
+	uint64_t peak_bytes; /* of all that had this place */
+	int64_t seen_ns;
 };
 
 struct measure {
@@ -67,9 +73,9 @@ struct measure {
 	int64_t first_ns, last_ns;     /* measured is what lies between; first_ns 0: it has not begun */
 	uint64_t n_first, n_total;
 	struct measure_counter counters[MEASURE_MAX_COUNTERS];
-	size_t n_counters;
-	int64_t looked_ns; /* the last point of the series */
-	uint64_t n_looked; /* messages at that moment */
+	size_t n_counters, n_alive; /* n_alive: workers, the most that were alive at one look */
+	int64_t looked_ns;          /* the last point of the series */
+	uint64_t n_looked;          /* messages at that moment */
 	struct series series;
 	struct histogram *latency;
 	int64_t received_before; /* traffic_received() when the measuring began */

@@ -47,7 +47,7 @@ static void write_round(FILE *out, const struct measure_result *round)
 			fprintf(out, ", \"%s\": %.3f", column_at(c)->name, value);
 	}
 	fputs(", \"worker_processes\": [", out);
-	for (size_t i = 0; i < round->n_workers; i++)
+	for (size_t i = 0; i < round->n_each; i++)
 		fprintf(out, "%s{\"cpu_seconds\": %.2f, \"peak_rss_bytes\": %" PRIu64 "}", i ? ", " : "", round->each[i].cpu_s,
 			round->each[i].peak_bytes);
 	fputs("]", out);

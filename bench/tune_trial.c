@@ -137,8 +137,8 @@ static struct tune_round round_of(const struct measure_result *result)
 		.n_workers = (double)result->n_workers,
 	};
 
-	for (size_t i = 0; i < result->n_workers; i++)
-		round.memory += (double)result->each[i].peak_bytes;
+	for (size_t i = 0; i < result->n_each; i++) /* old and new ones that met were not there all the time */
+		round.memory += (double)result->each[i].peak_bytes * round.n_workers / (double)result->n_each;
 	return round;
 }
 

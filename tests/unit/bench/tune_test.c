@@ -58,6 +58,7 @@ int round_measure(const struct run_conf *conf, enum side_id side, size_t round, 
 	*ret_result = (struct measure_result){.n_messages = (uint64_t)(conf->rate ? fmin(rate, (double)conf->rate) : rate),
 		.seconds = 1,
 		.n_workers = (size_t)workers,
+		.n_each = (size_t)workers,
 		.main = {.peak_bytes = 50 << 20}};
 	for (size_t i = 0; i < ret_result->n_workers; i++)
 		ret_result->each[i].peak_bytes = 30 << 20;
