@@ -154,11 +154,13 @@ static uint64_t *count_of(struct measure *measure, pid_t pid, int64_t now_ns)
 	return counter ? &counter->count : NULL;
 }
 
-/* A live load has its warm-up. What lies ready is only so much: it is counted from when all workers are there, but one
+/* A live load has its warm-up, from its first message on: the one that lay there before it has no time when it was due,
+ * and the producer starts after that one. What lies ready is only so much: it is counted from when all workers are there, but one
  * that comes late must not cost more than a tenth of it. */
 static bool is_time_to_begin(const struct measure *measure, int64_t moment_ns)
 {
-	bool is_warm = moment_ns - measure->opened_ns >= MEASURE_WARM_UP_MS * MILLISECOND_NS;
+	int64_t from_ns = measure->plan.is_live ? measure->loaded_ns : measure->opened_ns;
+	bool is_warm = from_ns && moment_ns - from_ns >= MEASURE_WARM_UP_MS * MILLISECOND_NS;
 
 	if (measure->plan.is_live)
 		return is_warm;
@@ -224,6 +226,8 @@ static bool take_tally(struct measure *measure)
 		measure->last_ns = moment_ns;
 	if (measure->opened_ns == 0)
 		measure->opened_ns = moment_ns;
+	if (measure->loaded_ns == 0 && strpbrk(text + n_read, "0123456789"))
+		measure->loaded_ns = moment_ns;
 	if (measure->first_ns && measure->latency)
 		take_latencies(measure, text + n_read);
 	else if (measure->first_ns == 0 && is_time_to_begin(measure, moment_ns))

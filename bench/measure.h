@@ -70,6 +70,7 @@ struct measure {
 	pid_t main;
 	double main_cpu_s;             /* when the measuring began */
 	int64_t started_ns, opened_ns; /* the process; the first message handled */
+	int64_t loaded_ns;             /* the first message of a live load handled; 0: not yet */
 	int64_t first_ns, last_ns;     /* measured is what lies between; first_ns 0: it has not begun */
 	uint64_t n_first, n_total;
 	struct measure_counter counters[MEASURE_MAX_COUNTERS];

@@ -15,8 +15,11 @@ enum { SECOND_NS = 1000000000, MILLISECOND_NS = 1000000 };
 void pace_init(struct pace *pace, bool is_on, uint64_t rate)
 {
 	*pace = (struct pace){.is_on = is_on, .allowed = is_on || rate ? 0 : UINT64_MAX, .rate = rate};
-	if (rate)
-		pace->begin_ns = tally_now_ns();
+}
+
+void pace_begin(struct pace *pace)
+{
+	pace->begin_ns = tally_now_ns();
 }
 
 int64_t pace_due_ns(const struct pace *pace, uint64_t n_sent)

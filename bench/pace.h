@@ -20,8 +20,10 @@ struct pace {
 	uint64_t n_told;  /* confirmations that stdout knows of */
 };
 
-/* rate: messages a second, the first one now; 0: none. */
+/* rate: messages a second; 0: none. */
 void pace_init(struct pace *pace, bool is_on, uint64_t rate);
+/* The producer is connected: with a rate the first message is due now. Before what follows. */
+void pace_begin(struct pace *pace);
 
 /* When message number n_sent (from 0) is due: with a rate that does not depend on how fast those before it went out, so
  * that who measures from this moment leaves out nothing that a slow consumer or a slow broker delayed. 0: no rate. */

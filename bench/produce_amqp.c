@@ -180,6 +180,7 @@ int produce_amqp(const struct produce_conf *conf, struct pace *pace, struct prod
 		link->confirms = (struct confirms){.lowest = 1, .next = 1};
 		link->result = ret_result;
 		err = link_open(link, conf->amqp_url);
+		pace_begin(pace);
 		if (!err)
 			err = publish_all(link, conf, pace, text);
 		amqp_destroy_connection(link->conn);

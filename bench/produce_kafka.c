@@ -105,12 +105,29 @@ static int send_all(
 	return err;
 }
 
+/* What cannot be found out here is told by the sending. */
+static void connect_to(rd_kafka_t *rk, const char *topic)
+{
+	enum { PATIENCE_MS = 10000 };
+	const struct rd_kafka_metadata *metadata;
+	rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
+
+	if (handle && rd_kafka_metadata(rk, 0, handle, &metadata, PATIENCE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+		rd_kafka_metadata_destroy(metadata);
+	if (handle)
+		rd_kafka_topic_destroy(handle);
+}
+
 int produce_kafka(const struct produce_conf *conf, struct pace *pace, struct produce_result *ret_result)
 {
 	rd_kafka_t *rk = producer_new(conf, ret_result);
 
 	if (!rk)
 		return -1;
+
+	if (pace->rate)
+		connect_to(rk, conf->topic);
+	pace_begin(pace);
 
 	int err = send_all(rk, conf, pace, ret_result);
 
