@@ -85,7 +85,8 @@ double column_value(size_t id, const struct measure_result *result)
 	case COLUMN_RECEIVED:
 		return known((double)result->received / result->seconds, result->received > 0);
 	case COLUMN_RECEIVED_EACH:
-		return known((double)result->received / n, result->received > 0);
+		return known(
+			(double)result->received_ever / (double)result->n_ever, result->received_ever > 0 && result->n_ever);
 	case COLUMN_CALLS_EACH:
 		return known((double)result->main_calls / n, result->main_calls > 0);
 	case COLUMN_WORKERS_CALLS_EACH:

@@ -362,6 +362,8 @@ static void sum_up(struct measure *measure, struct measure_result *result)
 		.start_s = (double)(measure->opened_ns - measure->started_ns) / 1e9,
 		.main = {proc_cpu_s(measure->main) - measure->main_cpu_s, proc_peak_bytes(measure->main)},
 		.received = received(measure),
+		.received_ever = traffic_received(measure->main),
+		.n_ever = measure->n_total,
 		.main_calls = syscalls_read(&measure->main_calls),
 		.worker_calls = syscalls_read(&measure->worker_calls),
 		.series = measure->series,

@@ -23,16 +23,18 @@ struct measure_cost {
 };
 
 struct measure_result {
-	uint64_t n_messages;         /* handled between the two moments */
-	double seconds;              /* from the first message handled (a live load: after the warm-up) to the last */
-	double start_s;              /* from the start of the process to the first message handled */
-	struct measure_cost main;    /* the process that was started */
-	struct measure_cost workers; /* those that count for it: CPU of all, peak of the largest */
-	size_t n_workers;            /* that handled something, at one time */
+	uint64_t n_messages;      /* handled between the two moments */
+	double seconds;           /* from when all workers count (a live load: from the end of the warm-up) to the last */
+	double start_s;           /* from the start of the process to the first message handled */
+	struct measure_cost main; /* the process that was started */
+	struct measure_cost workers;                    /* those that count for it: CPU of all, peak of the largest */
+	size_t n_workers;                               /* that handled something, at one time */
 	struct measure_cost each[MEASURE_MAX_COUNTERS]; /* of these; one that took a dead one's place counts with it */
 	size_t n_each;                                  /* above n_workers where old and new ones met */
-	int64_t received;                               /* bytes that came to the main process over TCP; -1: not known */
-	uint64_t main_calls, worker_calls;              /* system calls; 0: not counted */
+	int64_t received;                  /* bytes that came to the main process over TCP meanwhile; -1: not known */
+	int64_t received_ever;             /* the same since it was started */
+	uint64_t n_ever;                   /* messages handled since then */
+	uint64_t main_calls, worker_calls; /* system calls; 0: not counted */
 	struct series series;
 	struct histogram *latency;  /* of a live load, microseconds; NULL: not a live load, or done */
 	struct times end_to_end;    /* of a live load, from when a message was due until it was handled */
