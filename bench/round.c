@@ -94,6 +94,7 @@ int round_prepare(struct run_conf *conf)
 	snprintf(conf->directory, sizeof(conf->directory), "%.40s/qbus-bench.XXXXXX", folder ? folder : "/tmp");
 	if (!mkdtemp(conf->directory)) {
 		perror(conf->directory);
+		*conf->directory = '\0';
 		return -1;
 	}
 	snprintf(conf->group, sizeof(conf->group), "%s", strrchr(conf->directory, '/') + 1);
@@ -103,13 +104,33 @@ int round_prepare(struct run_conf *conf)
 	return is_embedded(conf) ? open_embedded(conf) : 0;
 }
 
+/* A process that ended by itself has said why at the end. */
+static void tell_end_of_log(const struct run_conf *conf)
+{
+	enum { N_LAST = 3 };
+	char lines[N_LAST][512] = {"", "", ""}; /* in a ring */
+	size_t n = 0;
+	FILE *file = fopen(conf->log, "re");
+
+	while (file && fgets(lines[n % N_LAST], sizeof(lines[0]), file))
+		n++;
+	for (size_t i = n > N_LAST ? n - N_LAST : 0; i < n; i++)
+		fprintf(stderr, "  %s", lines[i % N_LAST]);
+	if (file)
+		fclose(file);
+}
+
 void round_clean_up(const struct run_conf *conf, bool keep_log)
 {
 	embedded_close(conf->embedded);
 	if (keep_log) {
-		fprintf(stderr, "qbus-bench: what the processes wrote is in %s\n", conf->log);
+		fprintf(stderr, "qbus-bench: what the processes wrote is in %s; its end:\n", conf->log);
+		tell_end_of_log(conf);
 		return;
 	}
+
+	if (!*conf->directory) /* the preparing did not come so far */
+		return;
 
 	DIR *directory = opendir(conf->directory);
 

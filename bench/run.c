@@ -169,8 +169,10 @@ static bool take_count(struct run_conf *conf, int option)
 
 static bool take_pair(const char **list, size_t *n)
 {
-	if (*n == RUN_MAX_OPTIONS)
+	if (*n == RUN_MAX_OPTIONS) {
+		fprintf(stderr, "qbus-bench: '%s' is more than the %d options that there can be\n", optarg, RUN_MAX_OPTIONS);
 		return false;
+	}
 	list[(*n)++] = optarg;
 	return true;
 }
@@ -252,8 +254,10 @@ static int run_all(struct run_conf *conf)
 {
 	static struct run_results results;
 
-	if (round_prepare(conf))
+	if (round_prepare(conf)) {
+		round_clean_up(conf, false);
 		return EXIT_ERROR;
+	}
 	if (conf->is_compare)
 		choose_sides(conf);
 
