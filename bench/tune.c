@@ -37,8 +37,10 @@ static const char *mark_of(const struct tune *tune, const struct tune_trial *tri
 {
 	const char *fault = tune_fault(tune, trial);
 
+	if (trial == tune->found)
+		return trial == tune->best ? "  <- taken, best" : "  <- taken";
 	if (trial == tune->best)
-		return "  <- taken";
+		return tune->found ? "  <- best" : "  <- taken";
 	if (trial == tune->usual)
 		return "  <- default";
 	return fault ? fault : "";
@@ -209,8 +211,11 @@ int tune_command(int argc, char **argv)
 
 	if (conf.n_workers < conf.max_workers)
 		conf.n_workers = conf.max_workers; /* the load is made for as many */
-	if (round_prepare(&conf))
+	if (round_prepare(&conf)) {
+		tune_done(&tune);
+		round_clean_up(&conf, false);
 		return EXIT_ERROR;
+	}
 
 	int err = conf.rate ? 0 : run_load(&conf, true);
 

@@ -45,6 +45,7 @@ struct tune {
 	struct tune_trial trials[TUNE_MAX_TRIALS];
 	size_t n_trials, n_measured;
 	const struct tune_trial *usual, *best;
+	const struct tune_trial *found; /* of a sweep: what tune had taken; NULL: this is no sweep */
 	struct tune_step steps[TUNE_MAX_STEPS];
 	size_t n_steps;
 	char *words; /* of --knobs */

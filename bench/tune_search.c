@@ -35,8 +35,19 @@ static void cut_workers(struct tune_knob *knob, uint64_t max_workers)
 {
 	bool is_workers = strcmp(knob->option, "pool.num_workers") == 0;
 
-	while (is_workers && knob->n_values > 1 && strtoull(knob->values[knob->n_values - 1], NULL, 10) > max_workers)
-		knob->n_values--;
+	const char *usual = knob->values[knob->usual];
+	size_t n = 0;
+
+	for (size_t i = 0; i < knob->n_values; i++) {
+		const char *value = knob->values[i];
+
+		if (is_workers && value != usual && strtoull(value, NULL, 10) > max_workers)
+			continue;
+		if (value == usual)
+			knob->usual = n;
+		knob->values[n++] = value;
+	}
+	knob->n_values = n;
 }
 
 /* words: "VALUE:VALUE...", cut into words here. The default is always one of them, so that there is something to beat. */
@@ -48,7 +59,9 @@ static bool set_values(struct tune_knob *knob, char *words)
 	knob->n_values = 0;
 	knob->usual = TUNE_MAX_VALUES;
 	for (char *word = strtok_r(words, ":", &rest); word; word = strtok_r(NULL, ":", &rest)) {
-		if (knob->n_values == TUNE_MAX_VALUES)
+		bool is_nothing = strcmp(knob->option, "pool.num_workers") == 0 && strtoull(word, NULL, 10) == 0;
+
+		if (knob->n_values == TUNE_MAX_VALUES || is_nothing)
 			return false;
 		if (strcmp(word, usual) == 0)
 			knob->usual = knob->n_values;
@@ -72,6 +85,8 @@ static void add_knob(struct tune *tune, const struct tune_knob *knob)
 
 static bool is_for(const struct tune_knob *knob, const struct run_conf *conf)
 {
+	if (tune_is_code(knob) && conf->batch) /* --batch has said it */
+		return false;
 	return conf->bootstrap ? knob->for_kafka : conf->is_generated ? knob->for_kafka && knob->for_amqp : knob->for_amqp;
 }
 

@@ -72,6 +72,7 @@ int tune_sweep(const struct tune *tune, struct tune *sweep, const struct tune_tr
 	tune_rank(sweep, ranked, n);
 	sweep->best = trials[0];
 	sweep->usual = trial_like(sweep, tune->usual);
+	sweep->found = found;
 	*ret_found = found;
 	return 0;
 }

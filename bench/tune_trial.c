@@ -151,8 +151,13 @@ static int measure_once(struct tune *tune, struct tune_trial *trial)
 	for (size_t i = 0; i < tune->n_knobs; i++) {
 		snprintf(options[i], sizeof(options[i]), "%s=%s", tune->knobs[i].option, tune_value(tune, trial, i));
 		set_number(&conf, &tune->knobs[i], tune_value(tune, trial, i));
-		if (!tune_is_code(&tune->knobs[i]) && conf.n_proxy_options < RUN_MAX_OPTIONS)
-			conf.proxy_options[conf.n_proxy_options++] = options[i];
+		if (tune_is_code(&tune->knobs[i]))
+			continue;
+		if (conf.n_proxy_options == RUN_MAX_OPTIONS) {
+			fprintf(stderr, "qbus-bench: knobs and --proxy-option together are more than %d\n", RUN_MAX_OPTIONS);
+			return -1;
+		}
+		conf.proxy_options[conf.n_proxy_options++] = options[i];
 	}
 
 	int err = round_measure(&conf, SIDE_PROXY, tune->n_measured++, &result);
