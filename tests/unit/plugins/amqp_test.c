@@ -152,14 +152,6 @@ static void acks_without_an_answer_are_told_at_the_end(void **state)
 	}
 }
 
-static int64_t newest(const struct rig *rig, enum qb_measure what)
-{
-	for (size_t i = rig->n_measures; i > 0; i--)
-		if (rig->measures[i - 1].what == what)
-			return rig->measures[i - 1].value;
-	return -1;
-}
-
 static void the_queue_is_asked_for_its_length_and_that_proves_acks(void **state)
 {
 	struct pair *pair = pair_begin(state, "quorum");
@@ -171,7 +163,7 @@ static void the_queue_is_asked_for_its_length_and_that_proves_acks(void **state)
 	RIG_WAIT(rig, rig->n_messages == 10, PATIENCE_MS);
 	settle_run(rig, rig->lanes[0].id, 1, 10);
 	RIG_WAIT(rig, rig->n_messages == 20, PATIENCE_MS);
-	RIG_WAIT(rig, newest(rig, QB_LAG) == 10, PATIENCE_MS);
+	RIG_WAIT(rig, rig_measure_newest(rig, QB_LAG) == 10, PATIENCE_MS);
 	rig_close(rig, 0);
 	assert_int_equal(rig_measure_sum(rig, QB_UNPROVEN), 0);
 }
@@ -325,7 +317,7 @@ static void an_empty_budget_delivers_nothing(void **state)
 
 	broker_fill(pair->broker, pair->broker->queue, 5);
 	rig->budget = (struct qb_budget){0};
-	RIG_WAIT(rig, newest(rig, QB_QUEUE_BYTES) > 1000, PATIENCE_MS);
+	RIG_WAIT(rig, rig_measure_newest(rig, QB_QUEUE_BYTES) > 1000, PATIENCE_MS);
 	assert_int_equal(rig->n_messages, 0);
 	rig->budget = (struct qb_budget){.messages = 100, .bytes = 1 << 20};
 	RIG_WAIT(rig, rig->n_messages == 5, PATIENCE_MS);

@@ -202,15 +202,6 @@ static void an_empty_budget_delivers_nothing_and_a_small_one_is_kept(void **stat
 	rig_free(rig);
 }
 
-static int64_t bytes_fetched(const struct rig *rig)
-{
-	int64_t newest = 0;
-
-	for (size_t i = 0; i < rig->n_measures; i++)
-		newest = rig->measures[i].what == QB_QUEUE_BYTES ? rig->measures[i].value : newest;
-	return newest;
-}
-
 /* Small ones are taken many at once; what is large among them must not pass the budget for that. */
 static void what_is_taken_beyond_the_budget_comes_with_the_next_poll(void **state)
 {
@@ -224,7 +215,7 @@ static void what_is_taken_beyond_the_budget_comes_with_the_next_poll(void **stat
 	produce("surplus", 0, SMALL);
 	produce_wide("surplus", SMALL, LARGE, 4000);
 	produce("surplus", SMALL + LARGE, SMALL);
-	RIG_WAIT(rig, bytes_fetched(rig) > LARGE * 4000, JOIN_MS);
+	RIG_WAIT(rig, rig_measure_newest(rig, QB_QUEUE_BYTES) > LARGE * 4000, JOIN_MS);
 	rig->budget = (struct qb_budget){500, 8000}; /* the rig fails the test when more come, or out of order */
 	RIG_WAIT(rig, rig->n_messages == N, MOMENT_MS);
 	assert_int_equal(bodies_count(rig, counts, N), N);

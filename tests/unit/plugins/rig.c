@@ -378,6 +378,14 @@ int64_t rig_measure_sum(const struct rig *rig, enum qb_measure what)
 	return sum;
 }
 
+int64_t rig_measure_newest(const struct rig *rig, enum qb_measure what)
+{
+	for (size_t i = rig->n_measures; i > 0; i--)
+		if (rig->measures[i - 1].what == what)
+			return rig->measures[i - 1].value;
+	return -1;
+}
+
 const char *rig_log_find(const struct rig *rig, const char *piece)
 {
 	for (size_t i = 0; i < rig->n_log; i++) {

@@ -65,6 +65,8 @@ size_t rig_open_lanes(const struct rig *rig);
 const struct rig_condition *rig_condition_find(const struct rig *rig, enum qb_condition what, uint64_t lane);
 /* The sum of what was measured under that name. */
 int64_t rig_measure_sum(const struct rig *rig, enum qb_measure what);
+/* The newest of them; -1: there is none. */
+int64_t rig_measure_newest(const struct rig *rig, enum qb_measure what);
 /* The part of the first log line that follows the piece; NULL: none. */
 const char *rig_log_find(const struct rig *rig, const char *piece);
 /* Monotonic. */
