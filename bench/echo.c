@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* `qbus-bench echo`: the other end of a bare PHP loop. Sends a frame over a Unix socket, waits for the answer, sends the
- * next: what one message at a time could be at best. */
+/* `qbus-bench echo`: the other end of a bare PHP loop. Sends a frame over a Unix socket, waits for the answer, sends
+ * the next: what one message at a time could be at best. */
 #include "echo.h"
 
 #include "child.h"

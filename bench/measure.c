@@ -134,7 +134,8 @@ static struct measure_counter *counter_add(struct measure *measure, pid_t pid, i
 	return counter;
 }
 
-/* Whose count this is; also that of one whose place was taken while its last words were under way. NULL: nobody's yet. */
+/* Whose count this is; also that of one whose place was taken while its last words were under way. NULL: nobody's
+ * yet. */
 static uint64_t *count_of(struct measure *measure, pid_t pid, int64_t now_ns)
 {
 	for (size_t i = 0; i < measure->n_counters; i++) {
@@ -154,9 +155,9 @@ static uint64_t *count_of(struct measure *measure, pid_t pid, int64_t now_ns)
 	return counter ? &counter->count : NULL;
 }
 
-/* A live load has its warm-up, from its first message on: the one that lay there before it has no time when it was due,
- * and the producer starts after that one. What lies ready is only so much: it is counted from when all workers are there, but one
- * that comes late must not cost more than a tenth of it. */
+/* A live load has its warm-up, from its first message on: the one that lay there before it has no time when it was
+ * due, and the producer starts after that one. What lies ready is only so much: it is counted from when all workers
+ * are there, but one that comes late must not cost more than a tenth of it. */
 static bool is_time_to_begin(const struct measure *measure, int64_t moment_ns)
 {
 	int64_t from_ns = measure->plan.is_live ? measure->loaded_ns : measure->opened_ns;

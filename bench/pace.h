@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Paces the producer: by a rate, or by another process, each of whose lines on stdin is the total number of messages that
- * may have been sent. */
+/* Paces the producer: by a rate, or by another process, each of whose lines on stdin is the total number of messages
+ * that may have been sent. */
 #ifndef QBUS_BENCH_PACE_H
 #define QBUS_BENCH_PACE_H
 

@@ -27,7 +27,8 @@ static void export(const char *name, uint64_t value)
 	setenv(name, text, 1);
 }
 
-/* Where we are, the proxy next to us, and our worker in share/: the same places in the build tree and when installed. */
+/* Where we are, the proxy next to us, and our worker in share/: the same places in the build tree and when
+ * installed. */
 static int find_programs(struct run_conf *conf)
 {
 	ssize_t len = readlink("/proc/self/exe", conf->bench, sizeof(conf->bench) - 1);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* One round: one consumer reads the messages from the beginning and is measured. 0, or -1 after a sentence on stderr. */
+/* One round: one consumer reads the messages from the beginning and is measured. 0, or -1 after a sentence on
+ * stderr. */
 #ifndef QBUS_BENCH_ROUND_H
 #define QBUS_BENCH_ROUND_H
 
 #include "run.h"
 
-/* Before the first round: finds the programs, makes the private directory, lets SIGINT and SIGTERM end the measuring. */
+/* Before the first round: finds the programs, makes the private directory, lets SIGINT and SIGTERM end the
+ * measuring. */
 int round_prepare(struct run_conf *conf);
 /* After the last. keep_log: something failed, what the processes wrote stays. */
 void round_clean_up(const struct run_conf *conf, bool keep_log);

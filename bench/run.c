@@ -31,8 +31,8 @@ static const char usage_compare[] =
 	"       qbus-bench compare --generated --credit 1 [OPTION]...    (with a bare PHP echo loop)\n"
 	"\n"
 	"The same messages through qbus-proxy and through what one would run otherwise, in alternating rounds: ext-amqp,\n"
-	"php-amqplib, php-rdkafka, each where it is installed, with its defaults and with a wide prefetch, one PHP process\n"
-	"each; and a plain C consumer. Prints how many times faster qbus-proxy is than each.\n"
+	"php-amqplib, php-rdkafka, each where it is installed, with its defaults and with a wide prefetch, one PHP\n"
+	"process each; and a plain C consumer. Prints how many times faster qbus-proxy is than each.\n"
 	"\n";
 
 static const char usage_options[] =
@@ -47,11 +47,11 @@ static const char usage_options[] =
 	"  --credit N           messages that a worker may hold, or auto (default auto)\n"
 	"  --work MICROSECONDS  of each message in the handler, by turning the processor (default 0)\n"
 	"  --sleep MICROSECONDS of each message in the handler, by sleeping, as one that asks a service (default 0)\n"
-	"  --batch N            messages that a handler takes together, waiting for them up to 20 ms (default: one at a time)\n"
+	"  --batch N            messages that a handler takes together, within 20 ms (default: one at a time)\n"
 	"  --read whole|stream  how handlers read a body (default: whole if there are some above 1 MiB, else not at all)\n"
 	"  --seconds N          a round ends after so many, or with the last message (default: with the last message)\n"
-	"  --rate N             messages a second that are sent while they are read, each timed from when it was due: the load\n"
-	"                       does not wait for a slow consumer (default: all are there before; as fast as it goes)\n"
+	"  --rate N             messages a second that are sent while they are read, each timed from when it was due: the\n"
+	"                       load does not wait for a slow consumer (default: all are there before; as fast as it goes)\n"
 	"  --plain              also let a plain C consumer read the same, in the same rounds\n"
 	"  --rounds N           (default 3)\n"
 	"  --no-syscalls        no extra round in which system calls are counted (which takes root)\n"

@@ -119,10 +119,10 @@ static void print_columns(const struct run_conf *conf, const struct run_results 
 			print_cell(results, conf->sides[i], c);
 		fputc('\n', stdout);
 	}
-	puts(
-		"\nFrom when all workers take part (the readme has it exactly) to the last message; CPU within that time, memory of the whole life.\n"
-		"A worker's memory is the largest one's. start: from the start of the process to the first message handled.\n"
-		"waits, handler: as the proxy says, of its whole life. System calls: of one more round, which was not timed.");
+	puts("\nFrom when all workers take part (the readme has it exactly) to the last message; CPU within that time,\n"
+		 "memory of the whole life. "
+		 "A worker's memory is the largest one's. start: from the start of the process to the first message handled.\n"
+		 "waits, handler: as the proxy says, of its whole life. System calls: of one more round, which was not timed.");
 	if (conf->rate)
 		puts("end to end: from when a message was due, whenever it could be sent, until its handler was through.");
 }
@@ -172,9 +172,8 @@ static void print_sides(const struct run_conf *conf, const struct run_results *r
 		print_number(run_summary(results, side, COLUMN_PEAK).median * column_at(COLUMN_PEAK)->scale, 8, 1);
 		fputc('\n', stdout);
 	}
-	puts(
-		"\nFrom when all take part to the last message; ratios are of the same round. A message's CPU, bytes fetched and\n"
-		"system calls are of all processes of a side but the broker, peak memory is its main process's.");
+	puts("\nFrom when all take part to the last message; ratios are of the same round. A message's CPU, bytes fetched\n"
+		 "and system calls are of all processes of a side but the broker, peak memory is its main process's.");
 	for (size_t i = 0; i < conf->n_sides; i++) {
 		if (side_at(conf->sides[i])->note)
 			printf("%s: %s.\n", side_at(conf->sides[i])->name, side_at(conf->sides[i])->note);

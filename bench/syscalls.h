@@ -15,8 +15,8 @@ struct syscalls {
 	size_t n;
 };
 
-/* Whether the kernel lets us: tracefs must be mounted, and it takes root or CAP_PERFMON. Counting makes every system call
- * of the machine a little slower. */
+/* Whether the kernel lets us: tracefs must be mounted, and it takes root or CAP_PERFMON. Counting makes every system
+ * call of the machine a little slower. */
 bool syscalls_can(void);
 /* From now on those of the process count, of all its threads and of threads and children that come later. */
 void syscalls_add(struct syscalls *syscalls, pid_t pid);

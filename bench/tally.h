@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How a consumer tells the bench what it has handled: datagrams "PID COUNT MOMENT", the moment in nanoseconds of the
- * monotonic clock. The first message is told, then every so many, or every TALLY_STEP_MS where fewer come in that time. Of a
- * live load a datagram goes on with a number for each message, how many microseconds ago it was due.
+ * monotonic clock. The first message is told, then every so many, or every TALLY_STEP_MS where fewer come in that
+ * time. Of a live load a datagram goes on with a number for each message, how many microseconds ago it was due.
  * count.php does the same. */
 #ifndef QBUS_BENCH_TALLY_H
 #define QBUS_BENCH_TALLY_H

@@ -14,10 +14,12 @@
 static const char usage[] =
 	"Usage: qbus-bench tune --kafka BOOTSTRAP [OPTION]...\n"
 	"       qbus-bench tune --amqp URL [OPTION]...\n"
-	"       qbus-bench tune --explain -c FILE [OPTION]...    (says what a configuration's numbers mean)\n"
+	"       qbus-bench tune --explain -c FILE [OPTION]...    (says what a configuration's numbers mean;\n"
+	"                                                      see tune --explain --help)\n"
 	"\n"
-	"Looks for the settings with which this work goes fastest through qbus-proxy, or with --rate for those with which the\n"
-	"99th percentile from due to done is lowest at that rate: workers, fetch sizes, prefetch, credit, commit interval.\n"
+	"Looks for the settings with which this work goes fastest through qbus-proxy, or with --rate for those with which\n"
+	"the 99th percentile from due to done is lowest at that rate: workers, fetch sizes, prefetch, credit, commit\n"
+	"interval, and how many messages a handler takes together (worker.batch, which is set in the workers' code).\n"
 	"Measures each value, the better half of them again, and takes a change only when it wins by more than the\n"
 	"measurements vary. Prints what it tried, why it chose what it chose, and the settings as YAML.\n"
 	"Describe the work with --size, --work, --sleep, --partitions.\n"
@@ -75,8 +77,27 @@ static void print_trials(const struct tune *tune)
 /* ---- why ---- */
 
 struct load {
+	bool has_most_workers;                      /* of all values that were tried */
 	double processors, proxy, worker, handlers; /* shares of all processors, of one, of one, of the workers' time */
 };
+
+static bool has_most_workers(const struct tune *tune)
+{
+	for (size_t i = 0; i < tune->n_knobs; i++) {
+		const struct tune_knob *knob = &tune->knobs[i];
+		unsigned long long n = strtoull(tune_value(tune, tune->best, i), NULL, 10), most = 0;
+
+		if (strcmp(knob->option, "pool.num_workers") != 0)
+			continue;
+		for (size_t k = 0; k < knob->n_values; k++) {
+			unsigned long long value = strtoull(knob->values[k], NULL, 10);
+
+			most = value > most ? value : most;
+		}
+		return n == most;
+	}
+	return false;
+}
 
 static struct load load_of(const struct tune *tune)
 {
@@ -84,6 +105,7 @@ static struct load load_of(const struct tune *tune)
 	double each_s = (double)(tune->conf->work_us + tune->conf->sleep_us) / 1e6;
 
 	return (struct load){
+		.has_most_workers = has_most_workers(tune),
 		.processors = round->cpus / (double)sysconf(_SC_NPROCESSORS_ONLN),
 		.proxy = round->proxy,
 		.worker = round->worker,
@@ -104,6 +126,8 @@ static const char *bound_of(const struct load *load)
 		return "Each worker keeps its processor busy: more workers help while processors are left.";
 	if (load->proxy > full)
 		return "The proxy keeps a processor busy: nothing but fewer bytes or larger messages helps.";
+	if (load->has_most_workers)
+		return "Nothing here is used up, and no more workers were tried: see whether a higher --max-workers goes faster.";
 	return "Nothing on this side is used up: the broker, the network or what else runs here holds it.";
 }
 

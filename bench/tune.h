@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The search of `qbus-bench tune`: one setting after the other, each value measured, the better half measured again, a
- * change taken only when it wins by more than the measurements vary. And the sweep that tells how good the search was. */
+/* The search of `qbus-bench tune`: one setting after the other, each value measured, the better half measured again,
+ * a change taken only when it wins by more than the measurements vary. And the sweep that tells how good the search
+ * was. */
 #ifndef QBUS_BENCH_TUNE_H
 #define QBUS_BENCH_TUNE_H
 
@@ -8,7 +9,8 @@
 
 enum { TUNE_MAX_KNOBS = 9, TUNE_MAX_VALUES = 8, TUNE_MAX_TRIALS = 512, TUNE_MAX_ROUNDS = 9, TUNE_MAX_STEPS = 32 };
 
-/* One setting of the proxy. The values go from cheap to dear; usual: the index of the product's default. */
+/* One setting of the proxy, or of the workers' code (tune_is_code). The values go from cheap to dear; usual: the
+ * index of the product's default. */
 struct tune_knob {
 	const char *option; /* SECTION.KEY */
 	bool for_kafka, for_amqp;
@@ -56,8 +58,8 @@ int tune_init(struct tune *tune, struct run_conf *conf);
 void tune_done(struct tune *tune);
 /* 0, or -1 after a sentence. Sets usual and best. */
 int tune_search(struct tune *tune);
-/* Measures every combination of the knobs' values, then the best ones and what tune found afresh, side by side; the trials
- * and the best of `sweep` are its own. ret_found: that of what tune found. 0, or -1 after a sentence. */
+/* Measures every combination of the knobs' values, then the best ones and what tune found afresh, side by side; the
+ * trials and the best of `sweep` are its own. ret_found: that of what tune found. 0, or -1 after a sentence. */
 int tune_sweep(const struct tune *tune, struct tune *sweep, const struct tune_trial **ret_found);
 
 /* ---- what a trial is worth: the median of its rounds ---- */

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* First a look at each value, then rounds for those that may win, then enough to tell a winner from noise, and more where
- * that is not enough. PASSES: one setting may change what another one is worth, so all are looked at again. */
+/* First a look at each value, then rounds for those that may win, then enough to tell a winner from noise, and more
+ * where that is not enough. PASSES: one setting may change what another one is worth, so all are looked at again. */
 enum { LOOK_ROUNDS = 1, HALF_ROUNDS = 3, FINAL_ROUNDS = 5, CLOSE_ROUNDS = 9, PASSES = 2 };
 
 /* A gain below this is not worth a line of configuration. */
@@ -50,7 +50,8 @@ static void cut_workers(struct tune_knob *knob, uint64_t max_workers)
 	knob->n_values = n;
 }
 
-/* words: "VALUE:VALUE...", cut into words here. The default is always one of them, so that there is something to beat. */
+/* words: "VALUE:VALUE...", cut into words here. The default is always one of them, so that there is something to
+ * beat. */
 static bool set_values(struct tune_knob *knob, char *words)
 {
 	const char *usual = knob->values[knob->usual];
@@ -180,8 +181,8 @@ static bool seems_better(const struct tune *tune, const struct tune_trial *found
 	       (tune_fault(tune, current) && !tune_fault(tune, found));
 }
 
-/* The one that was found against what there was, side by side. It was the best of several, which takes some luck, so what
- * was measured so far does not count. When noise hides a gain, more rounds may show it. */
+/* The one that was found against what there was, side by side. It was the best of several, which takes some luck, so
+ * what was measured so far does not count. When noise hides a gain, more rounds may show it. */
 static int decide(struct tune *tune, struct tune_trial *found, struct tune_trial *current, size_t knob)
 {
 	struct tune_trial *const both[] = {found, current};
