@@ -9,7 +9,9 @@ from scene import HERE, counters, settings
 TIMEOUT_MS, BREAK_MS = 25, 5
 SPREAD_US = 75          # an answer comes so long after the break began, at most
 COLUMNS = ("what became of a try", "tries", "share")
-OWN_US = -BREAK_MS * 500 # left of the time of a message, below which its calls may be broken for its own sake
+# Left of the time of a message, below which its calls may be broken for its own sake: the worker counts from when it
+# has read the frame, which on a busy machine is later. A break that comes late hits within the first milliseconds.
+OWN_US = TIMEOUT_MS * 500
 BUSY = 0.7              # share of a processor from which a wait in curl counts as a loop
 
 

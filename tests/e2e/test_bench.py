@@ -23,7 +23,7 @@ def values(path, side="qbus-proxy"):
 
 
 def test_run_measures_proxy_and_plain_consumer_on_kafka(kafka, tmp_path):
-    bench("run", "--kafka", kafka.bootstrap, "--messages", "20000", "--rounds", "1", "--plain", "--json", tmp_path / "r")
+    bench("run", "--kafka", kafka.bootstrap, "--messages", "200000", "--rounds", "1", "--plain", "--json", tmp_path / "r")
     speeds = sides(tmp_path / "r")
     assert set(speeds) == {"qbus-proxy", "plain C"} and all(speed > 0 for speed in speeds.values())
     assert not [name for name in values(tmp_path / "r") if name.startswith("end_to_end")]  # nobody knows when it was due
