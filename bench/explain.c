@@ -151,7 +151,7 @@ static void tell_failures(const struct view *view)
 	printf("  failures    an attempt ends after %s (handler_timeout + handler_grace); ",
 		period(seconds(view, "handler_timeout") + seconds(view, "handler_grace")));
 	if (most_s > 0)
-		printf("a message is given up after %s at the latest\n", period(most_s));
+		printf("a message that waits for nobody is given up after %s at the latest\n", period(most_s));
 	else
 		puts("no max_attempts and no max_age: a message that always fails is tried for ever");
 }
@@ -301,13 +301,17 @@ int explain_command(int argc, char **argv)
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
-	if (round_prepare(&conf))
+	if (round_prepare(&conf)) {
+		round_clean_up(&conf, false);
 		return EXIT_ERROR;
+	}
 
 	int err = read_conf(&explain, &conf);
 
-	if (!err)
+	if (!err) {
+		puts("# Assumed where the options do not say: --size 1024, --handler-ms 10, --partitions 12\n");
 		tell_all(&explain);
+	}
 	effective_done(&explain.effective);
 	round_clean_up(&conf, false);
 	return err ? EXIT_ERROR : EXIT_CLEAN;

@@ -217,8 +217,8 @@ static void print_table(const struct report *report)
 	const struct run_conf *conf = report->conf;
 	const struct run_results *results = report->results;
 
-	printf("\n%s\n%" PRIu64 " messages of %s bytes from %s, %" PRIu64 " worker(s), ordering %s, credit %s; "
-		   "medians of %zu rounds [lowest to highest]\n\n",
+	printf("\n%s\n%" PRIu64 " messages of %s bytes from %s, workers: %" PRIu64 ", ordering %s, credit %s; "
+		   "rounds: %zu, medians [lowest to highest]\n\n",
 		report->command, conf->n_messages, conf->size, run_broker(conf), conf->n_workers, conf->ordering, conf->credit,
 		results->n_rounds);
 	if (conf->is_compare)
