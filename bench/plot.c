@@ -13,7 +13,8 @@ enum { WIDTH = 860, HEIGHT = 300, LEFT = 80, RIGHT = 26, TOP = 20, BOTTOM = 40, 
 /* On white, and on black. */
 static const char *const colours[PLOT_N_COLOURS][2] = {{"#1f6fb4", "#5aa9e6"}, {"#c8322b", "#f2786f"},
 	{"#2b8a3e", "#69c47c"}, {"#8252b0", "#b793db"}, {"#c96f00", "#f0a04b"}, {"#7a4b3a", "#c69584"},
-	{"#b83b8f", "#e88cc8"}, {"#5f6b76", "#a5b1bc"}, {"#00818a", "#4cc5cd"}, {"#7d7a00", "#c9c54a"}};
+	{"#b83b8f", "#e88cc8"}, {"#5f6b76", "#a5b1bc"}, {"#00818a", "#4cc5cd"}, {"#7d7a00", "#c9c54a"},
+	{"#3d4fb5", "#8f9cf0"}};
 
 void plot_write_style(FILE *out)
 {

@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum { PLOT_MAX_LINES = 128 };
+enum { PLOT_MAX_LINES = 160 };
 
-enum { PLOT_N_COLOURS = 10 };
+enum { PLOT_N_COLOURS = 11 };
 
 /* Lines with the same name have one place in the legend. */
 struct plot_line {

@@ -118,7 +118,7 @@ static void a_long_reason_is_cut_between_two_characters(void **state)
 {
 	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
 	struct stage *stage = &fixture->stage;
-	char reason[2048] = "", whole[1024] = "";
+	char reason[2 * 1024 + 8] = "", whole[1024] = "";
 	(void)state;
 	stage->conf.dead_letter.target = "orders.dlq";
 	stage_worker_join(stage, &fixture->a, 1);
