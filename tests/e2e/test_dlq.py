@@ -6,7 +6,6 @@ import unicodedata
 import confluent_kafka
 import pytest
 
-import brokers
 from process import wait_until
 from proxy import EXIT_CLEAN, EXIT_CONFIG, EXIT_ERROR, EXIT_USAGE, amqp_config, config, kafka_config, merge, run
 
@@ -104,19 +103,17 @@ def test_nothing_of_a_letter_moves_the_terminal(kafka, tmp_path, ledger, fresh):
     assert dlq(file, "show", "orders", "--limit", "1").stdout.startswith("0/0 ")
 
 
-def test_what_cannot_be_removed_is_not_counted(serve, tmp_path, ledger):
-    """The embedded cluster removes nothing."""
-    base = config(tmp_path, {"type": "kafka", "bootstrap_servers": "embedded"}, {"topics": ["orders"], "group_id": "g"}, ledger,
-                  workers=1, handler=["reject_every=10"], pipelines={"orders": {"dead_letter": {"topic": "graves"}}})
-    proxy = serve(merge(base, {"brokers": {"b": {"embedded": {"topics": ["orders:1", "graves:2"]}}}}))
-    address = proxy.wait_log(r"bootstrap_servers=([0-9.:]+)")[1]
-    brokers.bench("produce", "--bootstrap", address, "--topic", "orders", "--messages", 30)
-    other = tmp_path / "other.yaml"
-    other.write_text(json.dumps(merge(base, {"brokers": {"b": {"bootstrap_servers": address}}})))
-    wait_until(lambda: len(letters(other)) == 3, 60, "3 dead letters")
-    done = dlq(other, "remove", "orders", "--all", code=EXIT_ERROR)
-    assert "topic graves keeps its messages" in done.stderr and done.stdout.endswith("\n0 removed\n"), done
-    assert len(letters(other)) == 3
+def test_what_cannot_be_removed_is_not_counted(kafka, serve, tmp_path, ledger, fresh):
+    """A compacted topic removes nothing on request."""
+    topic, graves = kafka.create_topic(fresh, 1), kafka.create_topic(f"{fresh}.dlq", 2, cleanup_policy="compact")
+    kafka.produce(topic, 30)
+    base = kafka_config(tmp_path, kafka, topic, ledger, group=f"{topic}-php", workers=1, handler=["reject_every=10"])
+    proxy = serve(merge(base, {"pipelines": {"orders": {"dead_letter": {"topic": graves}}}}))
+    wait_until(lambda: sum(kafka.ends(graves).values()) == 3, 60, f"3 dead letters\n{proxy.process.tail()}")
+    assert proxy.stop() == EXIT_CLEAN
+    done = dlq(proxy.file, "remove", "orders", "--all", code=EXIT_ERROR)
+    assert f"topic {graves} keeps its messages" in done.stderr and done.stdout.endswith("\n0 removed\n"), done
+    assert len(letters(proxy.file)) == 3
 
 
 def test_letters_of_another_pipeline_in_the_same_topic_are_left_alone(kafka, kafka_graves, tmp_path):
