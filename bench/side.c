@@ -11,8 +11,8 @@
 #define WIDE_AMQP "prefetch 1000, one ack for 100 messages"
 
 /* Each peer as its users find it, for AMQP with the proxy's prefetch and an ack for each message as well, and at its
- * best: with the plain consumer's prefetch of 1000 and one ack for 100 messages. For librdkafka the best is a queue which
- * it never fills: its default stops fetching for a second whenever the queue is full. */
+ * best: with the plain consumer's prefetch of 1000 and one ack for 100 messages. For librdkafka the best is a queue
+ * which it never fills: its default stops fetching for a second whenever the queue is full. */
 static const struct side sides[N_SIDES] = {
 	[SIDE_PROXY] = {"qbus-proxy", NULL, true, true, true, NULL, NULL, {NULL}},
 	[SIDE_PLAIN] = {"plain C", NULL, true, true, false, NULL, NULL, {NULL}},
