@@ -7,7 +7,7 @@
 
 #include "run.h"
 
-enum { TUNE_MAX_KNOBS = 9, TUNE_MAX_VALUES = 8, TUNE_MAX_TRIALS = 512, TUNE_MAX_ROUNDS = 9, TUNE_MAX_STEPS = 32 };
+enum { TUNE_MAX_KNOBS = 9, TUNE_MAX_VALUES = 8, TUNE_MAX_TRIALS = 512, TUNE_MAX_ROUNDS = 15, TUNE_MAX_STEPS = 32 };
 
 /* One setting of the proxy, or of the workers' code (tune_is_code). The values go from cheap to dear; usual: the
  * index of the product's default. */

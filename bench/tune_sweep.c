@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* The best of many numbers that vary is the luckiest one: those that lead after SWEEP_ROUNDS are measured afresh. */
-enum { SWEEP_ROUNDS = 2, N_LEADERS = 4, FINAL_ROUNDS = 5 };
+enum { SWEEP_ROUNDS = 2, N_LEADERS = 4, FINAL_ROUNDS = TUNE_MAX_ROUNDS };
 
 /* Every combination of values is a trial. -1: they are too many. */
 static int combine(struct tune *sweep)

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 
 #include "host/conf_overlap.h"
+#include "host/conf_plugin.h"
 #include "host/units.h"
 
 static void check_socket_path(struct conf_draft *draft, const char *key, const char *path)
@@ -56,6 +57,21 @@ static void check_message_size(
 		conf_report_warn(&draft->report, conf_section_at(section, "max_outstanding_bytes"),
 			"\"max_outstanding_bytes\" (%s) is above \"memory.max_bytes\" (%s), which is reached first",
 			units_print_size(outstanding, large), units_print_size(memory, small));
+}
+
+/* What a library has fetched nobody can take from it but by handling it: one partition and one answer have to fit. */
+static void check_fetch(
+	struct conf_draft *draft, const struct conf_pipeline *pipeline, const struct conf_section *section)
+{
+	char text[UNITS_TEXT_MAX], memory[UNITS_TEXT_MAX];
+	int64_t answer = conf_plugin_number(pipeline, QB_FETCH, "max_bytes");
+	int64_t queue = conf_plugin_number(pipeline, QB_FETCH, "queue_bytes");
+	int64_t partition = conf_plugin_number(pipeline, QB_FETCH, "max_partition_bytes");
+	if (queue >= 0 && partition >= 0 && answer + queue + partition > draft->conf->memory_max_bytes)
+		conf_report_error(&draft->report, conf_section_at(section, "fetch"),
+			"\"fetch\" may take %s (max_bytes + queue_bytes + max_partition_bytes), \"memory.max_bytes\" is %s",
+			units_print_size(answer + queue + partition, text),
+			units_print_size(draft->conf->memory_max_bytes, memory));
 }
 
 static void check_times(
@@ -205,6 +221,7 @@ void conf_check(struct conf_draft *draft)
 {
 	static pipeline_rule *const rules[] = {
 		check_message_size,
+		check_fetch,
 		check_times,
 		check_breaker,
 		check_ordering,

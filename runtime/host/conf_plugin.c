@@ -67,3 +67,12 @@ void conf_plugin_check(struct conf_report *report, const struct qb_plugin *plugi
 	if (plugin->check)
 		plugin->check(source, judging_complain, &judging);
 }
+
+int64_t conf_plugin_number(const struct conf_pipeline *pipeline, enum qb_scope scope, const char *path)
+{
+	const struct qb_plugin *plugin = pipeline->broker ? pipeline->broker->plugin : NULL;
+	for (size_t i = 0; plugin && i < plugin->n_options; i++)
+		if (plugin->options[i].scope == scope && strcmp(plugin->options[i].path, path) == 0)
+			return pipeline->source.values[i].number;
+	return -1;
+}

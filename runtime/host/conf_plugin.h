@@ -13,4 +13,8 @@ struct conf_table conf_plugin_table(struct conf_arena *arena, enum conf_part par
 void conf_plugin_check(struct conf_report *report, const struct qb_plugin *plugin, const struct qb_source_conf *source,
 	const struct conf_section *const *sections, size_t n_sections, struct conf_at at);
 
+/* The number that a pipeline has for an option of its plugin; -1: the plugin has no such option, or is not
+ * known. */
+int64_t conf_plugin_number(const struct conf_pipeline *pipeline, enum qb_scope scope, const char *path);
+
 #endif

@@ -114,27 +114,17 @@ static void print_broker(FILE *out, struct conf_arena *arena, const struct conf_
 
 /* ---- the ceiling ---- */
 
-/* The number that a pipeline's plugin has for this option; -1: it has no such option. */
-static int64_t number_of(const struct conf_pipeline *pipeline, enum qb_scope scope, const char *path)
-{
-	const struct qb_plugin *plugin = pipeline->broker->plugin;
-	for (size_t i = 0; i < plugin->n_options; i++)
-		if (plugin->options[i].scope == scope && strcmp(plugin->options[i].path, path) == 0)
-			return pipeline->source.values[i].number;
-	return -1;
-}
-
 /* What a client library may hold beside what we count: known by the names of the options that bound it. */
 static void print_library(FILE *out, const struct conf_pipeline *pipeline)
 {
 	char lane[UNITS_TEXT_MAX], fetch[UNITS_TEXT_MAX], most[UNITS_TEXT_MAX];
-	int64_t queue = number_of(pipeline, QB_FETCH, "queue_bytes");
-	int64_t partition = number_of(pipeline, QB_FETCH, "max_partition_bytes");
-	int64_t prefetch = number_of(pipeline, QB_SOURCE, "prefetch"), message = pipeline->conf.max_message_bytes;
+	int64_t queue = conf_plugin_number(pipeline, QB_FETCH, "queue_bytes");
+	int64_t partition = conf_plugin_number(pipeline, QB_FETCH, "max_partition_bytes");
+	int64_t prefetch = conf_plugin_number(pipeline, QB_SOURCE, "prefetch"), message = pipeline->conf.max_message_bytes;
 	if (queue >= 0 && partition >= 0)
 		fprintf(out, "%s a partition (queue_bytes + max_partition_bytes), and one answer of %s a broker",
 			units_print_size(queue + partition, lane),
-			units_print_size(number_of(pipeline, QB_FETCH, "max_bytes"), fetch));
+			units_print_size(conf_plugin_number(pipeline, QB_FETCH, "max_bytes"), fetch));
 	else if (prefetch >= 0)
 		fprintf(out, "%s (prefetch x max_message_bytes; prefetch shrinks with the sizes seen)",
 			units_print_size(message > INT64_MAX / (prefetch + 1) ? INT64_MAX : prefetch * message, most));

@@ -100,7 +100,7 @@ def test_metrics_count_what_happens(watched, tmp_path):
 
 def test_memory_is_shared_by_all_pipelines_and_none_is_starved(serve, tmp_path, ledger):
     ceiling = 16 << 20
-    source = {"lanes": 2, "body_bytes": "4KiB"}
+    source = {"lanes": 2, "body_bytes": "32KiB"}  # 1,024 of them, where a source rests, are more than the ceiling
     base = config(tmp_path, {"type": "memory"}, source, ledger)
     orders = base["pipelines"].pop("orders")
     greedy = {"source": orders["source"], "max_outstanding_bytes": "64MiB", "max_message_bytes": "1MiB"}

@@ -18,6 +18,8 @@ static const struct qb_option kafka_options[] = {
 	{"max_bytes", QB_SIZE, QB_FETCH, false, "8MiB", 1024, 1 << 30, "maxFetchSize", "How much at most."},
 	{"min_bytes", QB_SIZE, QB_FETCH, false, "1", 1, 0, NULL, "How much at least."},
 	{"max_wait", QB_DURATION, QB_FETCH, false, "100ms", 1000, 60000000, NULL, "How long to wait for that."},
+	{"queue_bytes", QB_SIZE, QB_FETCH, false, "4MiB", 1024, 1 << 30, NULL, "How much to keep of a partition."},
+	{"max_partition_bytes", QB_SIZE, QB_FETCH, false, "1MiB", 1024, 1 << 30, NULL, "How much of one at most."},
 };
 enum { KAFKA_GROUP_ID = 6, KAFKA_STATIC = 7, KAFKA_MAX_BYTES = 8, KAFKA_MIN_BYTES = 9 };
 

@@ -219,6 +219,10 @@ static void keys_are_checked_against_each_other(void **state)
 			"which is reached first\n"},
 		{KAFKA "    max_outstanding_bytes: 8MiB\n", "3:3: warning: one message of \"max_message_bytes\" (32MiB) goes "
 													"beyond \"max_outstanding_bytes\" (8MiB)\n"},
+		{KAFKA "    fetch: { max_bytes: 252MiB }\n",
+			"5:12: \"fetch\" may take 257MiB (max_bytes + queue_bytes + max_partition_bytes), "
+			"\"memory.max_bytes\" is 256MiB\n"},
+		{KAFKA "    fetch: { max_bytes: 251MiB }\n", ""},
 		{KAFKA "    handler_timeout: 60s\n", "5:22: warning: \"handler_timeout\" (1m) is above "
 											 "\"shutdown.drain_timeout\" (30s): a stop can cut a handler "
 											 "short\n"},
