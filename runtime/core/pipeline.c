@@ -275,6 +275,7 @@ static void pipeline_on_lane_close(void *ctx, struct lane *lane)
 		pipeline_unproven(pipeline, lane->position - lane->kept); /* holes between the offsets count as well */
 	if (is_last && lane->n_running)
 		pipeline_left_running(pipeline, lane->n_running);
+	pipeline->n_closing -= lane->state == LANE_CLOSING;
 	ledger_lane_close(&pipeline->ledger, lane);
 }
 

@@ -331,6 +331,10 @@ static void what_is_ready_of_a_closing_lane_keeps_nobody_from_reading_on(void **
 	stage_turn(&fixture->stage, 1);
 	assert_int_equal(fixture->a.n_ids, 1); /* it still runs, and the lane with it */
 	assert_false(source->is_sated);
+	stage_lane_close(&fixture->stage, fixture->lane);
+	fixture->lane = stage_lane(&fixture->stage, 0, 0, "");
+	arrive(fixture, 2000);
+	assert_true(source->is_sated); /* a lane that is gone is forgotten */
 	end(fixture);
 }
 
