@@ -7,6 +7,7 @@
 #include "command.h"
 #include "number.h"
 #include "order.h"
+#include "run.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -18,10 +19,10 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"Usage: qbus-bench echo SOCKET FILE BYTES\n"
+	"Usage: qbus-bench echo SOCKET FILE BYTES [NAME=VALUE]...\n"
 	"\n"
-	"Listens at SOCKET, starts the PHP program FILE with it and sends frames of that many bytes, one at\n"
-	"a time, until SIGTERM. `qbus-bench compare --generated` starts it.\n";
+	"Listens at SOCKET, starts the PHP program FILE with it (and these settings of php.ini) and sends frames of\n"
+	"that many bytes, one at a time, until SIGTERM. `qbus-bench compare --generated` starts it.\n";
 
 static volatile sig_atomic_t is_over;
 
@@ -62,15 +63,30 @@ static bool exchange(int fd, const char *frame, size_t size)
 	return !is_over && recv(fd, answer, sizeof(answer), MSG_WAITALL) == sizeof(answer);
 }
 
-static int serve(int listener, const char *socket, const char *file, size_t size)
+/* php [-d NAME=VALUE]... FILE SOCKET BYTES; options ends with NULL */
+static int start_php(const char *socket, const char *file, size_t size, char *const *options, struct child *child)
 {
 	char number[24];
-	const char *const argv[] = {"php", file, socket, number, NULL};
+	const char *argv[2 * RUN_MAX_OPTIONS + 5] = {"php"};
+	size_t n = 1;
+
+	for (; *options && n < 2 * RUN_MAX_OPTIONS; options++) {
+		argv[n++] = "-d";
+		argv[n++] = *options;
+	}
+	snprintf(number, sizeof(number), "%zu", size);
+	argv[n++] = file;
+	argv[n++] = socket;
+	argv[n++] = number;
+	return child_start(child, argv, "/dev/stderr");
+}
+
+static int serve(int listener, const char *socket, const char *file, size_t size, char *const *options)
+{
 	struct child child;
 	char *frame = malloc(size);
 
-	snprintf(number, sizeof(number), "%zu", size);
-	if (!frame || child_start(&child, argv, "/dev/stderr"))
+	if (!frame || start_php(socket, file, size, options, &child))
 		return -1;
 	memset(frame, '.', size);
 
@@ -90,7 +106,7 @@ int echo_command(int argc, char **argv)
 	struct sigaction action = {.sa_handler = on_signal}; /* without SA_RESTART: it ends what waits */
 	uint64_t size;
 
-	if (argc != 4 || !number_read(argv[3], 1, ORDER_MAX_SIZE, &size)) {
+	if (argc < 4 || !number_read(argv[3], 1, ORDER_MAX_SIZE, &size)) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
@@ -98,7 +114,7 @@ int echo_command(int argc, char **argv)
 	sigaction(SIGINT, &action, NULL);
 
 	int listener = listen_at(argv[1]);
-	int err = listener < 0 ? -1 : serve(listener, argv[1], argv[2], size + ECHO_FRAMING);
+	int err = listener < 0 ? -1 : serve(listener, argv[1], argv[2], size + ECHO_FRAMING, argv + 4);
 
 	if (listener >= 0)
 		close(listener);

@@ -60,7 +60,8 @@ static const char usage_options[] =
 	"  --proxy FILE         the proxy (default: next to this program)\n"
 	"  --worker FILE        the worker, a PHP file that counts as bench/worker.php does\n"
 	"  --proxy-option SECTION.KEY=VALUE    of its configuration, as in fetch.max_bytes=4MiB; may be repeated\n"
-	"  --plain-option NAME=VALUE           a property of librdkafka for the plain consumer; may be repeated\n";
+	"  --plain-option NAME=VALUE           a property of librdkafka for the plain consumer; may be repeated\n"
+	"  --php-option NAME=VALUE             of php.ini, for the workers and for what they are compared with; may be repeated\n";
 
 enum {
 	OPT_HELP = 256,
@@ -92,6 +93,7 @@ enum {
 	OPT_PLAIN,
 	OPT_PROXY_OPTION,
 	OPT_PLAIN_OPTION,
+	OPT_PHP_OPTION,
 	OPT_GENERATED,
 	OPT_NO_SYSCALLS,
 	OPT_SWEEP,
@@ -130,6 +132,7 @@ static const struct option options[] = {
 	{"plain", no_argument, NULL, OPT_PLAIN},
 	{"proxy-option", required_argument, NULL, OPT_PROXY_OPTION},
 	{"plain-option", required_argument, NULL, OPT_PLAIN_OPTION},
+	{"php-option", required_argument, NULL, OPT_PHP_OPTION},
 	{NULL, 0, NULL, 0},
 };
 
@@ -199,6 +202,8 @@ static bool take_option(struct run_conf *conf, int option)
 		return take_pair(conf->proxy_options, &conf->n_proxy_options);
 	case OPT_PLAIN_OPTION:
 		return take_pair(conf->plain_options, &conf->n_plain_options);
+	case OPT_PHP_OPTION:
+		return take_pair(conf->php_options, &conf->n_php_options);
 	default:
 		return false;
 	}

@@ -37,8 +37,8 @@ struct run_conf {
 	const char *read;        /* how handlers read bodies: whole, stream; NULL: not at all */
 	const char *json, *html; /* files for the result; NULL: none */
 	const char *worker;      /* PHP file; NULL: our own */
-	const char *proxy_options[RUN_MAX_OPTIONS], *plain_options[RUN_MAX_OPTIONS];
-	size_t n_proxy_options, n_plain_options;
+	const char *proxy_options[RUN_MAX_OPTIONS], *plain_options[RUN_MAX_OPTIONS], *php_options[RUN_MAX_OPTIONS];
+	size_t n_proxy_options, n_plain_options, n_php_options;
 	uint64_t every;           /* messages in a tally */
 	char proxy[RUN_MAX_PATH]; /* the program */
 	char bench[RUN_MAX_PATH]; /* this program */

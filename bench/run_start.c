@@ -99,6 +99,22 @@ static void set_source(struct settings *settings, const struct run_conf *conf, c
 	}
 }
 
+/* [php, -d, "NAME=VALUE", "FILE"] */
+static int set_worker(struct settings *settings, const struct run_conf *conf)
+{
+	char words[RUN_MAX_PATH] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < conf->n_php_options && len < sizeof(words); i++)
+		len += (size_t)snprintf(words + len, sizeof(words) - len, " -d, \"%s\",", conf->php_options[i]);
+	if (len + strlen(conf->worker) >= sizeof(words) - sizeof("[php, \"\"]")) {
+		fputs("qbus-bench: so many --php-option do not fit into a command\n", stderr);
+		return -1;
+	}
+	set(settings, "pool", "command", "[php,%s \"%s\"]", words, conf->worker);
+	return 0;
+}
+
 static int set_all(struct settings *settings, const struct run_conf *conf, const char *group)
 {
 	int err = 0;
@@ -110,7 +126,7 @@ static int set_all(struct settings *settings, const struct run_conf *conf, const
 	set(settings, "pipeline", "ordering", "%s", conf->ordering);
 	set(settings, "pipeline", "credit", "%s", conf->credit);
 	set(settings, "pipeline", "pool", "bench");
-	set(settings, "pool", "command", "[php, \"%s\"]", conf->worker);
+	err = set_worker(settings, conf);
 	set(settings, "pool", "num_workers", "%" PRIu64, conf->n_workers);
 	for (size_t i = 0; i < conf->n_proxy_options && !err; i++)
 		err = set_option(settings, conf->proxy_options[i]);
@@ -199,19 +215,25 @@ static int start_plain(const struct run_conf *conf, const char *group, struct ch
 static int start_echo(const struct run_conf *conf, const char *file, struct child *child)
 {
 	char socket[sizeof(conf->directory) + 16];
-	const char *const argv[] = {conf->bench, "echo", socket, file, conf->size, NULL};
+	const char *argv[6 + RUN_MAX_OPTIONS] = {conf->bench, "echo", socket, file, conf->size};
 
+	memcpy(argv + 5, conf->php_options, sizeof(conf->php_options)); /* ends with NULL, as argv does */
 	snprintf(socket, sizeof(socket), "%s/echo.sock", conf->directory);
 	return child_start(child, argv, conf->log);
 }
 
-/* php FILE BROKER QUEUE|TOPIC [GROUP] ARGUMENT... */
+/* php [-d NAME=VALUE]... FILE BROKER QUEUE|TOPIC [GROUP] ARGUMENT... */
 static int start_peer(const struct run_conf *conf, const struct side *side, const char *group, struct child *child)
 {
 	char file[RUN_MAX_PATH + 64];
-	const char *argv[8 + SIDE_MAX_ARGUMENTS] = {"php", file};
-	size_t n = 2;
+	const char *argv[8 + SIDE_MAX_ARGUMENTS + 2 * RUN_MAX_OPTIONS] = {"php"};
+	size_t n = 1;
 
+	for (size_t i = 0; i < conf->n_php_options; i++) {
+		argv[n++] = "-d";
+		argv[n++] = conf->php_options[i];
+	}
+	argv[n++] = file;
 	snprintf(file, sizeof(file), "%.*s/peers/%s", (int)(strrchr(conf->worker, '/') - conf->worker), conf->worker,
 		side->script);
 	if (conf->is_generated)

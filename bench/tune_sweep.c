@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The best of many numbers that vary is the luckiest one: those that lead after SWEEP_ROUNDS are measured afresh. */
-enum { SWEEP_ROUNDS = 2, N_LEADERS = 4, FINAL_ROUNDS = TUNE_MAX_ROUNDS };
+/* The best of many numbers that vary is the luckiest one: those that lead after SWEEP_ROUNDS are measured afresh, and
+ * longer where tune's choice is not the best of them. */
+enum { SWEEP_ROUNDS = 2, N_LEADERS = 4, FINAL_ROUNDS = 5, CLOSE_ROUNDS = TUNE_MAX_ROUNDS };
 
 /* Every combination of values is a trial. -1: they are too many. */
 static int combine(struct tune *sweep)
@@ -68,6 +69,9 @@ int tune_sweep(const struct tune *tune, struct tune *sweep, const struct tune_tr
 	for (size_t i = 0; i < n; i++)
 		trials[i]->n_rounds = 0;
 	if (tune_measure(sweep, trials, n, FINAL_ROUNDS))
+		return -1;
+	tune_rank(sweep, ranked, n);
+	if (trials[0] != found && tune_measure(sweep, trials, n, CLOSE_ROUNDS))
 		return -1;
 	tune_rank(sweep, ranked, n);
 	sweep->best = trials[0];

@@ -56,6 +56,13 @@ def test_a_broker_of_its_own_serves_what_lies_ready_and_what_comes(tmp_path):
     assert values(tmp_path / "r")["end_to_end_p99_ms"] > 0
 
 
+def test_settings_of_php_reach_workers_and_peers(tmp_path):
+    (tmp_path / "first.php").write_text("<?php file_put_contents(__DIR__ . '/began', basename($argv[0]) . ' ', FILE_APPEND);")
+    bench("compare", "--generated", "--credit", "1", "--messages", "2000", "--rounds", "1", "--no-syscalls",
+          "--php-option", f"auto_prepend_file={tmp_path}/first.php", "--php-option", "precision=5")
+    assert set((tmp_path / "began").read_text().split()) == {"worker.php", "echo.php"}
+
+
 def test_generated_messages_are_compared_with_a_bare_echo_loop(tmp_path):
     bench("compare", "--generated", "--credit", "1", "--messages", "5000", "--rounds", "1", "--json", tmp_path / "r")
     speeds = sides(tmp_path / "r")
