@@ -42,7 +42,7 @@ static const char usage_options[] =
 	"  --size BYTES         of a body (default and least 192); 200,10%:100000 makes a tenth of them larger\n"
 	"  --partitions N       of a topic that is made (default 12)\n"
 	"  --keys N             different keys of the messages (default 1000)\n"
-	"  --workers N          PHP processes (default 1)\n"
+	"  --workers N          PHP processes (default 1; tune begins with N, by default with one for each processor)\n"
 	"  --ordering MODE      none, partition or key (default none)\n"
 	"  --credit N           messages that a worker may hold, or auto (default auto)\n"
 	"  --work MICROSECONDS  of each message in the handler, by turning the processor (default 0)\n"

@@ -225,6 +225,7 @@ int tune_command(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "--explain") == 0)
 		return explain_command(argc - 1, argv + 1);
 	conf.seconds = 2;
+	conf.n_workers = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN); /* as the product itself */
 	conf.max_workers = 4 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 	if (!run_ask(&conf, usage, &status))
 		return status;

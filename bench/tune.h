@@ -10,7 +10,7 @@
 enum { TUNE_MAX_KNOBS = 9, TUNE_MAX_VALUES = 8, TUNE_MAX_TRIALS = 512, TUNE_MAX_ROUNDS = 15, TUNE_MAX_STEPS = 32 };
 
 /* One setting of the proxy, or of the workers' code (tune_is_code). The values go from cheap to dear; usual: the
- * index of the product's default. */
+ * index of the product's default, which for workers is the machine's. */
 struct tune_knob {
 	const char *option; /* SECTION.KEY */
 	bool for_kafka, for_amqp;
@@ -50,7 +50,8 @@ struct tune {
 	const struct tune_trial *found; /* of a sweep: what tune had taken; NULL: this is no sweep */
 	struct tune_step steps[TUNE_MAX_STEPS];
 	size_t n_steps;
-	char *words; /* of --knobs */
+	char begin[24]; /* workers, as a value */
+	char *words;    /* of --knobs */
 };
 
 /* Chooses the knobs and their values. -1 after a sentence: --knobs names something else. */

@@ -2,6 +2,7 @@
 /* Knobs, and the way from the defaults to something better. */
 #include "tune.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,18 +31,21 @@ enum { N_KNOWN = sizeof(known) / sizeof(known[0]) };
 
 /* ---- the knobs ---- */
 
+static bool is_workers(const struct tune_knob *knob)
+{
+	return strcmp(knob->option, "pool.num_workers") == 0;
+}
+
 /* The bounds leave no more workers. */
 static void cut_workers(struct tune_knob *knob, uint64_t max_workers)
 {
-	bool is_workers = strcmp(knob->option, "pool.num_workers") == 0;
-
 	const char *usual = knob->values[knob->usual];
 	size_t n = 0;
 
 	for (size_t i = 0; i < knob->n_values; i++) {
 		const char *value = knob->values[i];
 
-		if (is_workers && value != usual && strtoull(value, NULL, 10) > max_workers)
+		if (is_workers(knob) && value != usual && strtoull(value, NULL, 10) > max_workers)
 			continue;
 		if (value == usual)
 			knob->usual = n;
@@ -60,7 +64,7 @@ static bool set_values(struct tune_knob *knob, char *words)
 	knob->n_values = 0;
 	knob->usual = TUNE_MAX_VALUES;
 	for (char *word = strtok_r(words, ":", &rest); word; word = strtok_r(NULL, ":", &rest)) {
-		bool is_nothing = strcmp(knob->option, "pool.num_workers") == 0 && strtoull(word, NULL, 10) == 0;
+		bool is_nothing = is_workers(knob) && strtoull(word, NULL, 10) == 0;
 
 		if (knob->n_values == TUNE_MAX_VALUES || is_nothing)
 			return false;
@@ -79,9 +83,28 @@ static bool set_values(struct tune_knob *knob, char *words)
 	return true;
 }
 
+/* As many workers as the search begins with: one of the values, or one more, in its place. */
+static void begin_workers(struct tune_knob *knob, const char *begin)
+{
+	unsigned long long n = strtoull(begin, NULL, 10);
+	size_t i = 0;
+
+	while (i < knob->n_values && strtoull(knob->values[i], NULL, 10) < n)
+		i++;
+	knob->usual = i;
+	if (i < knob->n_values && strtoull(knob->values[i], NULL, 10) == n)
+		return;
+	memmove(knob->values + i + 1, knob->values + i, (knob->n_values++ - i) * sizeof(knob->values[0]));
+	knob->values[i] = begin;
+}
+
 static void add_knob(struct tune *tune, const struct tune_knob *knob)
 {
-	tune->knobs[tune->n_knobs++] = *knob;
+	struct tune_knob *added = &tune->knobs[tune->n_knobs++];
+
+	*added = *knob;
+	if (is_workers(added))
+		begin_workers(added, tune->begin);
 }
 
 static bool is_for(const struct tune_knob *knob, const struct run_conf *conf)
@@ -124,6 +147,7 @@ int tune_init(struct tune *tune, struct run_conf *conf)
 	char *rest = NULL;
 
 	*tune = (struct tune){.conf = conf, .words = strdup(conf->knobs ? conf->knobs : "")};
+	snprintf(tune->begin, sizeof(tune->begin), "%" PRIu64, conf->n_workers);
 	for (size_t i = 0; i < N_KNOWN && !conf->knobs; i++) {
 		if (is_for(&known[i], conf))
 			add_knob(tune, &known[i]);

@@ -76,7 +76,7 @@ void measure_result_done(struct measure_result *result)
 
 static struct run_conf conf_with(const char *knobs)
 {
-	return (struct run_conf){.bootstrap = "nowhere", .knobs = knobs, .max_workers = 16};
+	return (struct run_conf){.bootstrap = "nowhere", .knobs = knobs, .n_workers = 1, .max_workers = 16};
 }
 
 static void search(struct run_conf *conf)
@@ -113,6 +113,19 @@ static void as_many_workers_as_help_are_found(void **state)
 	assert_string_equal(found(0), "4");
 	assert_int_equal(tune.n_steps, 1);
 	assert_true(fabs(tune_score(&tune, tune.best) - 4000) < 1);
+}
+
+static void workers_begin_with_what_was_said(void **state)
+{
+	struct run_conf conf = conf_with("pool.num_workers");
+
+	(void)state;
+	conf.n_workers = 6;
+	search(&conf);
+	assert_string_equal(tune.knobs[0].values[tune.usual->choice[0]], "6");
+	assert_string_equal(tune.knobs[0].values[tune.usual->choice[0] - 1], "4");
+	assert_string_equal(tune.knobs[0].values[tune.usual->choice[0] + 1], "8");
+	assert_string_equal(found(0), "4");
 }
 
 static void noise_seldom_recommends_something_and_little_then(void **state)
@@ -218,6 +231,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		machine_test(as_many_workers_as_help_are_found),
+		machine_test(workers_begin_with_what_was_said),
 		machine_test(noise_seldom_recommends_something_and_little_then),
 		machine_test(a_gain_shows_through_noise),
 		machine_test(what_takes_too_much_memory_is_not_taken),
