@@ -54,15 +54,33 @@ static void take_versions(struct report *report)
 	}
 }
 
+/* Where the word has a password: in a URL, or behind an option's name that tells. ret_rest: what follows it. NULL: it
+ * has none. */
+static const char *secret_of(const char *word, const char **ret_rest)
+{
+	static const char *const names[] = {"password", "secret", "token", "credential", "jaas", "pem"};
+	const char *host = strrchr(word, '@'), *scheme = strstr(word, "://");
+	const char *colon = scheme && host ? strchr(scheme + 3, ':') : NULL;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *name = strcasestr(word, names[i]), *equals = name ? strchr(name, '=') : NULL;
+
+		*ret_rest = "";
+		if (equals)
+			return equals + 1;
+	}
+	*ret_rest = host;
+	return colon && colon < host ? colon + 1 : NULL;
+}
+
 static void write_command(FILE *out, const struct run_conf *conf)
 {
 	fputs("qbus-bench", out);
 	for (int i = 0; i < conf->argc; i++) {
-		const char *word = conf->argv[i], *host = strrchr(word, '@'), *scheme = strstr(word, "://");
-		const char *colon = scheme && host ? strchr(scheme + 3, ':') : NULL;
+		const char *word = conf->argv[i], *rest, *secret = secret_of(word, &rest);
 
-		if (colon && colon < host)
-			fprintf(out, " %.*s:***%s", (int)(colon - word), word, host);
+		if (secret)
+			fprintf(out, " %.*s***%s", (int)(secret - word), word, rest);
 		else
 			fprintf(out, " %s", word);
 	}

@@ -16,7 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MAX_SOCKETS = 256, ANSWER = 32768 };
+/* Those to workers are found first and are not TCP: room for the most workers, and for a broker's connections. */
+enum { MAX_SOCKETS = 1024, ANSWER = 32768 };
 
 struct sockets {
 	uint64_t inodes[MAX_SOCKETS];

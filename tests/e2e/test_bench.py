@@ -191,3 +191,10 @@ def test_explain_tells_the_mistakes_of_a_configuration(tmp_path):
     done = subprocess.run([BENCH, "tune", "--explain", "-c", tmp_path / "qbus.yaml"], capture_output=True, text=True,
                           timeout=120, check=False)
     assert done.returncode == 1 and "prefech" in done.stderr and not done.stdout
+
+
+def test_no_password_gets_into_a_report(tmp_path):
+    bench("run", "--generated", "--messages", "2000", "--rounds", "1", "--no-syscalls", "--plain-option",
+          "sasl.password=secret=1", "--json", tmp_path / "r", "--html", tmp_path / "h")
+    for report in (tmp_path / "r", tmp_path / "h"):
+        assert "sasl.password=***" in report.read_text() and "secret=1" not in report.read_text()
