@@ -21,7 +21,7 @@ static const char usage[] =
 	"the 99th percentile from due to done is lowest at that rate: workers, fetch sizes, prefetch, credit, commit\n"
 	"interval, and how many messages a handler takes together (worker.batch, which is set in the workers' code).\n"
 	"Measures each value, the better half of them again, and takes a change only when it wins by more than the\n"
-	"measurements vary. Prints what it tried, why it chose what it chose, and the settings as YAML.\n"
+	"measurements vary (the +- of its table). Prints what it tried, why it chose what it chose, and the settings as YAML.\n"
 	"Describe the work with --size, --work, --sleep, --partitions.\n"
 	"\n"
 	"  --max-workers N      (default: 4 for each processor)\n"

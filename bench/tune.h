@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The search of `qbus-bench tune`: one setting after the other, each value measured, the better half measured again,
- * a change taken only when it wins by more than the measurements vary. And the sweep that tells how good the search
- * was. */
+ * a change taken only when it wins by more than half of what its rounds span. And the sweep that tells how good the
+ * search was. */
 #ifndef QBUS_BENCH_TUNE_H
 #define QBUS_BENCH_TUNE_H
 
