@@ -105,17 +105,24 @@ static int send_all(
 	return err;
 }
 
-/* What cannot be found out here is told by the sending. */
-static void connect_to(rd_kafka_t *rk, const char *topic)
+/* -1 after a sentence: no broker answers. What else cannot be found out here is told by the sending. */
+static int connect_to(rd_kafka_t *rk, const struct produce_conf *conf)
 {
-	enum { PATIENCE_MS = 10000 };
+	enum { PATIENCE_MS = 20000 };
 	const struct rd_kafka_metadata *metadata;
-	rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
+	rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, conf->topic, NULL);
+	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
 
-	if (handle && rd_kafka_metadata(rk, 0, handle, &metadata, PATIENCE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
-		rd_kafka_metadata_destroy(metadata);
-	if (handle)
+	if (handle) {
+		err = rd_kafka_metadata(rk, 0, handle, &metadata, PATIENCE_MS);
 		rd_kafka_topic_destroy(handle);
+		if (!err)
+			rd_kafka_metadata_destroy(metadata);
+	}
+	if (err != RD_KAFKA_RESP_ERR__TRANSPORT && err != RD_KAFKA_RESP_ERR__TIMED_OUT)
+		return 0;
+	fprintf(stderr, "qbus-bench: no broker answers at %s: %s\n", conf->bootstrap, rd_kafka_err2str(err));
+	return -1;
 }
 
 int produce_kafka(const struct produce_conf *conf, struct pace *pace, struct produce_result *ret_result)
@@ -125,11 +132,11 @@ int produce_kafka(const struct produce_conf *conf, struct pace *pace, struct pro
 	if (!rk)
 		return -1;
 
-	if (pace->rate)
-		connect_to(rk, conf->topic);
-	pace_begin(pace);
+	int err = connect_to(rk, conf);
 
-	int err = send_all(rk, conf, pace, ret_result);
+	pace_begin(pace);
+	if (!err)
+		err = send_all(rk, conf, pace, ret_result);
 
 	while (rd_kafka_outq_len(rk) > 0)
 		rd_kafka_poll(rk, 100);

@@ -143,14 +143,9 @@ void round_clean_up(const struct run_conf *conf, bool keep_log)
 }
 
 /* What is to be read is there, or comes while it is read. */
-static int prepare_load(const struct run_conf *conf, enum side_id side, size_t round)
+static int prepare_load(const struct run_conf *conf, const char *group)
 {
-	char group[RUN_MAX_GROUP];
-
-	if (!conf->rate)
-		return run_load(conf, false);
-	run_group(conf, side, round, group);
-	return run_live(conf, group);
+	return conf->rate ? run_live(conf, group) : run_load(conf, false);
 }
 
 /* Of a proxy: what it says itself of its times. */
@@ -181,7 +176,11 @@ int round_measure(const struct run_conf *conf, enum side_id side, size_t round, 
 		.is_live = conf->rate > 0,
 		.counts_calls = conf->counts_calls};
 	struct child child = {0}, feeder = {0};
-	int err = prepare_load(conf, side, round);
+	char group[RUN_MAX_GROUP];
+
+	run_group(conf, side, round, group);
+
+	int err = prepare_load(conf, group);
 
 	if (err)
 		return err;
@@ -201,6 +200,7 @@ int round_measure(const struct run_conf *conf, enum side_id side, size_t round, 
 	measure_close(&measure); /* who still has something to tell must not wait for a reader, or the stop waits for it */
 	child_stop(&feeder);
 	child_stop(&child);
+	run_forget(conf, group);
 	if (!err)
 		fprintf(stderr, "round %zu %-26s %10.0f messages/s%s\n", round + 1, side_at(side)->name,
 			(double)ret_result->n_messages / ret_result->seconds, conf->counts_calls ? ", system calls counted" : "");

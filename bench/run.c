@@ -8,11 +8,13 @@
 #include "round.h"
 #include "sizes.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { RATE_SECONDS = 10, COUNTED_PART = 4, READ_FROM = 1 << 20 };
 
@@ -255,10 +257,27 @@ static void choose_sides(struct run_conf *conf)
 	}
 }
 
+/* A result that has no place is better known before it is measured. */
+static bool has_folder(const char *file)
+{
+	const char *slash = file ? strrchr(file, '/') : NULL;
+	char folder[RUN_MAX_PATH];
+
+	if (!slash)
+		return true;
+	snprintf(folder, sizeof(folder), "%.*s/", (int)(slash - file), file);
+	if (access(folder, W_OK) == 0)
+		return true;
+	fprintf(stderr, "qbus-bench: cannot write %s: %s\n", file, strerror(errno));
+	return false;
+}
+
 static int run_all(struct run_conf *conf)
 {
 	static struct run_results results;
 
+	if (!has_folder(conf->json) || !has_folder(conf->html))
+		return EXIT_ERROR;
 	if (round_prepare(conf)) {
 		round_clean_up(conf, false);
 		return EXIT_ERROR;

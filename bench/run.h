@@ -89,6 +89,8 @@ enum { RUN_MAX_GROUP = 96 };
 
 /* The consumer group of a side in a round. */
 void run_group(const struct run_conf *conf, enum side_id side, size_t round, char ret_group[RUN_MAX_GROUP]);
+/* Deletes a group that nobody is in any more; one that cannot be deleted goes when its broker forgets it. */
+void run_forget(const struct run_conf *conf, const char *group);
 /* Starts a consumer that has seen nothing yet. round: for its group's name. */
 int run_start(const struct run_conf *conf, enum side_id side, size_t round, struct child *child);
 /* Whether this side can run here; tells on stderr when it cannot. */

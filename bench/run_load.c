@@ -10,7 +10,7 @@
 
 #define FOR_EVER "1000000000000"
 
-enum { TIMEOUT_MS = 20000, LOOK_MS = 100 };
+enum { TIMEOUT_MS = 20000, LOOK_MS = 100, FORGET_MS = 5000 };
 
 static int produce(const struct run_conf *conf, uint64_t n_messages, uint64_t first)
 {
@@ -135,11 +135,10 @@ static rd_kafka_topic_partition_list_t *topic_look(rd_kafka_t *rk, const char *t
 	}
 }
 
-/* group: NULL, or whose offsets are set to the topic's end. */
-static int topic_prepare(const struct run_conf *conf, const char *group, uint64_t *ret_n)
+/* group: NULL, or the one that it may speak for. NULL when there is no memory. */
+static rd_kafka_t *client_new(const struct run_conf *conf, const char *group)
 {
 	rd_kafka_conf_t *kafka = rd_kafka_conf_new();
-	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
 	char error[256];
 
 	rd_kafka_conf_set(kafka, "bootstrap.servers", conf->bootstrap, error, sizeof(error));
@@ -148,10 +147,19 @@ static int topic_prepare(const struct run_conf *conf, const char *group, uint64_
 
 	rd_kafka_t *rk = rd_kafka_new(group ? RD_KAFKA_CONSUMER : RD_KAFKA_PRODUCER, kafka, error, sizeof(error));
 
-	if (!rk) {
+	if (!rk)
 		rd_kafka_conf_destroy(kafka);
+	return rk;
+}
+
+/* group: NULL, or whose offsets are set to the topic's end. */
+static int topic_prepare(const struct run_conf *conf, const char *group, uint64_t *ret_n)
+{
+	rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
+	rd_kafka_t *rk = client_new(conf, group);
+
+	if (!rk)
 		return -1;
-	}
 
 	/* the embedded one has its topic from the beginning */
 	rd_kafka_topic_partition_list_t *ends =
@@ -225,4 +233,45 @@ int run_live(const struct run_conf *conf, const char *group)
 	if (!conf->bootstrap)
 		return load_amqp(conf, 1);
 	return topic_prepare(conf, group, &n) ? -1 : produce(conf, 1, 1);
+}
+
+static rd_kafka_resp_err_t group_delete(rd_kafka_t *rk, rd_kafka_queue_t *queue, const char *group)
+{
+	rd_kafka_DeleteGroup_t *old = rd_kafka_DeleteGroup_new(group);
+
+	rd_kafka_DeleteGroups(rk, &old, 1, NULL, queue);
+	rd_kafka_DeleteGroup_destroy(old);
+
+	rd_kafka_event_t *event = rd_kafka_queue_poll(queue, FORGET_MS);
+	const rd_kafka_DeleteGroups_result_t *result = event ? rd_kafka_event_DeleteGroups_result(event) : NULL;
+	rd_kafka_resp_err_t err = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+	size_t n = 0;
+
+	if (!err && result) {
+		const rd_kafka_group_result_t *const *groups = rd_kafka_DeleteGroups_result_groups(result, &n);
+		const rd_kafka_error_t *error = n > 0 ? rd_kafka_group_result_error(groups[0]) : NULL;
+
+		err = error ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
+	}
+	rd_kafka_event_destroy(event);
+	return err;
+}
+
+void run_forget(const struct run_conf *conf, const char *group)
+{
+	rd_kafka_t *rk = conf->bootstrap && !conf->embedded ? client_new(conf, NULL) : NULL;
+
+	if (!rk)
+		return;
+
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+
+	/* The broker hears of the leaving while its member ends. */
+	for (int waited_ms = 0; waited_ms < FORGET_MS; waited_ms += LOOK_MS) {
+		if (group_delete(rk, queue, group) != RD_KAFKA_RESP_ERR_NON_EMPTY_GROUP)
+			break;
+		poll(NULL, 0, LOOK_MS);
+	}
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_destroy(rk);
 }

@@ -33,6 +33,18 @@ def test_run_measures_proxy_and_plain_consumer_on_kafka(kafka, tmp_path):
         assert told.get("syscalls_per_message", 1) > 0  # absent where the kernel does not let us
 
 
+def test_nothing_is_left_of_a_run_but_the_topic(kafka, tmp_path):
+    bench("run", "--kafka", kafka.bootstrap, "--messages", "2000", "--rounds", "1", "--plain", "--no-syscalls")
+    assert not [group.id for group in kafka.admin().list_groups(timeout=60) if group.id.startswith("qbus-bench.")]
+
+
+def test_a_result_that_has_no_place_is_refused_before_it_is_measured(tmp_path):
+    done = subprocess.run([BENCH, "run", "--generated", "--html", tmp_path / "nowhere" / "r.html"], capture_output=True,
+                          text=True, timeout=60, check=False)
+    assert done.returncode == 1 and f"cannot write {tmp_path}/nowhere/r.html: No such file" in done.stderr
+    assert "round 1" not in done.stderr
+
+
 def test_compare_measures_every_peer_that_is_installed_on_rabbitmq(rabbit, tmp_path):
     bench("compare", "--amqp", rabbit.url, "--messages", "2000", "--rounds", "1", "--json", tmp_path / "r")
     speeds = sides(tmp_path / "r")
