@@ -17,6 +17,8 @@
 
 enum { STOP_MS = 10000, LOOK_MS = 10 };
 
+static volatile sig_atomic_t is_interrupted, waited_for; /* waited_for: a process that has not been reaped; 0: none */
+
 /* In the child: it ends when the bench does, however that comes about. */
 static void become(const char *const *argv, const char *log, pid_t bench)
 {
@@ -92,10 +94,24 @@ void child_stop(struct child *child)
 	has_ended(child, 0);
 }
 
+void child_interrupt(void)
+{
+	is_interrupted = 1;
+	if (waited_for)
+		kill(waited_for, SIGTERM);
+}
+
 int child_wait(struct child *child)
 {
+	siginfo_t info;
 	int status = -1;
 
+	waited_for = child->pid;
+	if (is_interrupted)
+		kill(child->pid, SIGTERM);
+	while (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOWAIT) && errno == EINTR)
+		;
+	waited_for = 0; /* its number may be another's as soon as it is reaped */
 	waitpid(child->pid, &status, 0);
 	child->pid = 0;
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;

@@ -18,5 +18,7 @@ int child_start(struct child *child, const char *const *argv, const char *log);
 void child_stop(struct child *child);
 /* Waits for its own end. 0: it exited with 0. */
 int child_wait(struct child *child);
+/* For a signal's handler: who is waited for gets SIGTERM, now and from now on. */
+void child_interrupt(void);
 
 #endif

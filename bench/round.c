@@ -2,6 +2,7 @@
 /* One round of a run, and what has to be there before and gone after all of them. */
 #include "round.h"
 
+#include "child.h"
 #include "embedded.h"
 #include "tally.h"
 
@@ -17,6 +18,7 @@ static void on_signal(int number)
 {
 	(void)number;
 	measure_cancel();
+	child_interrupt();
 }
 
 static void export(const char *name, uint64_t value)
@@ -75,10 +77,28 @@ static int open_embedded(struct run_conf *conf)
 	return 0;
 }
 
-int round_prepare(struct run_conf *conf)
+/* Sockets will lie in it, whose paths are short. */
+static int make_directory(struct run_conf *conf)
 {
+	enum { MAX_FOLDER = 40 };
 	const char *folder = getenv("TMPDIR");
 
+	if (!folder)
+		folder = "/tmp";
+	if (strlen(folder) > MAX_FOLDER) {
+		fprintf(stderr, "qbus-bench: TMPDIR is too long for sockets, it may have %d bytes: %s\n", MAX_FOLDER, folder);
+		return -1;
+	}
+	snprintf(conf->directory, sizeof(conf->directory), "%.*s/qbus-bench.XXXXXX", MAX_FOLDER, folder);
+	if (mkdtemp(conf->directory))
+		return 0;
+	perror(conf->directory);
+	*conf->directory = '\0';
+	return -1;
+}
+
+int round_prepare(struct run_conf *conf)
+{
 	snprintf(conf->name, sizeof(conf->name), "qbus-bench-%s", conf->size);
 	for (char *sign = conf->name; (sign = strpbrk(sign, ",%:"));)
 		*sign = '-'; /* Kafka takes no such names */
@@ -92,12 +112,8 @@ int round_prepare(struct run_conf *conf)
 	conf->every = conf->n_messages < 100000 ? conf->n_messages / 100 + 1 : 1000;
 	if (find_programs(conf))
 		return -1;
-	snprintf(conf->directory, sizeof(conf->directory), "%.40s/qbus-bench.XXXXXX", folder ? folder : "/tmp");
-	if (!mkdtemp(conf->directory)) {
-		perror(conf->directory);
-		*conf->directory = '\0';
+	if (make_directory(conf))
 		return -1;
-	}
 	snprintf(conf->group, sizeof(conf->group), "%s", strrchr(conf->directory, '/') + 1);
 	snprintf(conf->log, sizeof(conf->log), "%s/log", conf->directory);
 	snprintf(conf->file, sizeof(conf->file), "%s/qbus.yaml", conf->directory);

@@ -28,7 +28,7 @@ static int produce(const struct run_conf *conf, uint64_t n_messages, uint64_t fi
 		return -1;
 	if (child_wait(&child) == 0)
 		return 0;
-	fprintf(stderr, "qbus-bench: the producer has failed\n");
+	fprintf(stderr, "qbus-bench: the producer has failed, or was told to stop\n");
 	return -1;
 }
 

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """qbus-bench measures what it says, on real brokers."""
 import json
+import os
 import re
 import subprocess
+import tempfile
 import time
 import xml.dom.minidom
 
 import pytest
 
 from brokers import bench
-from process import BENCH
+from process import BENCH, descendants, is_alive, wait_until
 
 
 def sides(path):
@@ -210,3 +212,27 @@ def test_no_password_gets_into_a_report(tmp_path):
           "sasl.password=secret=1", "--json", tmp_path / "r", "--html", tmp_path / "h")
     for report in (tmp_path / "r", tmp_path / "h"):
         assert "sasl.password=***" in report.read_text() and "secret=1" not in report.read_text()
+
+
+def test_a_signal_ends_the_filling(kafka, fresh):
+    messages = 1_500_000
+    words = ["run", "--kafka", kafka.bootstrap, "--topic", fresh, "--messages", str(messages)]
+    with tempfile.TemporaryDirectory() as folder:
+        running = subprocess.Popen([BENCH, *words], env={**os.environ, "TMPDIR": folder}, stderr=subprocess.DEVNULL)
+        try:
+            producers = wait_until(lambda: descendants(running.pid), 60, "the producer runs")
+            running.terminate()
+            assert running.wait(120) == 1
+        finally:
+            running.kill()
+            running.wait()
+    assert not [pid for pid in producers if is_alive(pid)]
+    assert sum(kafka.ends(fresh).values()) < messages, "it went on to its end"
+
+
+def test_a_folder_that_is_too_long_for_sockets_is_refused(tmp_path):
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    done = subprocess.run([BENCH, "run", "--generated"], env={**os.environ, "TMPDIR": str(folder)}, capture_output=True,
+                          text=True, timeout=60, check=False)
+    assert done.returncode == 1 and "TMPDIR" in done.stderr, done.stderr
