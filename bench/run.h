@@ -93,6 +93,8 @@ void run_group(const struct run_conf *conf, enum side_id side, size_t round, cha
 void run_forget(const struct run_conf *conf, const char *group);
 /* Starts a consumer that has seen nothing yet. round: for its group's name. */
 int run_start(const struct run_conf *conf, enum side_id side, size_t round, struct child *child);
+/* Whether the proxy takes the configuration that would be made for it; what it says is in the log. */
+bool run_is_taken(const struct run_conf *conf);
 /* Whether this side can run here; tells on stderr when it cannot. */
 bool run_is_there(const struct run_conf *conf, enum side_id side);
 /* One of the proxy's settings as --proxy-option has them, written as YAML with everything around it. */

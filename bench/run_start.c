@@ -278,3 +278,11 @@ int run_start(const struct run_conf *conf, enum side_id side, size_t round, stru
 		return start_peer(conf, side_at(side), group, child);
 	return write_conf(conf, group) ? -1 : child_start(child, proxy, conf->log);
 }
+
+bool run_is_taken(const struct run_conf *conf)
+{
+	const char *const check[] = {conf->proxy, "check-config", "-c", conf->file, NULL};
+	struct child child;
+
+	return write_conf(conf, conf->group) == 0 && child_start(&child, check, conf->log) == 0 && child_wait(&child) == 0;
+}

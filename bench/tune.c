@@ -64,10 +64,13 @@ static void print_trials(const struct tune *tune)
 	for (size_t i = 0; i < tune->n_trials; i++) {
 		const struct tune_trial *trial = ranked[i];
 		double share = tune_ratio(tune, tune_score(tune, trial), tune_score(tune, ranked[0]));
-		int bar = share >= 0 && share <= 1 ? (int)(BAR * share) : BAR;
+		int bar = trial->n_rounds == 0 ? 0 : share >= 0 && share <= 1 ? (int)(BAR * share) : BAR;
 
-		printf("%12.*f %9.*f %6zu %8.0f  ", decimals, tune_score(tune, trial), decimals, tune_spread(tune, trial),
-			trial->n_rounds, tune_memory(trial) / 1048576);
+		if (trial->n_rounds)
+			printf("%12.*f %9.*f %6zu %8.0f  ", decimals, tune_score(tune, trial), decimals, tune_spread(tune, trial),
+				trial->n_rounds, tune_memory(trial) / 1048576);
+		else
+			printf("%12s %9s %6s %8s  ", "-", "-", "-", "-");
 		for (size_t k = 0; k < tune->n_knobs; k++)
 			printf(" %*s", (int)strlen(tune->knobs[k].option), tune_value(tune, trial, k));
 		printf("  %.*s%s\n", bar, "########################################", mark_of(tune, trial));

@@ -29,6 +29,7 @@ struct tune_round {
 /* One choice of all knobs. */
 struct tune_trial {
 	size_t choice[TUNE_MAX_KNOBS];
+	bool is_refused; /* the proxy does not take these settings together: never measured */
 	struct tune_round rounds[TUNE_MAX_ROUNDS];
 	size_t n_rounds;
 };
@@ -72,7 +73,7 @@ const char *tune_unit(const struct tune *tune);                              /* 
 /* How good it is as a share of the other's score: 1.1 is a tenth better. */
 double tune_ratio(const struct tune *tune, double score, double other);
 double tune_memory(const struct tune_trial *trial); /* the highest of its rounds, bytes */
-/* NULL: it keeps within --memory, and up with --rate; else why not. */
+/* NULL: the proxy takes it, it keeps within --memory, and up with --rate; else why not. */
 const char *tune_fault(const struct tune *tune, const struct tune_trial *trial);
 /* What is set in the workers' code and not in the configuration. */
 bool tune_is_code(const struct tune_knob *knob);
@@ -83,6 +84,8 @@ size_t tune_rank(const struct tune *tune, const struct tune_trial **trials, size
 
 /* ---- measuring ---- */
 
+/* Asks the proxy whether it takes this configuration, and sets is_refused. -1 after a sentence. */
+int tune_check(const struct tune *tune, struct tune_trial *trial);
 /* All in turns, up to so many rounds, so that a slow moment of the machine does not hit one of them alone. */
 int tune_measure(struct tune *tune, struct tune_trial *const *trials, size_t n, size_t n_rounds);
 

@@ -2,11 +2,12 @@
 /* The exhaustive sweep that tune is judged by. */
 #include "tune.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 /* The best of many numbers that vary is the luckiest one: those that lead after SWEEP_ROUNDS are measured afresh, and
- * longer where tune's choice is not the best of them. */
+ * longer while the first two differ by less than their rounds. */
 enum { SWEEP_ROUNDS = 2, N_LEADERS = 4, FINAL_ROUNDS = 5, CLOSE_ROUNDS = TUNE_MAX_ROUNDS };
 
 /* Every combination of values is a trial. -1: they are too many. */
@@ -30,6 +31,8 @@ static int combine(struct tune *sweep)
 			sweep->trials[i].choice[knob] = rest % sweep->knobs[knob].n_values;
 			rest /= sweep->knobs[knob].n_values;
 		}
+		if (tune_check(sweep, &sweep->trials[i]))
+			return -1;
 	}
 	return 0;
 }
@@ -41,6 +44,13 @@ static struct tune_trial *trial_like(struct tune *sweep, const struct tune_trial
 			return &sweep->trials[i];
 	}
 	return NULL;
+}
+
+static bool is_close(const struct tune *sweep, const struct tune_trial *first, const struct tune_trial *second)
+{
+	double gap = fabs(tune_score(sweep, first) - tune_score(sweep, second));
+
+	return gap < fmax(tune_spread(sweep, first), tune_spread(sweep, second));
 }
 
 int tune_sweep(const struct tune *tune, struct tune *sweep, const struct tune_trial **ret_found)
@@ -71,7 +81,7 @@ int tune_sweep(const struct tune *tune, struct tune *sweep, const struct tune_tr
 	if (tune_measure(sweep, trials, n, FINAL_ROUNDS))
 		return -1;
 	tune_rank(sweep, ranked, n);
-	if (trials[0] != found && tune_measure(sweep, trials, n, CLOSE_ROUNDS))
+	if (n > 1 && is_close(sweep, trials[0], trials[1]) && tune_measure(sweep, trials, n, CLOSE_ROUNDS))
 		return -1;
 	tune_rank(sweep, ranked, n);
 	sweep->best = trials[0];

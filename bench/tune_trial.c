@@ -78,6 +78,8 @@ const char *tune_fault(const struct tune *tune, const struct tune_trial *trial)
 {
 	double limit = (double)tune->conf->max_mebibytes * 1048576;
 
+	if (trial->is_refused)
+		return "refused by the proxy, see check-config";
 	if (limit > 0 && tune_memory(trial) > limit)
 		return "too much memory";
 	if (is_about_time(tune) && rate_of(trial) < kept_up * (double)tune->conf->rate)
@@ -142,26 +144,45 @@ static struct tune_round round_of(const struct measure_result *result)
 	return round;
 }
 
-static int measure_once(struct tune *tune, struct tune_trial *trial)
+/* What is run: --proxy-option and the trial's choice behind it, written into options. */
+static int conf_of(
+	const struct tune *tune, const struct tune_trial *trial, char options[][96], struct run_conf *ret_conf)
 {
-	static struct measure_result result;
-	struct run_conf conf = *tune->conf;
-	char options[TUNE_MAX_KNOBS][96];
-
+	*ret_conf = *tune->conf;
 	for (size_t i = 0; i < tune->n_knobs; i++) {
 		snprintf(options[i], sizeof(options[i]), "%s=%s", tune->knobs[i].option, tune_value(tune, trial, i));
-		set_number(&conf, &tune->knobs[i], tune_value(tune, trial, i));
+		set_number(ret_conf, &tune->knobs[i], tune_value(tune, trial, i));
 		if (tune_is_code(&tune->knobs[i]))
 			continue;
-		if (conf.n_proxy_options == RUN_MAX_OPTIONS) {
+		if (ret_conf->n_proxy_options == RUN_MAX_OPTIONS) {
 			fprintf(stderr, "qbus-bench: knobs and --proxy-option together are more than %d\n", RUN_MAX_OPTIONS);
 			return -1;
 		}
-		conf.proxy_options[conf.n_proxy_options++] = options[i];
+		ret_conf->proxy_options[ret_conf->n_proxy_options++] = options[i];
 	}
+	return 0;
+}
 
-	int err = round_measure(&conf, SIDE_PROXY, tune->n_measured++, &result);
+int tune_check(const struct tune *tune, struct tune_trial *trial)
+{
+	struct run_conf conf;
+	char options[TUNE_MAX_KNOBS][96];
 
+	if (conf_of(tune, trial, options, &conf))
+		return -1;
+	trial->is_refused = !run_is_taken(&conf);
+	return 0;
+}
+
+static int measure_once(struct tune *tune, struct tune_trial *trial)
+{
+	static struct measure_result result;
+	struct run_conf conf;
+	char options[TUNE_MAX_KNOBS][96];
+	int err = conf_of(tune, trial, options, &conf);
+
+	if (!err)
+		err = round_measure(&conf, SIDE_PROXY, tune->n_measured++, &result);
 	if (!err) {
 		trial->rounds[trial->n_rounds++] = round_of(&result);
 		measure_result_done(&result);
@@ -175,7 +196,7 @@ int tune_measure(struct tune *tune, struct tune_trial *const *trials, size_t n, 
 
 	for (size_t round = 1; round <= n_rounds; round++) {
 		for (size_t i = 0; i < n && !err; i++) {
-			if (trials[i]->n_rounds < round)
+			if (trials[i]->n_rounds < round && !trials[i]->is_refused)
 				err = measure_once(tune, trials[i]);
 		}
 	}

@@ -141,7 +141,7 @@ def test_messages_that_a_slow_handler_keeps_waiting_are_timed_from_when_they_wer
 
 def test_tune_finds_that_handlers_which_wait_want_more_workers(kafka):
     told = bench("tune", "--kafka", kafka.bootstrap, "--messages", "300", "--sleep", "20000", "--seconds", "1",
-                 "--max-workers", "4", "--knobs", "pool.num_workers=1:4", "--sweep")
+                 "--workers", "1", "--max-workers", "4", "--knobs", "pool.num_workers=1:4", "--sweep")
     found, swept = told.split("The sweep:")
     assert "num_workers: 4" in found.splitlines()[-2]
     assert "The handlers' own work is" in found  # what holds it is a matter of the machine's moment

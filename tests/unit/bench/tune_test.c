@@ -19,10 +19,11 @@ static struct tune tune, sweep;
 /* ---- the machine ---- */
 
 struct machine {
-	double noise;        /* a round is off by up to this share */
-	double per_worker;   /* messages a second, up to n_processors workers */
-	double n_processors; /* more workers than these cost a little each */
-	double small_fetch;  /* what is left of the speed with the smallest fetch */
+	double noise;         /* a round is off by up to this share */
+	double per_worker;    /* messages a second, up to n_processors workers */
+	double n_processors;  /* more workers than these cost a little each */
+	double small_fetch;   /* what is left of the speed with the smallest fetch */
+	double refused_fetch; /* MiB that the proxy does not take any more */
 	unsigned n_rounds, seed;
 };
 
@@ -37,6 +38,11 @@ static double setting(const struct run_conf *conf, const char *key, double usual
 			return strtod(equals + 1, NULL);
 	}
 	return usual;
+}
+
+bool run_is_taken(const struct run_conf *conf)
+{
+	return setting(conf, "fetch.max_bytes", 8) < machine.refused_fetch;
 }
 
 /* From -1 to 1, the same sequence in each run. */
@@ -93,7 +99,8 @@ static const char *found(size_t knob)
 static int build(void **state)
 {
 	(void)state;
-	machine = (struct machine){.per_worker = 1000, .n_processors = 4, .small_fetch = 1, .seed = 1};
+	machine =
+		(struct machine){.per_worker = 1000, .n_processors = 4, .small_fetch = 1, .refused_fetch = INFINITY, .seed = 1};
 	return 0;
 }
 
@@ -136,14 +143,18 @@ static void noise_seldom_recommends_something_and_little_then(void **state)
 
 	(void)state;
 	for (unsigned seed = 1; seed <= N_SEEDS; seed++) {
-		machine = (struct machine){
-			.per_worker = 1000, .n_processors = 4, .small_fetch = 1, .noise = 0.1, .seed = seed * 7919};
+		machine = (struct machine){.per_worker = 1000,
+			.n_processors = 4,
+			.small_fetch = 1,
+			.refused_fetch = INFINITY,
+			.noise = 0.1,
+			.seed = seed * 7919};
 		search(&conf);
 		n_changed += tune.best != tune.usual;
 		assert_true(tune_ratio(&tune, tune_score(&tune, tune.best), tune_score(&tune, tune.usual)) < 1.2);
 		tune_done(&tune);
 	}
-	assert_in_range(n_changed, 0, N_SEEDS / 4);
+	assert_in_range(n_changed, 0, N_SEEDS / 20);
 }
 
 static void a_gain_shows_through_noise(void **state)
@@ -167,6 +178,26 @@ static void what_takes_too_much_memory_is_not_taken(void **state)
 	search(&conf);
 	assert_string_equal(found(0), "2");
 	assert_null(tune_fault(&tune, tune.best));
+}
+
+static void what_the_proxy_refuses_is_not_measured(void **state)
+{
+	struct run_conf conf = conf_with("fetch.max_bytes=1MiB:32MiB:64MiB,pool.num_workers=1:4");
+	const struct tune_trial *again;
+
+	(void)state;
+	machine.small_fetch = 0.5;
+	machine.refused_fetch = 32;
+	search(&conf);
+	assert_string_equal(found(0), "8MiB");
+	assert_string_equal(found(1), "4");
+	assert_int_equal(tune_sweep(&tune, &sweep, &again), 0);
+	for (size_t i = 0; i < sweep.n_trials; i++) {
+		bool is_large = sweep.trials[i].choice[0] >= 2; /* 1, 8, 32, 64 MiB */
+
+		assert_int_equal(sweep.trials[i].is_refused, is_large);
+		assert_int_equal(sweep.trials[i].n_rounds == 0, is_large);
+	}
 }
 
 static void under_a_rate_the_99th_percentile_decides(void **state)
@@ -235,6 +266,7 @@ int main(void)
 		machine_test(noise_seldom_recommends_something_and_little_then),
 		machine_test(a_gain_shows_through_noise),
 		machine_test(what_takes_too_much_memory_is_not_taken),
+		machine_test(what_the_proxy_refuses_is_not_measured),
 		machine_test(under_a_rate_the_99th_percentile_decides),
 		machine_test(the_default_is_always_among_the_values),
 		machine_test(more_workers_than_the_bound_are_not_tried),
