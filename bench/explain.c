@@ -123,6 +123,9 @@ static void tell_work(const struct view *view)
 	printf("  work        that is %s for each of %" PRId64 " worker(s) when a handler takes %s%s\n",
 		period(view->work_s), view->n_workers > 0 ? view->n_workers : 1, period(view->handler_s),
 		view->n_workers > 0 ? "" : " (the proxy starts none; one is assumed)");
+	if (view->handler_s > seconds(view, "handler_timeout"))
+		printf("  deadline    NO HANDLER OF %s SUCCEEDS: handler_timeout is %s\n", period(view->handler_s),
+			period(seconds(view, "handler_timeout")));
 }
 
 /* How long one message can be held by its own failures, retries included; 0: nothing ends it. */

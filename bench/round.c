@@ -219,6 +219,6 @@ int round_measure(const struct run_conf *conf, enum side_id side, size_t round, 
 	run_forget(conf, group);
 	if (!err)
 		fprintf(stderr, "round %zu %-26s %10.0f messages/s%s\n", round + 1, side_at(side)->name,
-			(double)ret_result->n_messages / ret_result->seconds, conf->counts_calls ? ", system calls counted" : "");
+			column_value(COLUMN_RATE, ret_result), conf->counts_calls ? ", system calls counted" : "");
 	return err;
 }

@@ -183,7 +183,10 @@ static void print_sides(const struct run_conf *conf, const struct run_results *r
 
 		printf("%-26s", side_at(side)->name);
 		print_cell(results, side, COLUMN_RATE);
-		printf("  %6.2f [%6.2f to %6.2f]   ", ratio.median, ratio.low, ratio.high);
+		if (isnan(ratio.median))
+			printf("  %6s%22s", "-", ""); /* so few messages that they took no time */
+		else
+			printf("  %6.2f [%6.2f to %6.2f]   ", ratio.median, ratio.low, ratio.high);
 		print_number(both(results, side, COLUMN_CPU_EACH, COLUMN_WORKERS_CPU_EACH), 7, 2);
 		print_number(run_summary(results, side, COLUMN_RECEIVED_EACH).median, 9, 0);
 		print_number(both(results, side, COLUMN_CALLS_EACH, COLUMN_WORKERS_CALLS_EACH), 9, 2);
@@ -217,6 +220,20 @@ static void print_latencies(const struct run_conf *conf, const struct run_result
 	puts("\nFrom when a message was due, whenever it could be sent, until its handler was through.");
 }
 
+/* The times of a consumer that could not keep up tell how long the round was. */
+static void print_late(const struct run_conf *conf, const struct run_results *results)
+{
+	const double kept_up = 0.95;
+
+	for (size_t i = 0; i < conf->n_sides; i++) {
+		double speed = run_summary(results, conf->sides[i], COLUMN_RATE).median;
+
+		if (speed < kept_up * (double)conf->rate)
+			printf("%s FALLS BEHIND: %.0f of %" PRIu64 " messages/s; its times grow with the length of the round.\n",
+				side_at(conf->sides[i])->name, speed, conf->rate);
+	}
+}
+
 /* What the processors could do if nothing but the handlers' work took their time. */
 static void print_ideal(const struct run_conf *conf, const struct run_results *results)
 {
@@ -245,6 +262,8 @@ static void print_table(const struct report *report)
 		print_latencies(conf, results);
 	if (!conf->is_compare)
 		print_columns(conf, results);
+	if (conf->rate)
+		print_late(conf, results);
 	if (conf->work_us)
 		print_ideal(conf, results);
 }

@@ -104,7 +104,7 @@ static bool has_most_workers(const struct tune *tune)
 
 static struct load load_of(const struct tune *tune)
 {
-	const struct tune_round *round = &tune->best->rounds[0];
+	const struct tune_round *round = &tune->best->rounds[tune->best->n_rounds - 1];
 	double each_s = (double)(tune->conf->work_us + tune->conf->sleep_us) / 1e6;
 
 	return (struct load){
@@ -232,6 +232,10 @@ int tune_command(int argc, char **argv)
 	conf.max_workers = 4 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 	if (!run_ask(&conf, usage, &status))
 		return status;
+	if (conf.json || conf.html) {
+		fputs("qbus-bench: tune writes its tables to stdout; --json and --html are for run and compare\n", stderr);
+		return EXIT_USAGE;
+	}
 	if (tune_init(&tune, &conf))
 		return EXIT_USAGE;
 

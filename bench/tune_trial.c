@@ -130,7 +130,7 @@ static void set_number(struct run_conf *conf, const struct tune_knob *knob, cons
 static struct tune_round round_of(const struct measure_result *result)
 {
 	struct tune_round round = {
-		.rate = (double)result->n_messages / result->seconds,
+		.rate = column_value(COLUMN_RATE, result),
 		.p99_ms = result->end_to_end.n ? result->end_to_end.ms[TIMES_P99] : INFINITY,
 		.memory = (double)result->main.peak_bytes,
 		.proxy = result->main.cpu_s / result->seconds,

@@ -198,6 +198,7 @@ def test_explain_says_how_long_messages_wait_and_what_the_broker_does_then(tmp_p
     assert "in time" in mails and "ARE REPEATED" not in orders
     mails, orders = explain(tmp_path, 15000)  # 600 x 15 s / 3 workers = 50 min
     assert "TOO LATE;\n              prefetch at most 180\n" in mails and "HANDLERS OF 15 s ARE REPEATED" in orders
+    assert "NO HANDLER" not in mails and "NO HANDLER OF 31 s SUCCEEDS: handler_timeout is 30 s" in explain(tmp_path, 31000)[0]
 
 
 def test_explain_tells_the_mistakes_of_a_configuration(tmp_path):
