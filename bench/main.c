@@ -56,6 +56,8 @@ int main(int argc, char **argv)
 
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
 		name = "help";
+	if (strcmp(name, "--version") == 0)
+		name = "version";
 	for (size_t i = 0; i < n_commands; i++) {
 		if (strcmp(commands[i].name, name) == 0)
 			return commands[i].run(argc - 1, argv + 1);

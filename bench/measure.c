@@ -32,8 +32,11 @@ int measure_open(struct measure *measure, const char *directory, const struct me
 
 	memset(measure, 0, sizeof(*measure));
 	measure->plan = *plan;
-	if (plan->is_live)
-		measure->latency = calloc(1, sizeof(*measure->latency));
+	measure->fd = -1;
+	if (plan->is_live && !(measure->latency = calloc(1, sizeof(*measure->latency)))) {
+		perror("qbus-bench");
+		return -1;
+	}
 	snprintf(measure->path, sizeof(measure->path), "%s/tally.sock", directory);
 	snprintf(number, sizeof(number), "%" PRIu64, plan->every);
 	memcpy(address.sun_path, measure->path, strlen(measure->path));

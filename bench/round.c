@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void on_signal(int number)
@@ -139,8 +140,10 @@ static void tell_end_of_log(const struct run_conf *conf)
 
 void round_clean_up(const struct run_conf *conf, bool keep_log)
 {
+	struct stat log;
+
 	embedded_close(conf->embedded);
-	if (keep_log) {
+	if (keep_log && stat(conf->log, &log) == 0 && log.st_size > 0) {
 		fprintf(stderr, "qbus-bench: what the processes wrote is in %s; its end:\n", conf->log);
 		tell_end_of_log(conf);
 		return;

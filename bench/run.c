@@ -303,22 +303,29 @@ static int run_all(struct run_conf *conf)
 bool run_ask(struct run_conf *conf, const char *help, int *ret_exit)
 {
 	struct sizes sizes;
-	int option;
+	int option, index = 0;
 
 	*ret_exit = EXIT_USAGE;
-	while ((option = getopt_long(conf->argc, conf->argv, "", options, NULL)) != -1) {
+	while ((option = getopt_long(conf->argc, conf->argv, "", options, &index)) != -1) {
 		if (option == OPT_HELP) {
 			fputs(help, stdout);
 			fputs(usage_options, stdout);
 			*ret_exit = EXIT_CLEAN;
 			return false;
 		}
-		if (!take_option(conf, option))
+		if (!take_option(conf, option)) {
+			if (option != '?')
+				fprintf(stderr, "qbus-bench: that was --%s\n", options[index].name);
 			return false;
+		}
 	}
 	if (optind != conf->argc || !!conf->bootstrap + !!conf->url + conf->is_generated != 1) {
 		fputs(help, stderr);
 		fputs(usage_options, stderr);
+		if (optind != conf->argc)
+			fprintf(stderr, "\nqbus-bench: nothing is done with '%s'\n", conf->argv[optind]);
+		else
+			fputs("\nqbus-bench: one of --kafka, --amqp and --generated says where messages come from\n", stderr);
 		return false;
 	}
 	if (!sizes_read(conf->size, &sizes))
