@@ -234,15 +234,16 @@ def test_a_signal_ends_the_filling(kafka, fresh):
     assert sum(kafka.ends(fresh).values()) < messages, "it went on to its end"
 
 
-def test_a_mistake_on_the_command_line_is_named_and_leaves_nothing(tmp_path):
+def test_a_mistake_on_the_command_line_is_named_and_leaves_nothing():
     for words, sentence in ((["--generated", "--workers", "0"], "that was --workers"),
                             (["--generated", "more"], "nothing is done with 'more'"),
                             ([], "one of --kafka, --amqp and --generated"),
                             (["--generated", "--proxy-option", "foo.bar=4"], "'foo.bar=4' is not SECTION.KEY=VALUE")):
-        done = subprocess.run([BENCH, "run", *words], env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True,
-                              text=True, timeout=60, check=False)
-        assert done.returncode != 0 and sentence in done.stderr, done.stderr
-        assert not list(tmp_path.iterdir())
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([BENCH, "run", *words], env={**os.environ, "TMPDIR": folder}, capture_output=True,
+                                  text=True, timeout=60, check=False)
+            assert done.returncode != 0 and sentence in done.stderr, done.stderr
+            assert not os.listdir(folder)
 
 
 def test_a_folder_that_is_too_long_for_sockets_is_refused(tmp_path):
