@@ -71,6 +71,12 @@ static inline uint64_t run_n_needed(const struct run_conf *conf)
 	return conf->n_messages + conf->every * conf->n_workers;
 }
 
+/* Whether so many messages a second are --rate: below 95 % of it a consumer has fallen behind. */
+static inline bool run_keeps_up(const struct run_conf *conf, double messages_per_second)
+{
+	return messages_per_second >= 0.95 * (double)conf->rate;
+}
+
 struct run_conf run_conf_default(int argc, char **argv);
 /* Reads the command line. False: there is nothing to do but to exit with *ret_exit. */
 bool run_ask(struct run_conf *conf, const char *help, int *ret_exit);

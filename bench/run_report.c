@@ -223,12 +223,10 @@ static void print_latencies(const struct run_conf *conf, const struct run_result
 /* The times of a consumer that could not keep up tell how long the round was. */
 static void print_late(const struct run_conf *conf, const struct run_results *results)
 {
-	const double kept_up = 0.95;
-
 	for (size_t i = 0; i < conf->n_sides; i++) {
 		double speed = run_summary(results, conf->sides[i], COLUMN_RATE).median;
 
-		if (speed < kept_up * (double)conf->rate)
+		if (!run_keeps_up(conf, speed))
 			printf("%s FALLS BEHIND: %.0f of %" PRIu64 " messages/s; its times grow with the length of the round.\n",
 				side_at(conf->sides[i])->name, speed, conf->rate);
 	}

@@ -90,7 +90,7 @@ static bool has_most_workers(const struct tune *tune)
 		const struct tune_knob *knob = &tune->knobs[i];
 		unsigned long long n = strtoull(tune_value(tune, tune->best, i), NULL, 10), most = 0;
 
-		if (strcmp(knob->option, "pool.num_workers") != 0)
+		if (!tune_is_workers(knob))
 			continue;
 		for (size_t k = 0; k < knob->n_values; k++) {
 			unsigned long long value = strtoull(knob->values[k], NULL, 10);

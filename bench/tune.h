@@ -77,6 +77,8 @@ double tune_memory(const struct tune_trial *trial); /* the highest of its rounds
 const char *tune_fault(const struct tune *tune, const struct tune_trial *trial);
 /* What is set in the workers' code and not in the configuration. */
 bool tune_is_code(const struct tune_knob *knob);
+/* How many workers there are. */
+bool tune_is_workers(const struct tune_knob *knob);
 /* "4MiB", the value of a knob in a trial. */
 const char *tune_value(const struct tune *tune, const struct tune_trial *trial, size_t knob);
 /* Trials, the best first, those with a fault last. Returns how many have none. */

@@ -31,11 +31,6 @@ enum { N_KNOWN = sizeof(known) / sizeof(known[0]) };
 
 /* ---- the knobs ---- */
 
-static bool is_workers(const struct tune_knob *knob)
-{
-	return strcmp(knob->option, "pool.num_workers") == 0;
-}
-
 /* The bounds leave no more workers. */
 static void cut_workers(struct tune_knob *knob, uint64_t max_workers)
 {
@@ -45,7 +40,7 @@ static void cut_workers(struct tune_knob *knob, uint64_t max_workers)
 	for (size_t i = 0; i < knob->n_values; i++) {
 		const char *value = knob->values[i];
 
-		if (is_workers(knob) && value != usual && strtoull(value, NULL, 10) > max_workers)
+		if (tune_is_workers(knob) && value != usual && strtoull(value, NULL, 10) > max_workers)
 			continue;
 		if (value == usual)
 			knob->usual = n;
@@ -64,7 +59,7 @@ static bool set_values(struct tune_knob *knob, char *words)
 	knob->n_values = 0;
 	knob->usual = TUNE_MAX_VALUES;
 	for (char *word = strtok_r(words, ":", &rest); word; word = strtok_r(NULL, ":", &rest)) {
-		bool is_nothing = is_workers(knob) && strtoull(word, NULL, 10) == 0;
+		bool is_nothing = tune_is_workers(knob) && strtoull(word, NULL, 10) == 0;
 
 		if (knob->n_values == TUNE_MAX_VALUES || is_nothing)
 			return false;
@@ -103,7 +98,7 @@ static void add_knob(struct tune *tune, const struct tune_knob *knob)
 	struct tune_knob *added = &tune->knobs[tune->n_knobs++];
 
 	*added = *knob;
-	if (is_workers(added))
+	if (tune_is_workers(added))
 		begin_workers(added, tune->begin);
 }
 

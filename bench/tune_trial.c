@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Below this share of --rate a trial has not kept up. */
-static const double kept_up = 0.95;
-
 const char *tune_value(const struct tune *tune, const struct tune_trial *trial, size_t knob)
 {
 	return tune->knobs[knob].values[trial->choice[knob]];
@@ -82,7 +79,7 @@ const char *tune_fault(const struct tune *tune, const struct tune_trial *trial)
 		return "refused by the proxy, see check-config";
 	if (limit > 0 && tune_memory(trial) > limit)
 		return "too much memory";
-	if (is_about_time(tune) && rate_of(trial) < kept_up * (double)tune->conf->rate)
+	if (is_about_time(tune) && !run_keeps_up(tune->conf, rate_of(trial)))
 		return "falls behind";
 	return NULL;
 }
@@ -118,12 +115,17 @@ bool tune_is_code(const struct tune_knob *knob)
 	return strcmp(knob->option, "worker.batch") == 0;
 }
 
+bool tune_is_workers(const struct tune_knob *knob)
+{
+	return strcmp(knob->option, "pool.num_workers") == 0;
+}
+
 /* What goes beside the configuration. */
 static void set_number(struct run_conf *conf, const struct tune_knob *knob, const char *value)
 {
 	if (tune_is_code(knob))
 		conf->batch = strtoull(value, NULL, 10);
-	if (strcmp(knob->option, "pool.num_workers") == 0)
+	if (tune_is_workers(knob))
 		conf->n_workers = strtoull(value, NULL, 10); /* so many are waited for */
 }
 

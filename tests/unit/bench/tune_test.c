@@ -141,14 +141,10 @@ static void noise_seldom_recommends_something_and_little_then(void **state)
 	struct run_conf conf = conf_with("fetch.max_bytes,pipeline.credit,pipeline.commit_interval");
 	unsigned n_changed = 0;
 
-	(void)state;
 	for (unsigned seed = 1; seed <= N_SEEDS; seed++) {
-		machine = (struct machine){.per_worker = 1000,
-			.n_processors = 4,
-			.small_fetch = 1,
-			.refused_fetch = INFINITY,
-			.noise = 0.1,
-			.seed = seed * 7919};
+		build(state);
+		machine.noise = 0.1;
+		machine.seed = seed * 7919;
 		search(&conf);
 		n_changed += tune.best != tune.usual;
 		assert_true(tune_ratio(&tune, tune_score(&tune, tune.best), tune_score(&tune, tune.usual)) < 1.2);
