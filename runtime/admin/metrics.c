@@ -59,6 +59,8 @@ static const struct metrics_row rows[] = {
 	{"qbus_buffered_messages", GAUGE(counts.buffered), "Messages that wait for a worker."},
 	{"qbus_buffered_bytes", GAUGE(counts.buffered_bytes), "Bytes of all messages that are held."},
 	{"qbus_library_queue_bytes", GAUGE(counts.queue_bytes), "Bytes that the client library has fetched ahead."},
+	{"qbus_library_queue_limit_bytes", GAUGE(counts.queue_limit_bytes),
+		"Most that it may fetch ahead of the lanes that are open."},
 	{"qbus_in_flight_messages", GAUGE(counts.in_flight), "Messages that workers hold."},
 	{"qbus_waiting_retries", GAUGE(counts.waiting), "Messages that wait for their next attempt."},
 	{"qbus_parked_messages", GAUGE(counts.parked), "Messages whose dead letter is not confirmed yet."},

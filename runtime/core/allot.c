@@ -33,12 +33,38 @@ static void allot_warn(struct dispatcher *dispatcher, int64_t beside_bytes)
 	dispatcher->is_memory_short = is_short;
 }
 
+static struct pipeline *allot_find_widest(const struct dispatcher *dispatcher)
+{
+	struct pipeline *widest = dispatcher->pipelines[0];
+	for (size_t i = 1; i < dispatcher->n_pipelines; i++)
+		if (dispatcher->pipelines[i]->queue_limit_bytes > widest->queue_limit_bytes)
+			widest = dispatcher->pipelines[i];
+	return widest;
+}
+
+/* Before the memory is gone: a file cannot tell how many partitions there will be. The same number is not said again
+ * after the next rebalance, a higher one is. */
+static void allot_warn_ahead(struct dispatcher *dispatcher, int64_t ahead_bytes)
+{
+	if (ahead_bytes <= larger(dispatcher->memory_max_bytes, dispatcher->memory_ahead_bytes))
+		return;
+	const struct pipeline *widest = allot_find_widest(dispatcher);
+	struct pipeline_counts counts;
+	pipeline_count(widest, &counts);
+	log_say(LOG_WARN, widest->conf->name,
+		"what client libraries may fetch ahead does not fit memory.max_bytes: raise it, or lower fetch.queue_bytes or "
+		"fetch.max_partition_bytes bytes=%lld memory_max_bytes=%lld lanes=%zu lane_bytes=%lld",
+		(long long)ahead_bytes, (long long)dispatcher->memory_max_bytes, counts.lanes,
+		(long long)(widest->queue_limit_bytes / larger((int64_t)counts.lanes, 1)));
+	dispatcher->memory_ahead_bytes = ahead_bytes;
+}
+
 void allot_memory(struct dispatcher *dispatcher)
 {
 	int64_t n = (int64_t)dispatcher->n_pipelines, n_busy = 0, max = dispatcher->memory_max_bytes;
 	if (!max || !n)
 		return;
-	int64_t least = max / ALLOT_MINIMA_SHARE / n, queue_bytes = 0, left = max, held_bytes = 0;
+	int64_t least = max / ALLOT_MINIMA_SHARE / n, queue_bytes = 0, left = max, held_bytes = 0, ahead_bytes = 0;
 	for (int64_t i = 0; i < n; i++) {
 		struct pipeline *pipeline = dispatcher->pipelines[i];
 		pipeline->held_bytes = source_held_bytes(pipeline->source); /* once: its thread goes on */
@@ -46,11 +72,13 @@ void allot_memory(struct dispatcher *dispatcher)
 		left -= larger(pipeline->held_bytes, least);
 		held_bytes += pipeline->held_bytes;
 		queue_bytes += larger(pipeline->queue_bytes, pipeline->queue_limit_bytes);
+		ahead_bytes += pipeline->queue_limit_bytes;
 	}
 	if (dispatcher->is_memory_measured)
 		dispatcher->memory_beside_bytes = dispatcher->memory_allocated_bytes - held_bytes;
 	dispatcher->is_memory_measured = false;
 	allot_warn(dispatcher, dispatcher_memory_beside(dispatcher));
+	allot_warn_ahead(dispatcher, ahead_bytes);
 	int64_t share = (left - larger(queue_bytes, dispatcher->memory_beside_bytes)) / larger(n_busy, 1);
 	for (int64_t i = 0; i < n; i++) {
 		struct pipeline *pipeline = dispatcher->pipelines[i];

@@ -35,8 +35,8 @@ struct pipeline_counts {
 	uint64_t commit_errors, rebalances, redelivered, memo_cut, connects, cancels;
 	uint64_t retried_by[N_REASONS], rejected_by[N_REASONS], dead_lettered_by[N_REASONS];
 	size_t buffered, in_flight, waiting, parked, orphans;
-	size_t buffered_bytes;    /* of batches alive */
-	size_t queue_bytes;       /* held by the client library, as it said last */
+	size_t buffered_bytes;                 /* of batches alive */
+	size_t queue_bytes, queue_limit_bytes; /* held by the client library, as it said last; at most */
 	size_t acked_uncommitted; /* settled, not yet confirmed as kept by the broker (messages, an upper bound) */
 	size_t lanes, wedged;
 	int64_t lag;

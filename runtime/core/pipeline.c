@@ -478,6 +478,7 @@ void pipeline_count(const struct pipeline *pipeline, struct pipeline_counts *ret
 	ret_counts->orphans = ledger->n_in[ENTRY_ORPHAN];
 	ret_counts->buffered_bytes = pipeline->n_batch_bytes - ledger->bytes_released;
 	ret_counts->queue_bytes = (size_t)pipeline->queue_bytes;
+	ret_counts->queue_limit_bytes = (size_t)pipeline->queue_limit_bytes;
 	ret_counts->is_connected = pipeline->is_connected;
 	list_each(pos, &pipeline->lanes)
 	{

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* How memory.max_bytes is shared out; sources are played by setting what they have taken. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -143,6 +146,50 @@ static void what_a_client_library_holds_is_taken_off_and_a_minimum_stays(void **
 	stage_done(&stage);
 }
 
+/* What was logged during a turn. */
+static const char *turn_says(struct stage *stage)
+{
+	static char said[4096];
+	int ends[2], saved = dup(STDERR_FILENO);
+	assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+	dup2(ends[1], STDERR_FILENO);
+	log_configure(LOG_WARN, false);
+	turn(stage);
+	log_configure(LOG_ERROR, false);
+	dup2(saved, STDERR_FILENO);
+	ssize_t n = read(ends[0], said, sizeof said - 1);
+	close(saved);
+	close(ends[0]);
+	close(ends[1]);
+	said[n > 0 ? n : 0] = '\0';
+	return said;
+}
+
+static void partitions_whose_fetches_do_not_fit_are_told_once_with_the_numbers(void **state)
+{
+	struct stage stage;
+	(void)state;
+	open_stage(&stage);
+	stage_lane(&stage, 0, 0, "");
+	stage_lane(&stage, 1, 0, "");
+	pipeline_sink()->measure(at(&stage, 0), QB_QUEUE_LIMIT, NULL, 12 * MIB);
+	pipeline_sink()->measure(at(&stage, 1), QB_QUEUE_LIMIT, NULL, 4 * MIB);
+	assert_string_equal(turn_says(&stage), ""); /* all of it, and no more */
+	pipeline_sink()->measure(at(&stage, 1), QB_QUEUE_LIMIT, NULL, 5 * MIB);
+	const char *said = turn_says(&stage);
+	assert_non_null(strstr(said, " warn "));
+	assert_non_null(strstr(said, "fetch.queue_bytes"));
+	assert_non_null(strstr(said, " bytes=17825792 memory_max_bytes=16777216 lanes=2 lane_bytes=6291456\n"));
+	assert_string_equal(turn_says(&stage), "");
+	pipeline_sink()->measure(at(&stage, 0), QB_QUEUE_LIMIT, NULL, 0); /* a rebalance that ends as it began */
+	assert_string_equal(turn_says(&stage), "");
+	pipeline_sink()->measure(at(&stage, 0), QB_QUEUE_LIMIT, NULL, 12 * MIB);
+	assert_string_equal(turn_says(&stage), "");
+	pipeline_sink()->measure(at(&stage, 0), QB_QUEUE_LIMIT, NULL, 18 * MIB); /* one that ends with more */
+	assert_non_null(strstr(turn_says(&stage), " bytes=24117248 "));
+	stage_done(&stage);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +197,7 @@ int main(void)
 		cmocka_unit_test(what_one_lets_go_all_may_take),
 		cmocka_unit_test(what_the_process_allocates_beside_counts_too),
 		cmocka_unit_test(what_a_client_library_holds_is_taken_off_and_a_minimum_stays),
+		cmocka_unit_test(partitions_whose_fetches_do_not_fit_are_told_once_with_the_numbers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
