@@ -26,12 +26,22 @@ static void log_serve(struct consumer *consumer, rd_kafka_event_t *event, int64_
 	fault_say(consumer, qb_level, now_us, "librdkafka %s %s", facility, text);
 }
 
+/* What was taken from the queues and not delivered is the library's memory as well. */
+static int64_t surplus_bytes(const struct lanes *lanes)
+{
+	int64_t bytes = 0;
+
+	for (size_t i = 0; i < lanes->n; i++)
+		bytes += (int64_t)lanes->sorted[i]->surplus.bytes;
+	return bytes;
+}
+
 /* All that the statistics are wanted for is how much the partition queues hold; nothing else is read of them. */
 static void statistics_serve(struct consumer *consumer, rd_kafka_event_t *event)
 {
 	static const char name[] = "\"fetchq_size\":";
 	const char *at = rd_kafka_event_stats(event);
-	int64_t bytes = 0;
+	int64_t bytes = surplus_bytes(&consumer->lanes);
 
 	while (at && (at = strstr(at, name))) {
 		at += sizeof(name) - 1;

@@ -10,6 +10,7 @@
 struct surplus {
 	rd_kafka_message_t **messages;
 	size_t at, n; /* those before at are gone */
+	size_t bytes; /* of the bodies and keys that are left */
 };
 
 static inline bool surplus_is_empty(const struct surplus *surplus)
