@@ -122,6 +122,7 @@ static void list_add(rd_kafka_topic_partition_list_t *list, struct lane *lane, u
 	commit->is_dirty = false;
 	commit->sent_by = number;
 	commit->sent = commit->position;
+	commit->n_sent = commit->n_receipts;
 }
 
 void commit_turn(struct consumer *consumer, int64_t now_us)
@@ -152,19 +153,19 @@ void commit_turn(struct consumer *consumer, int64_t now_us)
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* Tells of every settlement that the commit covered. */
+/* Tells of every settlement that the commit covered. One that came since may have the same receipt and another memo. */
 static void settled_tell(const struct consumer *consumer, struct lane *lane, int status)
 {
 	const struct qb_host *host = consumer->host;
 	struct lane_commit *commit = &lane->commit;
-	size_t n = 0;
 
-	while (n < commit->n_receipts && commit->receipts[n] < commit->sent)
-		host->settled(host->self, lane->id, commit->receipts[n++], status);
-	if (!n)
+	if (!commit->n_sent)
 		return;
-	memmove(commit->receipts, commit->receipts + n, (commit->n_receipts - n) * sizeof(*commit->receipts));
-	commit->n_receipts -= n;
+	for (size_t i = 0; i < commit->n_sent; i++)
+		host->settled(host->self, lane->id, commit->receipts[i], status);
+	commit->n_receipts -= commit->n_sent;
+	memmove(commit->receipts, commit->receipts + commit->n_sent, commit->n_receipts * sizeof(*commit->receipts));
+	commit->n_sent = 0;
 }
 
 static void lane_result(struct consumer *consumer, struct lane *lane, rd_kafka_resp_err_t error, int64_t now_us)

@@ -32,6 +32,7 @@ struct lane_commit {
 	int64_t sent;      /* its position */
 	int64_t *receipts; /* settlements that wait for their outcome, ascending */
 	size_t n_receipts, n_receipts_room;
+	size_t n_sent; /* the first of them: those of the commit under way */
 };
 
 /* Why nothing of the lane can be read. Owned by wedge.c. */

@@ -81,6 +81,12 @@ bool lane_advance(struct lane *lane, void (*done)(void *ctx, struct entry *entry
 	return lane->position != before;
 }
 
+uint64_t lane_unproven(const struct lane *lane)
+{
+	bool is_open = lane->is_dirty || lane->n_asked; /* the last memo has not arrived */
+	return (uint64_t)(lane->position - lane->kept) + (is_open ? lane->n_above : lane->n_cut);
+}
+
 bool lane_is_skipped(struct lane *lane, int64_t receipt)
 {
 	while (lane->skip_at < lane->n_skips && lane->skips[lane->skip_at].last < receipt)

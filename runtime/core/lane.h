@@ -44,6 +44,8 @@ struct lane {
 	uint32_t n_orphans;        /* entries of a closed lane that still run */
 	int64_t position;          /* LANE_RECEIPT_NONE: nothing settled yet */
 	int64_t told, kept;        /* position last given to the source, and last confirmed by the broker */
+	uint32_t n_asked;          /* settlements given to the source whose outcome is not known */
+	size_t n_cut;              /* settled ones above the position for which the last memo had no room */
 	int64_t newest;            /* highest receipt that came; LANE_RECEIPT_NONE: none */
 	int64_t lag; /* messages behind the broker's end, or in its queue, as the plugin measured; 0: unknown */
 	bool is_dirty, is_shut;
@@ -74,6 +76,10 @@ size_t lane_memo_write(const struct lane *lane, char *buf, size_t *ret_cut);
 /* Reads a memo that lane_memo_write made, for a lane without entries. Returns 0, or -EINVAL for one that something else
  * wrote: then nothing is skipped. */
 int lane_memo_read(struct lane *lane, const char *memo, size_t len);
+
+/* At most so many settled messages may come again if the lane closes now: the broker has not shown to have them. Holes
+ * between the receipts below the position count as well. */
+uint64_t lane_unproven(const struct lane *lane);
 
 /* Was this receipt settled by an earlier owner? Receipts are asked in ascending order. */
 bool lane_is_skipped(struct lane *lane, int64_t receipt);

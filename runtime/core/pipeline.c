@@ -126,10 +126,11 @@ void pipeline_commit(struct pipeline *pipeline)
 	for (struct list *link; (link = list_take(&pipeline->dirty));) {
 		struct lane *lane = list_item(link, struct lane, dirty_link);
 		char memo[LANE_MEMO_BYTES + 1];
-		size_t cut, len = lane_memo_write(lane, memo, &cut);
+		size_t len = lane_memo_write(lane, memo, &lane->n_cut);
 		lane->is_dirty = false;
 		lane->told = lane->position;
-		pipeline->counts.memo_cut += cut;
+		lane->n_asked++;
+		pipeline->counts.memo_cut += lane->n_cut;
 		struct qb_settlement settlement = {lane->number, lane->position, QB_ACK, {memo, len}};
 		source_settle(pipeline->source, &settlement, 1);
 	}
@@ -271,8 +272,8 @@ static void pipeline_on_lane_close(void *ctx, struct lane *lane)
 	log_say(LOG_INFO, pipeline->conf->name, "lane closes source=%s partition=%d settled=%lld void=%u", lane->source,
 		lane->partition, (long long)lane->position, lane->n_entries - lane->n_above);
 	bool is_last = pipeline->dispatcher->is_stopping;
-	if (is_last && pipeline_has(pipeline, QB_SETTLE_PREFIX) && lane->position > lane->kept)
-		pipeline_unproven(pipeline, lane->position - lane->kept); /* holes between the offsets count as well */
+	if (is_last && pipeline_has(pipeline, QB_SETTLE_PREFIX) && lane_unproven(lane))
+		pipeline_unproven(pipeline, (int64_t)lane_unproven(lane));
 	if (is_last && lane->n_running)
 		pipeline_left_running(pipeline, lane->n_running);
 	pipeline->n_closing -= lane->state == LANE_CLOSING;
@@ -307,6 +308,7 @@ static void pipeline_on_batch(void *ctx, struct msg_batch *batch)
 static void pipeline_on_kept(void *ctx, struct lane *lane, int64_t receipt, int status)
 {
 	struct pipeline *pipeline = ctx;
+	lane->n_asked -= lane->n_asked > 0;
 	if (status < 0) {
 		pipeline->counts.commit_errors++;
 		pipeline_lane_dirty(pipeline, lane); /* and with it the next commit tries again */

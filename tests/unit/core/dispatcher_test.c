@@ -191,6 +191,48 @@ static void commits_go_out_at_the_interval_and_again_after_a_failure(void **stat
 	end(fixture);
 }
 
+static void what_is_acked_above_the_position_is_proven_by_the_outcome_of_its_own_commit(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	struct stage *stage = &fixture->stage;
+	struct lane *lane = fixture->lane;
+	(void)state;
+	stage_worker_join(stage, &fixture->a, 3);
+	arrive(fixture, 3);
+	stage_ack(stage, &fixture->a, stage_take(&fixture->a, 1));
+	pipeline_commit(stage->pipeline);
+	assert_int_equal(lane_unproven(lane), 1);
+	stage_ack(stage, &fixture->a, stage_take(&fixture->a, 1));
+	pipeline_commit(stage->pipeline); /* the same position, another memo */
+	pipeline_sink()->kept(stage->pipeline, lane, lane->position, 0);
+	assert_int_equal(lane_unproven(lane), 2);
+	pipeline_sink()->kept(stage->pipeline, lane, lane->position, -5);
+	assert_int_equal(lane_unproven(lane), 2);
+	pipeline_commit(stage->pipeline);
+	pipeline_sink()->kept(stage->pipeline, lane, lane->position, 0);
+	assert_int_equal(lane_unproven(lane), 0);
+	end(fixture);
+}
+
+static void a_stop_whose_last_memo_did_not_arrive_is_not_clean(void **state)
+{
+	struct fixture *fixture = begin(QB_SETTLE_PREFIX, ORDERING_NONE);
+	struct stage *stage = &fixture->stage;
+	struct pipeline_counts counts;
+	(void)state;
+	stage_worker_join(stage, &fixture->a, 2);
+	arrive(fixture, 2);
+	stage_ack(stage, &fixture->a, stage_take(&fixture->a, 1));
+	retry(fixture, 60000000);
+	dispatcher_stop(stage->dispatcher);
+	pipeline_commit(stage->pipeline);
+	stage_lane_close(stage, fixture->lane);
+	fixture->lane = NULL;
+	pipeline_count(stage->pipeline, &counts);
+	assert_int_equal(counts.unproven, 1);
+	end(fixture);
+}
+
 static void a_broker_that_wants_each_receipt_gets_each_with_its_verdict(void **state)
 {
 	struct fixture *fixture = begin(QB_SETTLE_EACH | QB_FINISH_BUFFERED, ORDERING_NONE);
@@ -368,6 +410,8 @@ int main(void)
 		cmocka_unit_test(a_lost_lane_takes_its_commit_along),
 		cmocka_unit_test(a_closing_lane_waits_for_its_handlers_and_then_says_so),
 		cmocka_unit_test(commits_go_out_at_the_interval_and_again_after_a_failure),
+		cmocka_unit_test(what_is_acked_above_the_position_is_proven_by_the_outcome_of_its_own_commit),
+		cmocka_unit_test(a_stop_whose_last_memo_did_not_arrive_is_not_clean),
 		cmocka_unit_test(a_broker_that_wants_each_receipt_gets_each_with_its_verdict),
 		cmocka_unit_test(the_credit_of_a_pipeline_bounds_what_its_workers_hold),
 		cmocka_unit_test(verdicts_for_what_is_not_held_are_late_and_cost_nothing),
