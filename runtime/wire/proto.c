@@ -145,7 +145,23 @@ static const char *settle_acks(struct value *value, const struct proto_settle_si
 	return NULL;
 }
 
-/* Reads nil or a text into buf, where it is ended by '\0'; what is too long is cut. */
+/* Copies as much as fits, ended by '\0'; a zero byte of its own, which would end it before, becomes U+FFFD. */
+static void text_copy(struct qb_bytes text, char *buf, size_t max)
+{
+	static const char shown[] = "\xef\xbf\xbd";
+	const char *bytes = text.data;
+	size_t len = 0;
+	for (size_t i = 0; i < text.len; i++) {
+		size_t n = bytes[i] ? 1 : sizeof shown - 1;
+		if (len + n > max)
+			break;
+		memcpy(buf + len, bytes[i] ? &bytes[i] : shown, n);
+		len += n;
+	}
+	buf[len] = '\0';
+}
+
+/* Reads nil or a text into buf. */
 static int settle_reason(struct value *value, char *buf, const char **ret_reason)
 {
 	struct qb_bytes reason;
@@ -155,9 +171,7 @@ static int settle_reason(struct value *value, char *buf, const char **ret_reason
 	int result = value_bytes(value, &reason);
 	if (result)
 		return result;
-	size_t len = reason.len < PROTO_REASON_BYTES ? reason.len : PROTO_REASON_BYTES;
-	memcpy(buf, reason.data, len);
-	buf[len] = '\0';
+	text_copy(reason, buf, PROTO_REASON_BYTES);
 	*ret_reason = buf;
 	return 0;
 }

@@ -295,7 +295,7 @@ static void count_acks(void *ctx, uint64_t first, uint64_t count)
 
 static void count_verdict(void *ctx, const struct proto_verdict *verdict)
 {
-	*(size_t *)ctx = verdict->reason ? strlen(verdict->reason) : 0;
+	snprintf(ctx, PROTO_REASON_BYTES + 1, "%s", verdict->reason ? verdict->reason : "");
 	n_said++;
 }
 
@@ -336,40 +336,42 @@ static void a_wrong_settle_is_refused_with_its_sentence(void **state)
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
 		uint64_t memory = 5;
-		size_t reason;
+		char reason[PROTO_REASON_BYTES + 1];
 		struct frame frame = frame_of_bytes(rows[i].bytes, rows[i].len);
-		const char *wrong = proto_settle_read(&frame, &count_sink, &reason, &memory);
+		const char *wrong = proto_settle_read(&frame, &count_sink, reason, &memory);
 		assert_non_null(wrong);
 		assert_string_equal(wrong, rows[i].sentence);
 		assert_int_equal(memory, 5);
 	}
 }
 
-static void a_long_reason_is_cut(void **state)
+/* What is read of a reason. */
+static const char *reason_read(const char *reason, size_t len)
+{
+	static char read[PROTO_REASON_BYTES + 1];
+	struct payload payload;
+	uint64_t memory;
+	payload_begin(&payload);
+	msgpack_sbuffer_write(&payload.buffer, "\x93\x90\x91\x94\1\2\xff", 7);
+	msgpack_pack_str_with_body(&payload.packer, reason, len);
+	msgpack_pack_int(&payload.packer, 0);
+	struct frame frame = frame_of(&payload);
+	assert_null(proto_settle_read(&frame, &count_sink, read, &memory));
+	msgpack_sbuffer_destroy(&payload.buffer);
+	return read;
+}
+
+static void a_long_reason_is_cut_and_a_zero_byte_in_it_is_shown(void **state)
 {
 	(void)state;
-	static const char text[PROTO_REASON_BYTES + 500];
-	char filled[sizeof text];
-	memset(filled, 'r', sizeof filled);
-	for (size_t len = PROTO_REASON_BYTES - 1; len <= sizeof filled; len += 500) {
-		struct payload payload;
-		size_t seen = 0;
-		uint64_t memory;
-		payload_begin(&payload);
-		msgpack_pack_array(&payload.packer, 3);
-		msgpack_pack_array(&payload.packer, 0);
-		msgpack_pack_array(&payload.packer, 1);
-		msgpack_pack_array(&payload.packer, 4);
-		msgpack_pack_int(&payload.packer, 1);
-		msgpack_pack_int(&payload.packer, 2);
-		msgpack_pack_int(&payload.packer, -1);
-		msgpack_pack_str_with_body(&payload.packer, filled, len);
-		msgpack_pack_int(&payload.packer, 0);
-		struct frame frame = frame_of(&payload);
-		assert_null(proto_settle_read(&frame, &count_sink, &seen, &memory));
-		assert_int_equal(seen, len < PROTO_REASON_BYTES ? len : PROTO_REASON_BYTES);
-		msgpack_sbuffer_destroy(&payload.buffer);
-	}
+	char text[PROTO_REASON_BYTES + 500];
+	memset(text, 'r', sizeof text);
+	for (size_t len = PROTO_REASON_BYTES - 1; len <= sizeof text; len += 500)
+		assert_int_equal(strlen(reason_read(text, len)), len < PROTO_REASON_BYTES ? len : PROTO_REASON_BYTES);
+	assert_string_equal(reason_read("a\0b\0\0", 5), "a\xef\xbf\xbd"
+													"b\xef\xbf\xbd\xef\xbf\xbd");
+	text[PROTO_REASON_BYTES - 2] = '\0'; /* one that does not fit whole is left away, with all behind it */
+	assert_int_equal(strlen(reason_read(text, sizeof text)), PROTO_REASON_BYTES - 2);
 }
 
 /* ---- towards the worker ---- */
@@ -489,7 +491,7 @@ int main(void)
 		cmocka_unit_test(the_small_words_are_read),
 		cmocka_unit_test(any_settle_is_read_as_it_was_packed),
 		cmocka_unit_test(a_wrong_settle_is_refused_with_its_sentence),
-		cmocka_unit_test(a_long_reason_is_cut),
+		cmocka_unit_test(a_long_reason_is_cut_and_a_zero_byte_in_it_is_shown),
 		cmocka_unit_test(words_towards_the_worker_are_one_value_each),
 		cmocka_unit_test(a_deliver_head_announces_its_rows),
 		cmocka_unit_test(reading_a_settle_is_measured),
