@@ -24,6 +24,22 @@ static const struct sequence sequences[] = {
 	{0xf4, 0xf4, 4, 0x80, 0x8f},
 };
 
+/* What turns the direction of writing, so that a line reads as another than it is. */
+static const struct {
+	uint32_t first, last;
+} turns[] = {{0x61c, 0x61c}, {0x200e, 0x200f}, {0x202a, 0x202e}, {0x2066, 0x2069}};
+
+static bool sequence_turns(const uint8_t *text, size_t n)
+{
+	uint32_t code = n > 1 ? text[0] & (0x7fu >> n) : text[0];
+	for (size_t i = 1; i < n; i++)
+		code = code << 6 | (text[i] & 0x3fu);
+	for (size_t i = 0; i < sizeof turns / sizeof *turns; i++)
+		if (code >= turns[i].first && code <= turns[i].last)
+			return true;
+	return false;
+}
+
 static bool sequence_fits(const struct sequence *sequence, const uint8_t *text)
 {
 	if (text[0] < sequence->first || text[0] > sequence->last)
@@ -33,7 +49,7 @@ static bool sequence_fits(const struct sequence *sequence, const uint8_t *text)
 	for (size_t i = 2; i < sequence->n_bytes; i++)
 		if (text[i] < 0x80 || text[i] > 0xbf)
 			return false;
-	return true;
+	return !sequence_turns(text, sequence->n_bytes);
 }
 
 size_t text_sequence(const char *text)

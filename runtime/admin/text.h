@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-/* The length of the UTF-8 sequence that text begins with; 0: it begins with none, with a byte that
- * is 0, or with a control character above ASCII. */
+/* The length of the UTF-8 sequence that text begins with; 0: it begins with none, with a byte that is 0, or with a
+ * character above ASCII that controls the terminal or the direction of writing. */
 size_t text_sequence(const char *text);
 
 /* A copy, at most size - 1 bytes long, where every byte of what has no such length is a question mark. Returns ret. */

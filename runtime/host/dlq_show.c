@@ -56,16 +56,28 @@ void dlq_id_write(const struct qb_message *letter, char ret_id[DLQ_ID_MAX])
 	snprintf(ret_id, DLQ_ID_MAX, "%016" PRIx64, hash);
 }
 
-/* ---- JSON ---- */
+/* What a terminal would obey is not printed: control characters of both ranges, but for those from `first` on, what
+ * turns the direction of writing, and what is no UTF-8. A zero byte ends nothing. */
+static const char *clean_of(struct qb_bytes value, char first, char ret[DLQ_TEXT_MAX])
+{
+	char raw[DLQ_TEXT_MAX];
+	size_t len = value.len < sizeof raw ? value.len : sizeof raw - 1;
+	for (size_t i = 0; i < len; i++) {
+		char c = ((const char *)value.data)[i];
+		if ((unsigned char)c < (unsigned char)first || c == 0x7f)
+			c = '?';
+		raw[i] = c;
+	}
+	raw[len] = '\0';
+	return text_clean(raw, ret, DLQ_TEXT_MAX);
+}
+
+/* ---- JSON, which escapes the control characters of ASCII itself ---- */
 
 static json_t *text_of(struct qb_bytes bytes)
 {
-	char raw[DLQ_TEXT_MAX], clean[DLQ_TEXT_MAX];
-	if (!bytes.data)
-		return json_null();
-	snprintf(
-		raw, sizeof raw, "%.*s", (int)(bytes.len < sizeof raw ? bytes.len : sizeof raw - 1), (const char *)bytes.data);
-	return json_string(text_clean(raw, clean, sizeof clean));
+	char clean[DLQ_TEXT_MAX];
+	return bytes.data ? json_string(clean_of(bytes, '\x01', clean)) : json_null();
 }
 
 static json_t *letter_json(const struct qb_message *letter, const char *id)
@@ -89,27 +101,12 @@ static json_t *letter_json(const struct qb_message *letter, const char *id)
 
 /* ---- text ---- */
 
-/* What a terminal would obey is not printed: control characters of both ranges, and what is no UTF-8. */
-static const char *line_of(struct qb_bytes value, char ret[DLQ_TEXT_MAX])
-{
-	char raw[DLQ_TEXT_MAX];
-	size_t len = value.len < sizeof raw ? value.len : sizeof raw - 1;
-	for (size_t i = 0; i < len; i++) {
-		char c = ((const char *)value.data)[i];
-		if ((unsigned char)c < ' ' || c == 0x7f)
-			c = '?';
-		raw[i] = c;
-	}
-	raw[len] = '\0';
-	return text_clean(raw, ret, DLQ_TEXT_MAX);
-}
-
 static void fact_print(FILE *out, const char *before, const struct qb_message *letter, const char *name)
 {
 	char line[DLQ_TEXT_MAX];
 	struct qb_bytes value;
 	if (dlq_header_find(letter, name, &value) && value.len)
-		fprintf(out, "%s%s", before, line_of(value, line));
+		fprintf(out, "%s%s", before, clean_of(value, ' ', line));
 }
 
 static void letter_print(FILE *out, const struct qb_message *letter, const char *id)

@@ -89,7 +89,8 @@ def test_dead_letters_of_a_topic_are_shown_retried_and_removed(kafka, kafka_grav
 def test_nothing_of_a_letter_moves_the_terminal(kafka, tmp_path, ledger, fresh):
     graves = kafka.create_topic(f"{fresh}.dlq", 3)
     producer = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap})
-    evil = "title\x1b]0;x\x07 c1 \u009b31m \u0085 del\x7f bell\n".encode() + b"cut \xc3"
+    turning = "".join(map(chr, (0x61c, 0x200e, 0x200f, *range(0x202a, 0x202f), *range(0x2066, 0x206a))))
+    evil = f"title\x1b]0;x\x07 nul\0 c1 \u009b31m \u0085 del\x7f bell\n\u202egnp.exe {turning}".encode() + b"cut \xc3"
     for partition in (2, 0):
         producer.produce(graves, b"{}", partition=partition, headers={"x-qbus-error": evil, "x-qbus-reason": b"\xc2\x9b2J"})
     assert producer.flush(30) == 0
@@ -98,8 +99,11 @@ def test_nothing_of_a_letter_moves_the_terminal(kafka, tmp_path, ledger, fresh):
         "pipelines": {"orders": {"dead_letter": {"topic": graves}}}})))
     text = dlq(file, "show", "orders").stdout
     assert [line.split()[0] for line in text.splitlines() if "reason=" in line] == ["0/0", "2/0"]
-    assert "title?]0;x? c1 ??31m ?? del? bell?cut ?" in text
-    assert not [c for c in text if unicodedata.category(c) == "Cc" and c != "\n"], ascii(text)
+    assert "title?]0;x? nul? c1 ??31m ?? del? bell????gnp.exe ?" in text and "?cut ?" in text
+    for shown in (text, *(letter["headers"]["x-qbus-error"] for letter in letters(file))):
+        assert not [c for c in shown if c in turning], ascii(shown)
+    assert not [c for c in text if unicodedata.category(c) in ("Cc", "Cf") and c != "\n"], ascii(text)
+    assert all(letter["headers"]["x-qbus-error"].endswith("cut ?") for letter in letters(file)), "a zero byte ends nothing"
     assert dlq(file, "show", "orders", "--limit", "1").stdout.startswith("0/0 ")
 
 
