@@ -56,11 +56,63 @@ static const struct command commands[] = {
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
+static const struct flag {
+	int letter; /* that the command's `takes` names it by */
+	const char *name;
+	const char *argument; /* what is written behind it, NULL: nothing */
+	const char *help;
+} flags[] = {
+	{'c', "config", "FILE", "the configuration"},
+	{'s', "socket", "PATH", "the admin socket to ask at, instead of the one that FILE names"},
+	{'p', "print", NULL, "prints the effective configuration, with the ceiling of memory"},
+	{'j', "json", NULL, "prints JSON"},
+	{'w', "watch", NULL, "looks again every second until Ctrl-C"},
+	{'l', "leaks", NULL, "tells what keeps growing in the workers, by path"},
+	{'W', "wait", "TIME", "drain: how long to wait until nothing is in flight; 30s"},
+	{'P', "pipeline", "NAME", "of this pipeline only"},
+	{'S', "source", "TOPIC", "skip: the topic of the lane"},
+	{'N', "partition", "N", "skip: the partition of the lane"},
+	{'O', "offset", "N", "skip: the last offset given up"},
+	{'Q', "queue", "NAME", "the queue that has them, on RabbitMQ"},
+	{'L', "limit", "N", "shows the first N"},
+	{'a', "all", NULL, "retry, remove: every letter"},
+	{'h', "help", NULL, "prints this page"},
+};
+
+enum { N_FLAGS = sizeof flags / sizeof *flags };
+
+static const char brief_flags[] = "c:h"; /* as getopt has it: those that can be written with one letter */
+
+/* The rows of one command, which has a name, and of those without a name that follow it. Returns the row behind. */
+static size_t command_print_rows(FILE *out, size_t row)
+{
+	do
+		fprintf(out, "  %-34s %s\n", commands[row].synopsis, commands[row].help);
+	while (++row < N_COMMANDS && !commands[row].name);
+	return row;
+}
+
+static void command_print_help(FILE *out, const struct command *command)
+{
+	fprintf(out, "Usage: qbus-proxy %s [OPTION]...\n\n", command->name);
+	command_print_rows(out, (size_t)(command - commands));
+	fputs("\nOptions:\n", out);
+	for (const struct flag *flag = flags; flag < flags + N_FLAGS; flag++) {
+		if (flag->letter != 'h' && !strchr(command->takes, flag->letter))
+			continue;
+		if (strchr(brief_flags, flag->letter))
+			fprintf(out, "  -%c, ", flag->letter);
+		else
+			fputs("      ", out);
+		fprintf(out, "--%-9s %-5s  %s\n", flag->name, flag->argument ? flag->argument : "", flag->help);
+	}
+}
+
 static void command_print_usage(FILE *out)
 {
-	fputs("Usage: qbus-proxy COMMAND [OPTION]...\n\n", out);
-	for (size_t i = 0; i < N_COMMANDS; i++)
-		fprintf(out, "  %-34s %s\n", commands[i].synopsis, commands[i].help);
+	fputs("Usage: qbus-proxy COMMAND [OPTION]...    (qbus-proxy COMMAND --help tells its options)\n\n", out);
+	for (size_t row = 0; row < N_COMMANDS;)
+		row = command_print_rows(out, row);
 	fputs("\nFrom status to reset: -c FILE, which names the admin.socket to ask at, or --socket PATH; --json.\n", out);
 	fputs("\nExit codes: 0 clean, 1 error, 3 drain cut short or last acks not confirmed, 64 usage, 78 configuration.\n",
 		out);
@@ -141,31 +193,12 @@ static int command_version(const struct command_options *options)
 	return EXIT_CLEAN;
 }
 
-static const struct option option_names[] = {
-	{"config", required_argument, NULL, 'c'},
-	{"socket", required_argument, NULL, 's'},
-	{"print", no_argument, NULL, 'p'},
-	{"json", no_argument, NULL, 'j'},
-	{"watch", no_argument, NULL, 'w'},
-	{"leaks", no_argument, NULL, 'l'},
-	{"wait", required_argument, NULL, 'W'},
-	{"pipeline", required_argument, NULL, 'P'},
-	{"source", required_argument, NULL, 'S'},
-	{"partition", required_argument, NULL, 'N'},
-	{"offset", required_argument, NULL, 'O'},
-	{"queue", required_argument, NULL, 'Q'},
-	{"limit", required_argument, NULL, 'L'},
-	{"all", no_argument, NULL, 'a'},
-	{"help", no_argument, NULL, 'h'},
-	{0},
-};
-
 static const char *option_name(int letter)
 {
-	const struct option *option = option_names;
-	while (option->val != letter)
-		option++;
-	return option->name;
+	const struct flag *flag = flags;
+	while (flag->letter != letter)
+		flag++;
+	return flag->name;
 }
 
 /* Where the text of an option goes; NULL: it takes none. */
@@ -215,9 +248,13 @@ static int command_take(const struct command *command, int letter, struct comman
 
 static int command_parse(const struct command *command, int argc, char **argv, struct command_options *ret_options)
 {
-	for (int letter; (letter = getopt_long(argc, argv, "c:h", option_names, NULL)) != -1;) {
+	struct option names[N_FLAGS + 1] = {0};
+	for (size_t i = 0; i < N_FLAGS; i++)
+		names[i] =
+			(struct option){flags[i].name, flags[i].argument ? required_argument : no_argument, NULL, flags[i].letter};
+	for (int letter; (letter = getopt_long(argc, argv, brief_flags, names, NULL)) != -1;) {
 		if (letter == 'h') {
-			command_print_usage(stdout);
+			command_print_help(stdout, command);
 			return 1;
 		}
 		if (letter == '?' || command_take(command, letter, ret_options) < 0) /* getopt has said what is wrong */

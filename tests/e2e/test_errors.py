@@ -118,6 +118,35 @@ def test_a_wrong_command_line_is_refused(arguments, says):
     assert done.returncode == EXIT_USAGE and says in done.stderr, done
 
 
+def commands():
+    """What `qbus-proxy help` tells: the lines of each command."""
+    told, name = {}, None
+    for line in run("help").stdout.split("\n\n")[1].splitlines():
+        name = line.split()[0] if line.split()[0] != name and line[2] != " " else name
+        told.setdefault(name, []).append(line)
+    return told
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_each_command_has_a_help_of_its_own(flag):
+    told = commands()
+    assert {"serve", "dlq", "pipelines", "help"} <= set(told)
+    for name, lines in told.items():
+        done = run(name, "what", flag) if name == "dlq" else run(name, flag)
+        assert done.returncode == EXIT_CLEAN and not done.stderr, done
+        assert done.stdout.startswith(f"Usage: qbus-proxy {name} "), done
+        assert [line for line in sum(told.values(), []) if line in done.stdout] == lines, done
+
+
+def test_the_help_of_a_command_tells_the_options_that_it_takes_and_no_other():
+    told = {name: set(re.findall(r"^ +(?:-., )?--(\w+)", run(name, "--help").stdout, re.M)) for name in commands()}
+    options = set.union(*told.values()) - {"help"}
+    assert {"config", "json", "socket", "print", "watch", "wait", "all"} <= options and "json" not in told["serve"]
+    for name, own in told.items():
+        taken = {option for option in options if "has no option" not in run(name, f"--{option}", "x").stderr}
+        assert taken == own - {"help"}, name
+
+
 def test_version_names_every_library():
     done = run("version")
     assert done.returncode == 0
