@@ -158,15 +158,15 @@ static uint64_t *count_of(struct measure *measure, pid_t pid, int64_t now_ns)
 	return counter ? &counter->count : NULL;
 }
 
-/* A live load has its warm-up, from its first message on: the one that lay there before it has no time when it was
- * due, and the producer starts after that one. What lies ready is only so much: it is counted from when all workers
+/* A load of a rate has its warm-up, a live one's from its first message on: the one that lay there before it has no time
+ * when it was due, and the producer starts after that one. What lies ready is only so much: it is counted from when all workers
  * are there, but one that comes late must not cost more than a tenth of it. */
 static bool is_time_to_begin(const struct measure *measure, int64_t moment_ns)
 {
 	int64_t from_ns = measure->plan.is_live ? measure->loaded_ns : measure->opened_ns;
 	bool is_warm = from_ns && moment_ns - from_ns >= MEASURE_WARM_UP_MS * MILLISECOND_NS;
 
-	if (measure->plan.is_live)
+	if (measure->plan.warms_up)
 		return is_warm;
 	return is_warm || measure->n_counters >= measure->plan.n_workers ||
 	       measure->n_total >= measure->plan.n_messages / 10;
@@ -187,6 +187,8 @@ static void begin(struct measure *measure, int64_t moment_ns)
 		if (measure->counters[i].pid != measure->main)
 			count_calls(measure, measure->counters[i].pid);
 	}
+	if (measure->plan.begun)
+		measure->plan.begun(measure->plan.ctx);
 }
 
 /* text: "MICROSECONDS MICROSECONDS ...", a number for each message */
@@ -315,7 +317,7 @@ static bool has_begun(const struct measure *measure)
 static bool is_enough(const struct measure *measure)
 {
 	const struct measure_plan *plan = &measure->plan;
-	uint64_t n_before = plan->is_live ? measure->n_first : 0;
+	uint64_t n_before = plan->warms_up ? measure->n_first : 0;
 	bool is_late = plan->seconds && measure->last_ns - measure->first_ns >= (int64_t)plan->seconds * SECOND_NS;
 
 	return measure->first_ns && (measure->n_total - n_before >= plan->n_messages || is_late);

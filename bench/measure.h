@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* A live load has run for so long before it is measured: until then workers start and caches fill. */
+/* A load of a rate has run for so long before it is measured: until then workers start and caches fill. */
 enum { MEASURE_MAX_COUNTERS = 256, MEASURE_WARM_UP_MS = 1000 };
 
 /* cpu_s: user and system time while it was measured. peak_bytes: VmHWM, of the whole life. */
@@ -23,10 +23,10 @@ struct measure_cost {
 };
 
 struct measure_result {
-	uint64_t n_messages;      /* handled between the two moments */
-	double seconds;           /* from when all workers count (a live load: from the end of the warm-up) to the last */
-	double start_s;           /* from the start of the process to the first message handled */
-	struct measure_cost main; /* the process that was started */
+	uint64_t n_messages; /* handled between the two moments */
+	double seconds;      /* from when all workers count (a load of a rate: from the end of the warm-up) to the last */
+	double start_s;      /* from the start of the process to the first message handled */
+	struct measure_cost main;                       /* the process that was started */
 	struct measure_cost workers;                    /* those that count for it: CPU of all, peak of the largest */
 	size_t n_workers;                               /* that handled something, at one time */
 	struct measure_cost each[MEASURE_MAX_COUNTERS]; /* of these; one that took a dead one's place counts with it */
@@ -38,7 +38,7 @@ struct measure_result {
 	struct series series;
 	struct histogram *latency;  /* of a live load, microseconds; NULL: not a live load, or done */
 	struct times end_to_end;    /* of a live load, from when a message was due until it was handled */
-	struct times wait, handler; /* as the proxy says; n 0: it was not asked */
+	struct times wait, handler; /* as the proxy says, of the same time; n 0: it was not asked */
 };
 
 /* What a result owns; its numbers stay. */
@@ -50,8 +50,11 @@ struct measure_plan {
 	uint64_t n_messages; /* after so many it is over */
 	uint64_t seconds;    /* measured at most; 0: until all is handled */
 	uint64_t n_workers;  /* processes that count; the measuring begins when all do, or most of a second has gone by */
+	bool warms_up;       /* the load has a rate: what starts and what was late at first is not measured */
 	bool is_live;        /* messages tell when they were due, consumers tell how long ago that was */
 	bool counts_calls;   /* system calls, too, where the kernel lets us */
+	void (*begun)(void *ctx); /* called when the measuring begins; must not wait for anything */
+	void *ctx;
 };
 
 /* One worker, and those that it was renewed from. */

@@ -164,16 +164,38 @@ void round_clean_up(const struct run_conf *conf, bool keep_log)
 /* What is to be read is there, or comes while it is read. */
 static int prepare_load(const struct run_conf *conf, const char *group)
 {
-	return conf->rate ? run_live(conf, group) : run_load(conf, false);
+	return run_is_live(conf) ? run_live(conf, group) : run_load(conf, false);
 }
 
-/* Of a proxy: what it says itself of its times. */
-static int ask_times(const struct run_conf *conf, enum side_id side, struct measure_result *result)
-{
-	char file[sizeof(conf->directory) + 16];
+/* What a proxy is asked of its times: it tells those of its whole life, so two moments make those between. */
+struct asking {
+	const struct run_conf *conf;
+	struct times_question before, after;
+};
 
-	snprintf(file, sizeof(file), "%s/status", conf->directory);
-	return side == SIDE_PROXY ? times_ask(conf->proxy, conf->admin, file, &result->wait, &result->handler) : 0;
+static void ask_before(void *ctx)
+{
+	struct asking *asking = ctx;
+	char file[TIMES_MAX_PATH];
+
+	snprintf(file, sizeof(file), "%s/status-before", asking->conf->directory);
+	times_ask(&asking->before, asking->conf->proxy, asking->conf->admin, file);
+}
+
+static int ask_after(struct asking *asking, struct measure_result *result)
+{
+	static struct times_told before, after;
+	char file[TIMES_MAX_PATH];
+
+	snprintf(file, sizeof(file), "%s/status", asking->conf->directory);
+	if (times_ask(&asking->after, asking->conf->proxy, asking->conf->admin, file) ||
+		times_answer(&asking->before, &before) || times_answer(&asking->after, &after))
+		return -1;
+	histogram_subtract(&after.wait, &before.wait);
+	histogram_subtract(&after.handler, &before.handler);
+	result->wait = times_of(&after.wait);
+	result->handler = times_of(&after.handler);
+	return 0;
 }
 
 /* What handlers do, for those who will be started. */
@@ -188,12 +210,16 @@ static void tell_handlers(const struct run_conf *conf)
 int round_measure(const struct run_conf *conf, enum side_id side, size_t round, struct measure_result *ret_result)
 {
 	static struct measure measure;
+	struct asking asking = {.conf = conf};
 	const struct measure_plan plan = {.every = conf->every,
 		.n_messages = conf->n_messages,
 		.seconds = conf->seconds,
 		.n_workers = side == SIDE_PROXY ? conf->n_workers : 1,
-		.is_live = conf->rate > 0,
-		.counts_calls = conf->counts_calls};
+		.warms_up = conf->rate > 0,
+		.is_live = run_is_live(conf),
+		.counts_calls = conf->counts_calls,
+		.begun = side == SIDE_PROXY ? ask_before : NULL,
+		.ctx = &asking};
 	struct child child = {0}, feeder = {0};
 	char group[RUN_MAX_GROUP];
 
@@ -210,13 +236,15 @@ int round_measure(const struct run_conf *conf, enum side_id side, size_t round, 
 	err = run_start(conf, side, round, &child);
 	if (!err)
 		err = measure_wait_first(&measure, child.pid, child.started_ns);
-	if (!err && conf->rate)
+	if (!err && run_is_live(conf))
 		err = run_feed(conf, &feeder);
 	if (!err)
 		err = measure_wait(&measure, ret_result);
-	if (!err)
-		err = ask_times(conf, side, ret_result);
+	if (!err && side == SIDE_PROXY)
+		err = ask_after(&asking, ret_result);
 	measure_close(&measure); /* who still has something to tell must not wait for a reader, or the stop waits for it */
+	child_stop(&asking.before.child);
+	child_stop(&asking.after.child);
 	child_stop(&feeder);
 	child_stop(&child);
 	run_forget(conf, group);

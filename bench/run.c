@@ -214,7 +214,7 @@ static bool take_option(struct run_conf *conf, int option)
 /* Who was last begins the next round, so that what warms up or tires helps or harms both. */
 static int run_rounds(const struct run_conf *conf, struct run_results *results)
 {
-	int err = conf->rate ? 0 : run_load(conf, true);
+	int err = run_is_live(conf) ? 0 : run_load(conf, true);
 
 	for (size_t round = 0; round < conf->n_rounds && !err; round++) {
 		for (size_t i = 0; i < conf->n_sides && !err; i++) {
@@ -337,15 +337,23 @@ bool run_ask(struct run_conf *conf, const char *help, int *ret_exit)
 		fprintf(stderr, "qbus-bench: --read is whole or stream, not '%s'\n", conf->read);
 		return false;
 	}
-	if (conf->is_generated && (conf->rate || sizes.n_shares || (conf->n_sides > 1 && !conf->is_compare))) {
-		fputs("qbus-bench: generated messages have one size, come as fast as they go, and only the proxy has them: no "
-			  "--rate, no shares in --size, no --plain\n",
+	if (conf->is_generated && (sizes.n_shares || (conf->n_sides > 1 && !conf->is_compare))) {
+		fputs(
+			"qbus-bench: generated messages have one size, and only the proxy has them: no shares in --size, no --plain\n",
 			stderr);
 		return false;
 	}
 	if (!conf->n_messages)
 		conf->n_messages = conf->rate ? conf->rate * (conf->seconds ? conf->seconds : RATE_SECONDS) : 1000000;
 	return true;
+}
+
+bool run_rate_fits(const struct run_conf *conf)
+{
+	if (!conf->rate || !conf->is_generated)
+		return true;
+	fputs("qbus-bench: no generated message tells when it was due: only `run` takes --generated with --rate\n", stderr);
+	return false;
 }
 
 static const struct run_conf run_defaults = {.size = "192",
@@ -381,5 +389,7 @@ int compare_command(int argc, char **argv)
 	int status;
 
 	conf.is_compare = true;
-	return run_ask(&conf, usage_compare, &status) ? run_all(&conf) : status;
+	if (!run_ask(&conf, usage_compare, &status))
+		return status;
+	return run_rate_fits(&conf) ? run_all(&conf) : EXIT_USAGE;
 }

@@ -24,8 +24,8 @@ struct run_conf {
 	uint64_t n_messages, n_workers, n_rounds, n_partitions, n_keys;
 	uint64_t work_us, sleep_us; /* of the handler, for each message */
 	uint64_t batch;             /* messages that a handler takes together; 0: one at a time */
-	uint64_t rate;              /* messages a second that a producer sends meanwhile; 0: all are there before */
-	uint64_t seconds;           /* of a round; 0: until the last message */
+	uint64_t rate;    /* messages a second that a producer sends or the proxy makes; 0: all are there before */
+	uint64_t seconds; /* of a round; 0: until the last message */
 	uint64_t max_workers, max_mebibytes; /* of tune: its bounds; max_mebibytes 0: none */
 	const char *knobs;                   /* of tune: SECTION.KEY,SECTION.KEY...; NULL: all that it has */
 	bool has_sweep;                      /* of tune: measure all combinations, too */
@@ -71,6 +71,12 @@ static inline uint64_t run_n_needed(const struct run_conf *conf)
 	return conf->n_messages + conf->every * conf->n_workers;
 }
 
+/* Whether a producer sends while consumers read. */
+static inline bool run_is_live(const struct run_conf *conf)
+{
+	return conf->rate && !conf->is_generated;
+}
+
 /* Whether so many messages a second are --rate: below 95 % of it a consumer has fallen behind. */
 static inline bool run_keeps_up(const struct run_conf *conf, double messages_per_second)
 {
@@ -80,6 +86,8 @@ static inline bool run_keeps_up(const struct run_conf *conf, double messages_per
 struct run_conf run_conf_default(int argc, char **argv);
 /* Reads the command line. False: there is nothing to do but to exit with *ret_exit. */
 bool run_ask(struct run_conf *conf, const char *help, int *ret_exit);
+/* For who looks at the times from due to done: whether --rate makes some. False after a sentence on stderr. */
+bool run_rate_fits(const struct run_conf *conf);
 
 /* Makes the topic or the queue if need be and fills it. A topic keeps its messages: it is filled once. A queue is
  * emptied and filled before each reading. Not for a live load. is_first: before

@@ -140,8 +140,8 @@ static void print_columns(const struct run_conf *conf, const struct run_results 
 	puts("\nFrom when all workers take part (the readme has it exactly) to the last message; CPU within that time,\n"
 		 "memory of the whole life. "
 		 "A worker's memory is the largest one's. start: from the start of the process to the first message handled.\n"
-		 "waits, handler: as the proxy says, of its whole life. System calls: of one more round, which was not timed.");
-	if (conf->rate)
+		 "waits, handler: as the proxy says, of the same time. System calls: of one more round, which was not timed.");
+	if (run_is_live(conf))
 		puts("end to end: from when a message was due, whenever it could be sent, until its handler was through.");
 }
 

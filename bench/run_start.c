@@ -90,6 +90,7 @@ static void set_source(struct settings *settings, const struct run_conf *conf, c
 		set(settings, "broker", "type", "memory");
 		set(settings, "source", "lanes", "%" PRIu64, conf->n_partitions);
 		set(settings, "source", "body_bytes", "%s", conf->size);
+		set(settings, "source", "rate", "%" PRIu64, conf->rate);
 		set(settings, "pipeline", "max_message_bytes", "64MiB"); /* the most that --size takes */
 	} else {
 		set(settings, "broker", "type", "amqp");

@@ -2,9 +2,9 @@
 /* Quantiles, and the proxy's own as `qbus-proxy status --json` tells them. */
 #include "times.h"
 
-#include "child.h"
-
 #include <jansson.h>
+#include <math.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 static const struct {
@@ -32,34 +32,37 @@ struct times times_of(const struct histogram *histogram)
 	return times;
 }
 
-static struct times times_read(const json_t *object)
+static void histogram_read(const json_t *object, struct histogram *ret)
 {
-	struct times times = {.n = (uint64_t)json_integer_value(json_object_get(object, "count"))};
+	size_t i;
+	json_t *bucket;
 
-	for (size_t i = 0; i < N_TIMES; i++)
-		times.ms[i] = 1000 * json_number_value(json_object_get(object, quantiles[i].name));
-	return times;
+	*ret = (struct histogram){0};
+	json_array_foreach(json_object_get(object, "buckets"), i, bucket)
+		histogram_record(ret, llround(1e6 * json_number_value(json_array_get(bucket, 0))),
+			(uint64_t)json_integer_value(json_array_get(bucket, 1)));
 }
 
-int times_ask(
-	const char *proxy, const char *socket, const char *file, struct times *ret_wait, struct times *ret_handler)
+int times_ask(struct times_question *question, const char *proxy, const char *socket, const char *file)
 {
 	const char *const argv[] = {proxy, "status", "--socket", socket, "--json", NULL};
-	struct child child;
 
+	snprintf(question->file, sizeof(question->file), "%s", file);
 	unlink(file);
-	int err = child_start(&child, argv, file);
-	if (!err)
-		err = child_wait(&child);
+	return child_start(&question->child, argv, file);
+}
 
-	json_t *status = err ? NULL : json_load_file(file, 0, NULL);
+int times_answer(struct times_question *question, struct times_told *ret_told)
+{
+	bool is_asked = question->child.pid != 0;
+	json_t *status = !is_asked || child_wait(&question->child) ? NULL : json_load_file(question->file, 0, NULL);
 	const json_t *pipeline = json_array_get(json_object_get(status, "pipelines"), 0);
 
 	if (pipeline) {
-		*ret_wait = times_read(json_object_get(pipeline, "wait_seconds"));
-		*ret_handler = times_read(json_object_get(pipeline, "handler_seconds"));
+		histogram_read(json_object_get(pipeline, "wait_seconds"), &ret_told->wait);
+		histogram_read(json_object_get(pipeline, "handler_seconds"), &ret_told->handler);
 	} else {
-		fprintf(stderr, "qbus-bench: the proxy does not tell its times at %s\n", socket);
+		fputs("qbus-bench: the proxy does not tell its times\n", stderr);
 	}
 	json_decref(status);
 	return pipeline ? 0 : -1;

@@ -236,7 +236,7 @@ int tune_command(int argc, char **argv)
 		fputs("qbus-bench: tune writes its tables to stdout; --json and --html are for run and compare\n", stderr);
 		return EXIT_USAGE;
 	}
-	if (tune_init(&tune, &conf))
+	if (!run_rate_fits(&conf) || tune_init(&tune, &conf))
 		return EXIT_USAGE;
 
 	uint64_t n_workers = conf.n_workers;

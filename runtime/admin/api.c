@@ -121,12 +121,23 @@ static json_t *api_lane(const struct lane *lane)
 		"trouble", api_text(lane->trouble));
 }
 
+/* [highest value, how many] of those that are not empty: two moments can be told apart by the difference. */
+static json_t *api_buckets(const struct histogram *histogram)
+{
+	json_t *buckets = json_array();
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+		if (histogram->n_in[i])
+			json_array_append_new(
+				buckets, json_pack("[o, o]", api_seconds(histogram_bucket_end(i)), api_count(histogram->n_in[i])));
+	return buckets;
+}
+
 static json_t *api_times(const struct histogram *histogram)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "count", api_count(histogram->count), "p50",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "count", api_count(histogram->count), "p50",
 		api_seconds(histogram_quantile(histogram, 0.5)), "p90", api_seconds(histogram_quantile(histogram, 0.9)), "p99",
 		api_seconds(histogram_quantile(histogram, 0.99)), "p99.9", api_seconds(histogram_quantile(histogram, 0.999)),
-		"max", api_seconds(histogram_quantile(histogram, 1)));
+		"max", api_seconds(histogram_quantile(histogram, 1)), "buckets", api_buckets(histogram));
 }
 
 /* The fields of struct pipeline_counts that are counted since the start. */

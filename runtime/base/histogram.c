@@ -13,8 +13,7 @@ static unsigned bucket_of(uint64_t value)
 	return bucket < HISTOGRAM_BUCKETS ? bucket : HISTOGRAM_BUCKETS - 1;
 }
 
-/* The highest value of the bucket. */
-static int64_t bucket_end(unsigned bucket)
+int64_t histogram_bucket_end(unsigned bucket)
 {
 	if (bucket < HISTOGRAM_PARTS)
 		return bucket;
@@ -36,7 +35,7 @@ void histogram_n_upto(const struct histogram *histogram, const int64_t *bounds, 
 	uint64_t n = 0;
 	unsigned bucket = 0;
 	for (int i = 0; i < n_bounds; i++) {
-		while (bucket < HISTOGRAM_BUCKETS && bucket_end(bucket) <= bounds[i])
+		while (bucket < HISTOGRAM_BUCKETS && histogram_bucket_end(bucket) <= bounds[i])
 			n += histogram->n_in[bucket++];
 		ret_n[i] = n;
 	}
@@ -50,7 +49,15 @@ int64_t histogram_quantile(const struct histogram *histogram, double share)
 	for (unsigned bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++) {
 		n += histogram->n_in[bucket];
 		if (n && (double)n >= share * (double)histogram->count)
-			return bucket_end(bucket);
+			return histogram_bucket_end(bucket);
 	}
-	return bucket_end(HISTOGRAM_BUCKETS - 1);
+	return histogram_bucket_end(HISTOGRAM_BUCKETS - 1);
+}
+
+void histogram_subtract(struct histogram *histogram, const struct histogram *earlier)
+{
+	histogram->count -= earlier->count;
+	histogram->sum -= earlier->sum;
+	for (unsigned bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++)
+		histogram->n_in[bucket] -= earlier->n_in[bucket];
 }

@@ -19,6 +19,10 @@ void histogram_record(struct histogram *histogram, int64_t value, uint64_t n);
 /* How many values were at most bounds[i], for each of the ascending bounds; those of a bound's own bucket count only
  * when all of that bucket does. */
 void histogram_n_upto(const struct histogram *histogram, const int64_t *bounds, uint64_t *ret_n, int n_bounds);
+/* The highest value that counts in this bucket. */
+int64_t histogram_bucket_end(unsigned bucket);
+/* Takes away what was in it at an earlier moment: left is what came since then. */
+void histogram_subtract(struct histogram *histogram, const struct histogram *earlier);
 /* The value that this share (0..1) of all does not exceed, rounded up to the end of its bucket; 0: nothing came. */
 int64_t histogram_quantile(const struct histogram *histogram, double share);
 

@@ -105,6 +105,8 @@ def kafka_jars(version):
 class Kafka:
     """One KRaft node. start() after stop() or kill() continues with the same data on the same ports."""
 
+    java = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]  # starts soon, is small
+
     def __init__(self, directory, version="4.1.1", **properties):
         """properties: of the server, a dot written as __."""
         self.version = version
@@ -127,7 +129,7 @@ class Kafka:
 
     def start(self):
         self.process = Process(
-            ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
+            ["java", *self.java, "-Djava.awt.headless=true",
              f"-Dlog4j2.configurationFile={self.directory}/log4j2.xml",
              f"-Dlog4j.configuration=file:{self.directory}/log4j.properties",
              "-cp", self.classpath, "kafka.Kafka", self.properties], self.directory / "kafka.log")

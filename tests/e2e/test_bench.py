@@ -100,10 +100,22 @@ def test_a_handler_can_be_told_to_read_large_bodies(tmp_path, read):
     assert sides(tmp_path / "r")["qbus-proxy"] > 0
 
 
-@pytest.mark.parametrize("words", [["--generated", "--rate", "5"], ["--generated", "--kafka", "embedded"],
-                                   ["--generated", "--size", "200,10%:400"], ["--generated", "--read", "backwards"]])
+def test_what_waited_before_the_measuring_is_not_in_the_times(tmp_path):
+    """The first messages wait for a worker that starts slowly; it is there before the measuring begins."""
+    slow = tmp_path / "slow.php"
+    slow.write_text(f"<?php usleep(1_500_000); require '{BENCH.parents[1]}/share/qbus/bench/worker.php';")
+    bench("run", "--generated", "--rate", "1000", "--seconds", "1", "--rounds", "1", "--no-syscalls", "--worker", slow,
+          "--json", tmp_path / "r")
+    told = values(tmp_path / "r")
+    assert told["start_seconds"] >= 1.5 and 0 < told["wait_max_ms"] < 1000
+    assert "end_to_end_p99_ms" not in told
+
+
+@pytest.mark.parametrize("words", [["run", "--generated", "--kafka", "embedded"],
+                                   ["run", "--generated", "--size", "200,10%:400"], ["run", "--generated", "--read", "backwards"],
+                                   ["compare", "--generated", "--rate", "5"], ["tune", "--generated", "--rate", "5"]])
 def test_what_does_not_go_together_is_refused(words):
-    done = subprocess.run([BENCH, "run", *words], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([BENCH, *words], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 64 and done.stderr and not done.stdout
 
 

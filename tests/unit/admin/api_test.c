@@ -100,15 +100,16 @@ static void each_trouble_is_a_reason(void **state)
 static void the_status_tells_everything(void **state)
 {
 	const char *state_name, *client, *name;
-	json_int_t position, gap, held, partition;
-	double p50;
+	json_int_t position, gap, held, partition, n_in_bucket;
+	double p50, bucket;
 	(void)state;
 	histogram_record(&scene.times[SCENE_GOOD].handler, 31, 4);
 	json_t *page = read_page(api_write_status);
 	assert_int_equal(
-		json_unpack(page, "{s:s, s:[{s:s, s:{s:F}, s:[{}, {s:I, s:I, s:I}]}, {s:s}], s:[{s:s, s:I}]}", "state",
-			&state_name, "pipelines", "name", &name, "handler_seconds", "p50", &p50, "lanes", "partition", &partition,
-			"position", &position, "gap", &gap, "name", &name, "workers", "client", &client, "held", &held),
+		json_unpack(page, "{s:s, s:[{s:s, s:{s:F, s:[[F, I]]}, s:[{}, {s:I, s:I, s:I}]}, {s:s}], s:[{s:s, s:I}]}",
+			"state", &state_name, "pipelines", "name", &name, "handler_seconds", "p50", &p50, "buckets", &bucket,
+			&n_in_bucket, "lanes", "partition", &partition, "position", &position, "gap", &gap, "name", &name,
+			"workers", "client", &client, "held", &held),
 		0);
 	assert_string_equal(state_name, "serving");
 	assert_string_equal(name, "ma\"i\\l\ns?");
@@ -118,6 +119,7 @@ static void the_status_tells_everything(void **state)
 	assert_int_equal(gap, 9);
 	assert_int_equal(held, 2);
 	assert_true(p50 > 0.000030 && p50 < 0.000032);
+	assert_true(bucket == p50 && n_in_bucket == 4);
 	assert_int_equal(json_array_size(json_object_get(page, "workers")), 3);
 	assert_int_equal(json_array_size(json_object_get(page, "pools")), 1);
 	json_decref(page);

@@ -69,6 +69,21 @@ static void a_count_weighs_as_so_many_records(void **state)
 	assert_in_range(histogram_quantile(&histogram, 0.91), 1000000, 1032000);
 }
 
+static void what_came_between_two_moments_is_the_difference(void **state)
+{
+	(void)state;
+	histogram_record(&histogram, 7, 2);
+	histogram_record(&histogram, 1000000, 100);
+	struct histogram before = histogram;
+	histogram_record(&histogram, 7, 3);
+	histogram_record(&histogram, 500, 1);
+	histogram_subtract(&histogram, &before);
+	assert_int_equal(histogram.count, 4);
+	assert_int_equal(histogram.sum, 3 * 7 + 500);
+	assert_int_equal(n_upto(7), 3);
+	assert_in_range(histogram_quantile(&histogram, 1), 500, 516);
+}
+
 static void what_lies_outside_counts_at_the_ends(void **state)
 {
 	(void)state;
@@ -102,6 +117,7 @@ int main(void)
 		cmocka_unit_test_setup(small_values_are_exact, clear),
 		cmocka_unit_test_setup(every_value_is_known_to_a_thirty_second, clear),
 		cmocka_unit_test_setup(a_count_weighs_as_so_many_records, clear),
+		cmocka_unit_test_setup(what_came_between_two_moments_is_the_difference, clear),
 		cmocka_unit_test_setup(what_lies_outside_counts_at_the_ends, clear),
 		cmocka_unit_test_setup(many_bounds_in_one_walk_say_the_same_as_one_by_one, clear),
 	};
