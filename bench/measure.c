@@ -159,8 +159,8 @@ static uint64_t *count_of(struct measure *measure, pid_t pid, int64_t now_ns)
 }
 
 /* A load of a rate has its warm-up, a live one's from its first message on: the one that lay there before it has no
- * time when it was due, and the producer starts after that one. What lies ready is only so much: it is counted from when
- * all workers are there, but one that comes late must not cost more than a tenth of it. */
+ * time when it was due, and the producer starts after that one. What lies ready is only so much: it is counted from
+ * when all workers are there, but one that comes late must not cost more than a tenth of it. */
 static bool is_time_to_begin(const struct measure *measure, int64_t moment_ns)
 {
 	int64_t from_ns = measure->plan.is_live ? measure->loaded_ns : measure->opened_ns;
