@@ -6,6 +6,7 @@
 #include "consumer.h"
 #include "graveyard.h"
 #include "publisher.h"
+#include "target.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -63,6 +64,7 @@ struct source {
 	struct options options;
 	struct consumer consumer;
 	struct publisher publisher;
+	struct target target;
 	int wake_fd;
 	bool has_more; /* the last turn left something to read */
 };
@@ -163,6 +165,8 @@ static int wait_ms(const struct source *source, int timeout_ms)
 		limit_ms = source->publisher.connection.heartbeat_s * 500;
 	if (confirm_us < due_us)
 		due_us = confirm_us;
+	if (!source->consumer.is_draining && target_due_us(&source->target) < due_us)
+		due_us = target_due_us(&source->target);
 	if (due_us <= now_us)
 		return 0;
 	if (due_us != INT64_MAX && (due_us - now_us) / 1000 + 1 < limit_ms)
@@ -196,6 +200,8 @@ static enum qb_result source_turn(struct source *source, const struct qb_budget 
 		return result;
 	}
 	publisher_turn(&source->publisher, now_us);
+	if (!source->consumer.is_draining)
+		target_turn(&source->target, &source->publisher, now_us);
 	source->has_more = more;
 	*ret_idle = !consumer_deliver(&source->consumer, budget) && !more;
 	if (!more)
@@ -238,6 +244,13 @@ static void plugin_publish(void *self, const struct qb_outgoing *message, uint64
 	struct source *source = self;
 
 	publisher_publish(&source->publisher, message, token, clock_now_us());
+}
+
+static void plugin_aim(void *self, const char *target)
+{
+	struct source *source = self;
+
+	target_init(&source->target, target);
 }
 
 /* A farewell longer than rpc_timeout helps nobody. */
@@ -306,4 +319,5 @@ __attribute__((visibility("default"))) const struct qb_plugin qbus_plugin = {
 	.wake = plugin_wake,
 	.is_current = plugin_is_current,
 	.graveyard = &graveyard,
+	.aim = plugin_aim,
 };

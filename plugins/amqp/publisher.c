@@ -154,6 +154,14 @@ static void connection_lost(struct publisher *publisher, int status, int64_t now
 	finish_all(publisher, status, reason);
 }
 
+/* The broker numbers anew on each channel. */
+static enum qb_result channel_begin(struct publisher *publisher)
+{
+	publisher->last = 0;
+	amqp_confirm_select(publisher->connection.state, CONNECTION_CHANNEL);
+	return connection_judge(&publisher->connection, "publishing to", NULL);
+}
+
 /* Half the heartbeat: a send that blocks is noticed before the consuming connection, which waits meanwhile, is late. */
 static bool publisher_connect(struct publisher *publisher, int64_t now_us)
 {
@@ -165,10 +173,8 @@ static bool publisher_connect(struct publisher *publisher, int64_t now_us)
 		return true;
 	if (now_us < publisher->retry_at_us)
 		return false;
-	publisher->last = 0;
 	if (connection_open(connection, options, "publisher", heartbeat_s) == QB_OK) {
-		amqp_confirm_select(connection->state, CONNECTION_CHANNEL);
-		if (connection_judge(connection, "publishing to", NULL) == QB_OK)
+		if (channel_begin(publisher) == QB_OK)
 			return true;
 		connection_close(connection, 0);
 	}
@@ -289,6 +295,26 @@ void publisher_publish(struct publisher *publisher, const struct qb_outgoing *ou
 		send(publisher, outgoing, &properties, now_us);
 	}
 	free(entries);
+}
+
+/* The broker closes the channel over an exchange that is missing, so nothing may be open on it. Whoever may not ask has
+ * not heard that it is missing. */
+int publisher_ask(struct publisher *publisher, const char *exchange, int64_t now_us)
+{
+	struct connection *connection = &publisher->connection;
+	uint16_t code;
+
+	if (publisher->is_blocked || publisher->n_open || !publisher_connect(publisher, now_us))
+		return -EAGAIN;
+	amqp_exchange_declare(connection->state, CONNECTION_CHANNEL, amqp_cstring_bytes(exchange),
+		amqp_cstring_bytes("direct"), 1, 0, 0, 0, amqp_empty_table);
+	if (connection_judge(connection, "asking for the exchange at", &code) == QB_OK)
+		return 0;
+	publisher->host->log(publisher->host->self, QB_DEBUG, "exchange is asked for exchange=%s code=%u", exchange, code);
+	if (!code || connection->is_lost || connection_open_channel(connection) != QB_OK ||
+		channel_begin(publisher) != QB_OK)
+		connection_lost(publisher, -EIO, now_us);
+	return code == AMQP_NOT_FOUND ? -ENOENT : -EAGAIN;
 }
 
 int64_t publisher_due_us(const struct publisher *publisher)

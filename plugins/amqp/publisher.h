@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The publishing side of a source: a connection of its own, opened with the first publication, because a broker that
- * blocks publishers stops reading from the whole connection, acks included.
+/* The publishing side of a source: a connection of its own, opened with the first publication or question, because
+ * a broker that blocks publishers stops reading from the whole connection, acks included.
  *
  * A publication succeeded when the broker confirmed it and had not returned it before. A return names no publication
  * but its route, so all that are open on that route count as returned: one may be published twice, none is lost unseen.
@@ -30,6 +30,10 @@ void publisher_init(struct publisher *publisher, const struct qb_host *host, con
 void publisher_close(struct publisher *publisher, int64_t timeout_us, int64_t now_us);
 
 void publisher_publish(struct publisher *publisher, const struct qb_outgoing *outgoing, uint64_t token, int64_t now_us);
+
+/* Whether there is that exchange, without making it; waits for the answer. 0; -ENOENT: there is none; -EAGAIN: not
+ * known now, because publications have no outcome yet, or the broker does not answer or refuses to. */
+int publisher_ask(struct publisher *publisher, const char *exchange, int64_t now_us);
 
 /* Reads confirmations, judges ages. */
 void publisher_turn(struct publisher *publisher, int64_t now_us);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A dead-letter topic that cannot take anything is told before there is a dead letter."""
+"""A dead-letter topic or exchange that cannot take anything is told before there is a dead letter."""
 import json
 import socket
 import struct
@@ -8,7 +8,7 @@ import pytest
 
 import brokers
 from process import wait_until
-from proxy import EXIT_CLEAN, kafka_config, run
+from proxy import EXIT_CLEAN, amqp_config, kafka_config, run
 
 REASON = "dead-letter target missing"
 AS_APP = {"protocol": "sasl_plaintext", "mechanism": "PLAIN", "username": "app", "password": "right"}
@@ -126,3 +126,23 @@ def test_a_topic_of_which_the_brokers_do_not_say_whether_use_makes_it_is_not_mis
     proxy.wait_log(rf"the brokers make it when it is used target={fresh}\.dlq")
     assert "dead-letter target is missing" not in proxy.text()
     assert proxy.stop() == EXIT_CLEAN
+
+
+def test_a_missing_exchange_is_told_and_the_pipeline_goes_on_until_it_needs_it(rabbit, fresh, serve, tmp_path, ledger):
+    queue, graves, exchange = rabbit.declare(fresh), rabbit.declare(f"{fresh}.dlq"), f"{fresh}.dlx"
+    proxy = serve(amqp_config(
+        tmp_path, rabbit, queue, ledger, handler=["reject_every=100"], admin={"socket": f"{tmp_path}/admin.sock"},
+        pipelines={"orders": {"dead_letter": {"exchange": exchange, "routing_key": "dead"}}}))
+    proxy.wait_log(rf"dead-letter target is missing: exchange {exchange} does not exist")
+    assert [exchange in why for why in missing(proxy)] == [True] and not status(proxy)["ready"]
+    rabbit.produce(queue, 50)
+    wait_until(lambda: ledger.unique() == 50, 60, "what needs no dead letter is handled")
+    with rabbit.connect() as connection:
+        channel = connection.channel()
+        channel.exchange_declare(exchange, "direct")    # refused, had asking made it as something else
+        channel.queue_bind(graves, exchange, "dead")
+        wait_until(lambda: not missing(proxy) and status(proxy)["ready"], 60, "it is told that the exchange is there now")
+        rabbit.produce(queue, 100)                      # ids from 1 on again: number 100 is rejected
+        wait_until(lambda: rabbit.ready(graves) == 1, 60, "the dead letter is there")
+        assert "closes the channel" not in proxy.text() and proxy.stop() == EXIT_CLEAN
+        channel.exchange_delete(exchange)

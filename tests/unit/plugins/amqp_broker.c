@@ -92,6 +92,16 @@ void broker_delete(struct broker *broker, const char *queue)
 	must(broker);
 }
 
+void broker_exchange(struct broker *broker, const char *exchange, bool is_there)
+{
+	if (is_there)
+		amqp_exchange_declare(broker->state, CHANNEL, amqp_cstring_bytes(exchange), amqp_cstring_bytes("fanout"), 0, 0,
+			0, 0, amqp_empty_table);
+	else
+		amqp_exchange_delete(broker->state, CHANNEL, amqp_cstring_bytes(exchange), 0);
+	must(broker);
+}
+
 /* Waits until the newest n publications are confirmed. Confirmations come in any order, runs are named by their last.
  */
 static void confirm_wait(struct broker *broker, size_t n)

@@ -6,6 +6,7 @@
 
 #include <amqp.h>
 #include <amqp_framing.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,8 @@ void broker_close(struct broker *broker);
 void broker_declare(struct broker *broker, const char *queue, const char *type, const char *dead_letters);
 void broker_declare_auto_delete(struct broker *broker, const char *queue);
 void broker_delete(struct broker *broker, const char *queue);
+/* Makes an exchange, or deletes it. */
+void broker_exchange(struct broker *broker, const char *exchange, bool is_there);
 void broker_publish(
 	struct broker *broker, const char *queue, const amqp_basic_properties_t *properties, const void *body, size_t len);
 /* Publishes the numbers 0 to n - 1, with confirmation at the end. */

@@ -79,6 +79,54 @@ static void a_publication_to_a_missing_exchange_fails_and_the_next_works(void **
 	RIG_WAIT(rig, rig->n_messages == 1, PATIENCE_MS);
 }
 
+static bool is_missing(const struct rig *rig)
+{
+	const struct rig_condition *missing = rig_condition_find(rig, QB_TARGET_MISSING, 0);
+
+	return missing && missing->on;
+}
+
+/* The question closes the channel of the publications; those before and behind it are confirmed all the same. */
+static void a_missing_exchange_is_told_until_it_is_there_and_asking_disturbs_nothing(void **state)
+{
+	struct pair *pair = pair_begin(state, "classic");
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "10", NULL);
+	struct qb_outgoing kept = {.target = "", .routing_key = pair->broker->queue, .body = {"y", 1}};
+	const char *exchange = pair->broker->queue; /* as good a name as any */
+
+	for (uint64_t token = 1; token <= 20; token++)
+		rig->plugin->publish(rig->source, &kept, token);
+	rig->plugin->aim(rig->source, exchange);
+	RIG_WAIT(rig, is_missing(rig), PATIENCE_MS);
+	assert_non_null(strstr(rig_condition_find(rig, QB_TARGET_MISSING, 0)->reason, exchange));
+	for (uint64_t token = 21; token <= 40; token++)
+		rig->plugin->publish(rig->source, &kept, token);
+	RIG_WAIT(rig, rig->n_published == 40, PATIENCE_MS);
+	for (size_t i = 0; i < rig->n_published; i++)
+		assert_int_equal(rig->published[i].status, 0);
+	assert_null(rig_log_find(rig, "connection is lost"));
+	broker_exchange(pair->broker, exchange, true);
+	RIG_WAIT(rig, !is_missing(rig), PATIENCE_MS);
+	broker_exchange(pair->broker, exchange, false);
+}
+
+static void the_default_exchange_and_one_that_is_there_are_not_missed(void **state)
+{
+	struct pair *pair = pair_begin(state, "classic");
+	struct rig *rig = PAIR_OPEN(pair, "prefetch", "10", NULL);
+	struct qb_outgoing kept = {.target = "amq.direct", .routing_key = "nobody-is-here", .body = {"y", 1}};
+	const char *const exchanges[] = {"", "amq.direct"};
+
+	for (uint64_t token = 1; token <= 2; token++) {
+		rig->plugin->aim(rig->source, exchanges[token - 1]);
+		rig_poll(rig, 0); /* asks */
+		rig->plugin->publish(rig->source, &kept, token);
+		RIG_WAIT(rig, rig->n_published == token, PATIENCE_MS);
+		assert_int_equal(rig->published[token - 1].status, -ENOENT); /* its connection has not been lost over it */
+	}
+	assert_null(rig_condition_find(rig, QB_TARGET_MISSING, 0));
+}
+
 /* The largest body of RabbitMQ 3 is 128 MiB, of RabbitMQ 4 16 MiB; what is open beside the large one has not failed by
  * itself. */
 static void a_publication_that_is_too_large_is_told_from_the_others(void **state)
@@ -105,6 +153,8 @@ int main(void)
 		PAIR_TEST(a_publication_is_confirmed_and_keeps_its_headers),
 		PAIR_TEST(a_publication_without_a_queue_fails),
 		PAIR_TEST(a_publication_to_a_missing_exchange_fails_and_the_next_works),
+		PAIR_TEST(a_missing_exchange_is_told_until_it_is_there_and_asking_disturbs_nothing),
+		PAIR_TEST(the_default_exchange_and_one_that_is_there_are_not_missed),
 		PAIR_TEST(a_publication_that_is_too_large_is_told_from_the_others),
 	};
 
