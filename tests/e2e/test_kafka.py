@@ -117,6 +117,20 @@ def test_a_member_joins_and_leaves(any_kafka, fresh, ledger, serve, tmp_path):
     assert any_kafka.committed("orders-php", fresh) == any_kafka.ends(fresh)
 
 
+def test_a_member_that_stops_while_it_is_about_to_join_again_leaves_the_group(kafka, fresh, ledger, serve, tmp_path):
+    def member(name):
+        return serve(kafka_config(tmp_path, kafka, fresh, ledger, group=fresh, name=name, workers=1, pipelines={
+            "orders": {"source": {"assignment": "cooperative-sticky"}}}), name=name)
+
+    kafka.create_topic(fresh, 4)
+    member("stays").wait_log("partitions are assigned count=4")
+    leaves = member("leaves")
+    leaves.wait_log("partitions are assigned count=0")  # the others give theirs up first, then all join again
+    assert leaves.stop() == EXIT_CLEAN
+    group, = kafka.admin().list_groups(fresh, timeout=60)
+    assert len(group.members) == 1
+
+
 def test_sigterm_waits_for_running_handlers_and_commits_their_acks(kafka, fresh, ledger, serve, tmp_path):
     fill(kafka, fresh, 2000)
     begun = tmp_path / "ledger.begun"
