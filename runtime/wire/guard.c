@@ -42,7 +42,11 @@ static int guard_lock(struct guard *guard, char *ret_error)
 {
 	char path[sizeof guard->address.sun_path + 8];
 	snprintf(path, sizeof path, "%s.lock", guard->address.sun_path);
+	const char *slash = strrchr(path, '/');
 	guard->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (guard->lock_fd < 0 && errno == ENOENT && slash) /* in the words of the configuration's check */
+		return guard_fail(ret_error, ENOENT,
+			"the socket needs the directory \"%.*s\", which has to be there at the start", (int)(slash - path), path);
 	if (guard->lock_fd < 0)
 		return guard_fail(ret_error, errno, "%s cannot be opened: %s", path, strerror(errno));
 	if (flock(guard->lock_fd, LOCK_EX | LOCK_NB) == 0)

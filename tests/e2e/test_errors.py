@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import uuid
 
 import pytest
 
@@ -116,6 +117,16 @@ def test_a_wrong_url_is_refused(tmp_path, url, says):
 def test_a_wrong_command_line_is_refused(arguments, says):
     done = run(*arguments)
     assert done.returncode == EXIT_USAGE and says in done.stderr, done
+
+
+def test_a_missing_folder_of_the_socket_below_run_warns_and_stops_the_start_in_the_same_words(tmp_path):
+    folder, file = f"/run/{uuid.uuid4()}", tmp_path / "qbus.yaml"
+    sentence = f'needs the directory "{folder}", which has to be there at the start'
+    file.write_text(GOOD.replace("DIR", folder))
+    checked, served = run("check-config", "-c", file), run("serve", "-c", file)
+    assert checked.returncode == EXIT_CLEAN and f'{file}:1:17: warning: "socket.path" {sentence}' in checked.stderr, checked
+    errors = [entry["msg"] for entry in map(json.loads, re.findall(r"^{.*}$", served.stderr, re.M)) if entry["level"] == "error"]
+    assert served.returncode == EXIT_ERROR and errors == [f"the socket {sentence}"], served
 
 
 def commands():
