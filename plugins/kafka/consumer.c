@@ -338,8 +338,8 @@ static bool is_joining(const struct consumer *consumer, int64_t begin_us, int64_
 {
 	bool is_told = consumer->lanes.n && !options_is_cooperative(consumer->conf);
 
-	return consumer->rebalance.awaits_assign || (is_told ? gate_is_joining(consumer->gate, now_us)
-														 : gate_may_join(consumer->gate, begin_us, now_us));
+	return consumer->rebalance.awaits_assign ||
+	       (is_told ? gate_is_joining(consumer->gate, now_us) : gate_may_join(consumer->gate, begin_us, now_us));
 }
 
 /* A member that leaves while its JoinGroup is out, or is about to be sent, stays in the group as a ghost until its

@@ -20,7 +20,7 @@ enum {
 /* A JoinGroup that failed is followed by no SyncGroup. So long after its answer the SyncGroup would have been sent. */
 #define JOIN_FAILED_US 50000
 
-/* An answer may be what makes the library join again. It does so within a second, for it joins once a second at most. */
+/* An answer may be what makes the library join again. It does so within a second, for that is as often as it joins. */
 #define REJOIN_US 1050000
 
 /* A heartbeat's answer may be what makes the library join again. Between that answer and the JoinGroup lies one hop to
