@@ -334,22 +334,22 @@ void consumer_publish(void *source, const struct qb_outgoing *message, uint64_t 
 /* ---- close ---- */
 
 /* The library tells of a rebalance by taking lanes away; where there is none to take, it just joins again. */
-static bool is_joining(const struct consumer *consumer, int64_t begin_us, int64_t now_us)
+static bool is_joining(const struct consumer *consumer, int64_t now_us)
 {
 	bool is_told = consumer->lanes.n && !options_is_cooperative(consumer->conf);
 
 	return consumer->rebalance.awaits_assign ||
-	       (is_told ? gate_is_joining(consumer->gate, now_us) : gate_may_join(consumer->gate, begin_us, now_us));
+	       (is_told ? gate_is_joining(consumer->gate, now_us) : gate_may_join(consumer->gate, now_us));
 }
 
 /* A member that leaves while its JoinGroup is out, or is about to be sent, stays in the group as a ghost until its
  * session ends, and all others wait for it: so wait for the join, and for the assignment that follows a revoke, unless
  * the brokers do not answer anyway. */
-static bool is_unsettled(const struct consumer *consumer, int64_t begin_us, int64_t now_us)
+static bool is_unsettled(const struct consumer *consumer, int64_t now_us)
 {
 
 	return consumer->rebalance.state != REBALANCE_NONE || commit_is_pending(consumer, false) ||
-	       (consumer->faults.is_connected && is_joining(consumer, begin_us, now_us));
+	       (consumer->faults.is_connected && is_joining(consumer, now_us));
 }
 
 static int left_ms(int64_t end_us)
@@ -363,15 +363,15 @@ void consumer_close(void *source, int timeout_ms)
 {
 	struct consumer *consumer = source;
 	const struct qb_host *host = consumer->host;
-	int64_t begin_us = gate_now_us(), now_us = begin_us, end_us = begin_us + (int64_t)timeout_ms * 1000;
-	int64_t settled_us = begin_us + (int64_t)timeout_ms * 700; /* the rest is for leaving the group */
+	int64_t now_us = gate_now_us(), end_us = now_us + (int64_t)timeout_ms * 1000;
+	int64_t settled_us = now_us + (int64_t)timeout_ms * 700; /* the rest is for leaving the group */
 	struct leave *group, *producer;
 	bool is_destroyable;
 
 	consumer->is_draining = true;
 	rebalance_leave(consumer, now_us);
 	for (; timeout_ms && now_us < settled_us && serve(consumer, now_us) == QB_OK; now_us = gate_now_us()) {
-		if (!is_unsettled(consumer, begin_us, now_us))
+		if (!is_unsettled(consumer, now_us))
 			break;
 		consumer_wait(consumer, IMPATIENT_MS);
 	}

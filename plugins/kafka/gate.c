@@ -20,8 +20,9 @@ enum {
 /* A JoinGroup that failed is followed by no SyncGroup. So long after its answer the SyncGroup would have been sent. */
 #define JOIN_FAILED_US 50000
 
-/* An answer may be what makes the library join again. It does so within a second, for that is as often as it joins. */
-#define REJOIN_US 1050000
+/* The library joins once a second at most, and its main thread may sleep for another second before it looks: so long
+ * after a JoinGroup the next one may be due and not sent. Later than that it is sent at once. */
+#define REJOIN_US 2050000
 
 /* A heartbeat's answer may be what makes the library join again. Between that answer and the JoinGroup lies one hop to
  * the library's main thread; a commit that comes behind the answer would be sent behind the JoinGroup. */
@@ -35,7 +36,7 @@ struct gate {
 	atomic_bool is_joining;
 	_Atomic int64_t joined_us; /* when the JoinGroup was answered; 0: it was not */
 	atomic_bool is_syncing;
-	_Atomic int64_t ruled_us; /* when an answer came last that may make the library join again */
+	_Atomic int64_t asked_join_us; /* when the last JoinGroup left */
 	_Atomic int64_t answered_us;
 	_Atomic int64_t held_until_us;
 	/* On a clock that goes on while the machine sleeps, as the broker's does. */
@@ -91,6 +92,7 @@ static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *broker
 	(void)rk, (void)fd, (void)broker, (void)broker_id, (void)version, (void)id, (void)size;
 	if (api == API_JOIN_GROUP) {
 		atomic_store(&gate->joined_us, 0);
+		atomic_store(&gate->asked_join_us, gate_now_us());
 		atomic_store(&gate->is_joining, true);
 	} else if (api == API_SYNC_GROUP) {
 		atomic_store(&gate->is_joining, false);
@@ -120,8 +122,6 @@ static rd_kafka_resp_err_t on_answer(rd_kafka_t *rk, int fd, const char *broker,
 		gate_hold(gate);
 	else if (api == API_SYNC_GROUP)
 		atomic_store(&gate->is_syncing, false);
-	if (api == API_JOIN_GROUP || is_sign_of_life(api))
-		atomic_store(&gate->ruled_us, gate_now_us());
 	if (!err && is_sign_of_life(api)) {
 		atomic_store(&gate->member_us, atomic_load(&gate->asked_us));
 		atomic_store(&gate->told_us, clock_read_us(CLOCK_BOOTTIME));
@@ -151,13 +151,11 @@ bool gate_is_joining(const struct gate *gate, int64_t now_us)
 	return atomic_load(&gate->is_joining) && (!joined_us || now_us < joined_us + JOIN_FAILED_US);
 }
 
-bool gate_may_join(const struct gate *gate, int64_t since_us, int64_t now_us)
+/* A JoinGroup that was answered, and that no SyncGroup has followed, has failed: another one follows. */
+bool gate_may_join(const struct gate *gate, int64_t now_us)
 {
-	int64_t ruled_us = atomic_load(&gate->ruled_us);
-
-	if (gate_is_joining(gate, now_us) || atomic_load(&gate->is_syncing))
-		return true;
-	return ruled_us && now_us < ruled_us + REJOIN_US && now_us < since_us + REJOIN_US;
+	return atomic_load(&gate->is_joining) || atomic_load(&gate->is_syncing) ||
+	       now_us < atomic_load(&gate->asked_join_us) + REJOIN_US || now_us < atomic_load(&gate->held_until_us);
 }
 
 bool gate_is_open(const struct gate *gate, int64_t now_us)

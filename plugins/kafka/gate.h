@@ -25,9 +25,8 @@ void gate_install(struct gate *gate, rd_kafka_conf_t *settings);
 
 /* A JoinGroup is out and its SyncGroup is not. */
 bool gate_is_joining(const struct gate *gate, int64_t now_us);
-/* The same, or a JoinGroup may yet follow: an answer came within the last second, for which the library might join
- * again, and so it might have when one that stops began to wait, at since_us. */
-bool gate_may_join(const struct gate *gate, int64_t since_us, int64_t now_us);
+/* The same, or the join is not complete, or the library may be about to join again. */
+bool gate_may_join(const struct gate *gate, int64_t now_us);
 /* A JoinGroup may follow within moments: after our unassign, or a heartbeat's answer. */
 void gate_hold(struct gate *gate);
 bool gate_is_open(const struct gate *gate, int64_t now_us);
