@@ -9,6 +9,7 @@
 
 #include <getopt.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,26 +57,29 @@ static const struct command commands[] = {
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
+#define FIELD(name) offsetof(struct command_options, name)
+
 static const struct flag {
 	int letter; /* that the command's `takes` names it by */
 	const char *name;
 	const char *argument; /* what is written behind it, NULL: nothing */
 	const char *help;
+	size_t field; /* of struct command_options: a text with an argument, a bool without */
 } flags[] = {
-	{'c', "config", "FILE", "the configuration"},
-	{'s', "socket", "PATH", "the admin socket to ask at, instead of the one that FILE names"},
-	{'p', "print", NULL, "prints the effective configuration, with the ceiling of memory"},
-	{'j', "json", NULL, "prints JSON"},
-	{'w', "watch", NULL, "looks again every second until Ctrl-C"},
-	{'l', "leaks", NULL, "tells what keeps growing in the workers, by path"},
-	{'W', "wait", "TIME", "drain: how long to wait until nothing is in flight; 30s"},
-	{'P', "pipeline", "NAME", "of this pipeline only"},
-	{'S', "source", "TOPIC", "skip: the topic of the lane"},
-	{'N', "partition", "N", "skip: the partition of the lane"},
-	{'O', "offset", "N", "skip: the last offset given up"},
-	{'Q', "queue", "NAME", "the queue that has them, on RabbitMQ"},
-	{'L', "limit", "N", "shows the first N"},
-	{'a', "all", NULL, "retry, remove: every letter"},
+	{'c', "config", "FILE", "the configuration", FIELD(file)},
+	{'s', "socket", "PATH", "the admin socket to ask at, instead of the one that FILE names", FIELD(socket)},
+	{'p', "print", NULL, "prints the effective configuration, with the ceiling of memory", FIELD(print)},
+	{'j', "json", NULL, "prints JSON", FIELD(json)},
+	{'w', "watch", NULL, "looks again every second until Ctrl-C", FIELD(watch)},
+	{'l', "leaks", NULL, "tells what keeps growing in the workers, by path", FIELD(leaks)},
+	{'W', "wait", "TIME", "drain: how long to wait until nothing is in flight; 30s", FIELD(wait)},
+	{'P', "pipeline", "NAME", "of this pipeline only", FIELD(pipeline)},
+	{'S', "source", "TOPIC", "skip: the topic of the lane", FIELD(source)},
+	{'N', "partition", "N", "skip: the partition of the lane", FIELD(partition)},
+	{'O', "offset", "N", "skip: the last offset given up", FIELD(offset)},
+	{'Q', "queue", "NAME", "the queue that has them, on RabbitMQ", FIELD(queue)},
+	{'L', "limit", "N", "shows the first N", FIELD(limit)},
+	{'a', "all", NULL, "retry, remove: every letter", FIELD(all)},
 	{'h', "help", NULL, "prints this page"},
 };
 
@@ -193,56 +197,27 @@ static int command_version(const struct command_options *options)
 	return EXIT_CLEAN;
 }
 
-static const char *option_name(int letter)
+/* -1 after a complaint. */
+static int command_take(const struct command *command, int letter, struct command_options *options)
 {
 	const struct flag *flag = flags;
 	while (flag->letter != letter)
 		flag++;
-	return flag->name;
-}
-
-/* Where the text of an option goes; NULL: it takes none. */
-static const char **option_text(struct command_options *options, int letter)
-{
-	const struct {
-		int letter;
-		const char **text;
-	} texts[] = {
-		{'c', &options->file},
-		{'s', &options->socket},
-		{'W', &options->wait},
-		{'P', &options->pipeline},
-		{'S', &options->source},
-		{'N', &options->partition},
-		{'O', &options->offset},
-		{'Q', &options->queue},
-		{'L', &options->limit},
-	};
-	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-		if (texts[i].letter == letter)
-			return texts[i].text;
-	return NULL;
-}
-
-/* -1 after a complaint. */
-static int command_take(const struct command *command, int letter, struct command_options *options)
-{
-	const char **text = option_text(options, letter);
 	if (!strchr(command->takes, letter)) {
-		fprintf(stderr, "qbus-proxy: %s has no option --%s\n", command->name, option_name(letter));
+		fprintf(stderr, "qbus-proxy: %s has no option --%s\n", command->name, flag->name);
 		return -1;
 	}
-	if (text && *text) {
-		fprintf(stderr, "qbus-proxy: --%s is given twice\n", option_name(letter));
+	void *field = (char *)options + flag->field;
+	if (!flag->argument) {
+		*(bool *)field = true;
+		return 0;
+	}
+	const char **text = field;
+	if (*text) {
+		fprintf(stderr, "qbus-proxy: --%s is given twice\n", flag->name);
 		return -1;
 	}
-	if (text)
-		*text = optarg;
-	options->print = options->print || letter == 'p';
-	options->json = options->json || letter == 'j';
-	options->watch = options->watch || letter == 'w';
-	options->all = options->all || letter == 'a';
-	options->leaks = options->leaks || letter == 'l';
+	*text = optarg;
 	return 0;
 }
 
