@@ -23,6 +23,7 @@ enum {
 /* The library joins once a second at most, and its main thread may sleep for another second before it looks: so long
  * after a JoinGroup the next one may be due and not sent. Later than that it is sent at once. */
 #define REJOIN_US 2050000
+#define REJOIN_EARLY_US 950000
 
 /* A heartbeat's answer may be what makes the library join again. Between that answer and the JoinGroup lies one hop to
  * the library's main thread; a commit that comes behind the answer would be sent behind the JoinGroup. */
@@ -36,6 +37,7 @@ struct gate {
 	atomic_bool is_joining;
 	_Atomic int64_t joined_us; /* when the JoinGroup was answered; 0: it was not */
 	atomic_bool is_syncing;
+	atomic_bool is_asked;          /* the library waits for our unassign, and does not join before */
 	_Atomic int64_t asked_join_us; /* when the last JoinGroup left */
 	_Atomic int64_t answered_us;
 	_Atomic int64_t held_until_us;
@@ -73,9 +75,15 @@ void gate_free(struct gate *gate)
 	free(gate);
 }
 
-void gate_hold(struct gate *gate)
+static void hold(struct gate *gate)
 {
 	atomic_store(&gate->held_until_us, gate_now_us() + HOLD_US);
+}
+
+void gate_hold(struct gate *gate)
+{
+	hold(gate);
+	atomic_store(&gate->is_asked, false);
 }
 
 /* The broker counts a session from these. */
@@ -119,7 +127,7 @@ static rd_kafka_resp_err_t on_answer(rd_kafka_t *rk, int fd, const char *broker,
 	if (api == API_JOIN_GROUP)
 		atomic_store(&gate->joined_us, gate_now_us());
 	else if (api == API_HEARTBEAT)
-		gate_hold(gate);
+		hold(gate);
 	else if (api == API_SYNC_GROUP)
 		atomic_store(&gate->is_syncing, false);
 	if (!err && is_sign_of_life(api)) {
@@ -158,16 +166,25 @@ bool gate_may_join(const struct gate *gate, int64_t now_us)
 	       now_us < atomic_load(&gate->asked_join_us) + REJOIN_US || now_us < atomic_load(&gate->held_until_us);
 }
 
+/* A commit that meets it on its way would be sent behind it. */
+static bool is_join_due(const struct gate *gate, int64_t now_us)
+{
+	int64_t asked_us = atomic_load(&gate->asked_join_us);
+
+	return !atomic_load(&gate->is_asked) && now_us >= asked_us + REJOIN_EARLY_US && now_us < asked_us + REJOIN_US;
+}
+
 bool gate_is_open(const struct gate *gate, int64_t now_us)
 {
 	if (!gate->guards_commits)
 		return true;
-	return !gate_is_joining(gate, now_us) && now_us >= atomic_load(&gate->held_until_us);
+	return !gate_is_joining(gate, now_us) && !is_join_due(gate, now_us) && now_us >= atomic_load(&gate->held_until_us);
 }
 
-void gate_lift(struct gate *gate)
+void gate_lift(struct gate *gate, bool is_revoke)
 {
 	atomic_store(&gate->is_joining, false);
+	atomic_store(&gate->is_asked, is_revoke);
 }
 
 bool gate_is_member(const struct gate *gate, int64_t session_us)

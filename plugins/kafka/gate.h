@@ -27,11 +27,11 @@ void gate_install(struct gate *gate, rd_kafka_conf_t *settings);
 bool gate_is_joining(const struct gate *gate, int64_t now_us);
 /* The same, or the join is not complete, or the library may be about to join again. */
 bool gate_may_join(const struct gate *gate, int64_t now_us);
-/* A JoinGroup may follow within moments: after our unassign, or a heartbeat's answer. */
+/* A JoinGroup may follow within moments, after our unassign. */
 void gate_hold(struct gate *gate);
 bool gate_is_open(const struct gate *gate, int64_t now_us);
 /* An assign or revoke event came: whatever was joining has joined. */
-void gate_lift(struct gate *gate);
+void gate_lift(struct gate *gate, bool is_revoke);
 
 /* Does the group still count on this member? A heartbeat, or the end of a join, that left less than session_us ago has
  * been answered, and there was time to serve what the answer says. Before it says so again after a standstill, a

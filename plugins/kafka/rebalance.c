@@ -309,7 +309,7 @@ void rebalance_event(struct consumer *consumer, rd_kafka_event_t *event, int64_t
 	const struct qb_host *host = consumer->host;
 	rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(event);
 
-	gate_lift(consumer->gate);
+	gate_lift(consumer->gate, rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS);
 	/* The library asks nothing new before it was answered; if it does, the older question has died with its generation.
 	 */
 	if (consumer->rebalance.state != REBALANCE_NONE) {
