@@ -10,6 +10,7 @@ use Qbus\Wire\Connection;
 use Qbus\Wire\Deadlines;
 use Qbus\Wire\Deliveries;
 use Qbus\Wire\Heard;
+use Qbus\Wire\Inbox;
 use Qbus\Wire\Limit;
 use Qbus\Wire\Line;
 use Qbus\Wire\Settler;
@@ -32,6 +33,7 @@ final class Client implements Session
     private readonly Deadlines $deadlines;
     private readonly Deliveries $deliveries;
     private readonly Heard $heard;
+    private readonly Inbox $inbox;
     private readonly Line $line;
     private readonly Settler $settler;
 
@@ -42,8 +44,9 @@ final class Client implements Session
     ) {
         $connection = Connection::open($socket);
         $this->deadlines = new Deadlines($batches);
-        $this->deliveries = new Deliveries($connection->inbox);
-        $this->heard = new Heard($connection->inbox, $this->deadlines);
+        $this->inbox = $connection->inbox;
+        $this->deliveries = new Deliveries($this->inbox);
+        $this->heard = new Heard($this->inbox, $this->deadlines);
         $this->line = new Line($connection, $this->heard, $this->deadlines);
         $this->settler = new Settler($this->line, $this->heard, $this->deadlines, $guarded, $batches);
     }
@@ -122,8 +125,9 @@ final class Client implements Session
     public function nextFrame(): ?Deliveries
     {
         $this->settler->served($this->deliveries->firstId + $this->deliveries->nRows);
-        $this->deliveries->clear();
-        if (!$this->pause(\hrtime(true), \PHP_INT_MAX)) {
+        $now = \hrtime(true);
+        $this->doWhatIsDue($now);
+        if (!$this->refill($now, \PHP_INT_MAX)) {
             return null;
         }
         $this->deadlines->begun = \PHP_INT_MAX; // the last one did not run while this waited
@@ -407,11 +411,20 @@ final class Client implements Session
     /** Waits until $until for a delivery; whether there is one and it is of this pipeline. */
     private function isNext(string $pipeline, int $until): bool
     {
-        return (!$this->deliveries->isEmpty() || $this->refill($until)) && $this->deliveries->pipeline === $pipeline;
+        return (!$this->deliveries->isEmpty() || $this->refill(\hrtime(true), $until))
+            && $this->deliveries->pipeline === $pipeline;
     }
 
     /** What is not done between any two messages; whether there is a next one before $until. */
     private function pause(int $now, int $until): bool
+    {
+        $this->doWhatIsDue($now);
+
+        return $this->deliveries->isEmpty() ? $this->refill($now, $until) : !$this->deadlines->stopped;
+    }
+
+    /** The session's work that no message has to wait for as long as none is due. */
+    private function doWhatIsDue(int $now): void
     {
         $this->line->mustBeOpen();
         if ($this->deadlines->isLong($now)) {
@@ -425,20 +438,16 @@ final class Client implements Session
         if ($now >= $this->deadlines->dueAt) {
             $this->settler->flush($now);
         }
-
-        return $this->deliveries->isEmpty() ? $this->refill($until) : !$this->deadlines->stopped;
     }
 
-    /** Opens the next frame of deliveries, waiting for it until $until; false: there is none. */
-    private function refill(int $until): bool
+    /** Opens the next frame of deliveries in place of this one, waiting for it until $until; false: there is none. */
+    private function refill(int $now, int $until): bool
     {
-        $this->line->mustBeOpen();
         $this->deliveries->clear();
-        for ($left = 1; !$this->deadlines->stopped; ) {
-            if ($this->open()) {
+        for ($left = 1; !$this->deadlines->stopped; $now = \hrtime(true)) {
+            if ($this->inbox->deliveries !== [] && $this->open()) {
                 return true;
             }
-            $now = \hrtime(true);
             $this->settler->flush($now);
             if ($this->heard->draining || $left <= 0) {
                 return false;

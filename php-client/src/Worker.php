@@ -136,19 +136,30 @@ final class Worker
     /** @param array<string, callable(Message): mixed> $handlers */
     private static function serve(Client $client, array $handlers, ?Check $leaks): void
     {
+        $blank = null; // as long as frames have the same in common
         do {
             $frame = $client->nextFrame();
-        } while ($frame !== null && self::serveFrame($client, $frame, $handlers[$frame->pipeline], $leaks));
+            if ($frame === null) {
+                return;
+            }
+            if ($blank === null || $blank->attempt !== $frame->attempt || $blank->pipeline !== $frame->pipeline) {
+                $blank = new Message($client, $frame->pipeline, $frame->attempt);
+            }
+        } while (self::serveFrame($client, $frame, $blank, $handlers[$frame->pipeline], $leaks));
     }
 
     /**
      * Whether there may be more. Here is what a message costs: the session is called when something is due, and not
      * between any two of them.
      */
-    private static function serveFrame(Client $client, Deliveries $frame, callable $handler, ?Check $leaks): bool
-    {
+    private static function serveFrame(
+        Client $client,
+        Deliveries $frame,
+        Message $blank,
+        callable $handler,
+        ?Check $leaks,
+    ): bool {
         $deadlines = $client->deadlines();
-        $blank = new Message($client, $frame->pipeline, $frame->attempt);
         $timeout = $frame->timeout;
         $id = $frame->firstId;
         foreach ($frame->rows as $row) {

@@ -95,6 +95,27 @@ final class WorkerTest extends TestCase
         self::assertSame([[], [[4, ['reason' => 'drained']]]], [$settled['others'], $rest]);
     }
 
+    public function testAMessageHasThePipelineAndTheAttemptOfItsFrame(): void
+    {
+        $frames = [[0, 1], [0, 1], [0, 2], [1, 2], [0, 2], [0, 1]];
+        $this->proxy = Proxy::play(static function (Peer $peer) use ($frames): void {
+            $peer->welcome();
+            foreach ($frames as $i => [$pipeline, $attempt]) {
+                $peer->write(Peer::frame(66, [$pipeline, self::ID + $i, $attempt, 30000, [Peer::row("{$i}")]]));
+            }
+            $peer->settled(\count($frames));
+            $peer->send(70, []);
+            $peer->readAll();
+        });
+        $seen = [];
+        $see = static function (Message $message) use (&$seen): void {
+            $seen[] = [$message->pipeline === 'orders' ? 0 : 1, $message->attempt];
+        };
+        self::assertSame(0, Worker::connect($this->proxy->path)->on('orders', $see)->on('mails', $see)->run());
+        $this->proxy->result();
+        self::assertSame($frames, $seen);
+    }
+
     public function testAVerdictThatIsSaidDoesNotWaitForTheHandlersEnd(): void
     {
         $this->proxy = Proxy::play(static function (Peer $peer): array {

@@ -21,7 +21,6 @@ final class Connection
     private const STUCK = 15;
 
     public readonly Inbox $inbox;
-    private readonly \MessagePack $packer;
 
     /** Whether the last frame was a big one. If so is the next, it is better read in one piece than put together. */
     private bool $big = false;
@@ -29,7 +28,6 @@ final class Connection
     public function __construct(private readonly Transport $transport)
     {
         $this->inbox = new Inbox();
-        $this->packer = new \MessagePack(false);
     }
 
     /** @param string $path of the Unix socket; QBUS_TRANSPORT=stream does without ext-sockets */
@@ -41,20 +39,20 @@ final class Connection
         return new self($sockets ? SocketTransport::open($path) : StreamTransport::open($path));
     }
 
-    /** @throws ConnectionLost */
-    public function send(int $word, mixed $value): void
-    {
-        $payload = $this->packer->pack($value);
-        $this->sendFrame(\pack('NCCn', \strlen($payload), $word, 0, 0) . $payload);
-    }
-
-    /** @throws ConnectionLost */
-    public function sendFrame(string $frame): void
+    /**
+     * Whether all went out at once; if not, something may have come meanwhile.
+     *
+     * @throws ConnectionLost
+     */
+    public function send(string $frame): bool
     {
         $sent = $this->transport->write($frame);
-        if ($sent < \strlen($frame)) {
-            $this->sendRest(\substr($frame, $sent));
+        if ($sent === \strlen($frame)) {
+            return true;
         }
+        $this->sendRest(\substr($frame, $sent));
+
+        return false;
     }
 
     /** Reads what is there, waiting up to $wait seconds for it, and leaves it in the inbox; whether anything came. */

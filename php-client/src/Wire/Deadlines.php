@@ -114,10 +114,10 @@ final class Deadlines
         return $now - $this->begun >= $this->long;
     }
 
-    /** Whether the one that runs is looked at when it ends, however short it was. */
-    public function isLookedAt(): bool
+    /** Whether half of its time is over, or it is looked at when it ends, however short it was. */
+    public function isToBeLookedAt(int $now): bool
     {
-        return $this->long === 0;
+        return $this->long === 0 || $now - $this->begun >= $this->timeout >> 1;
     }
 
     public function isHalfOver(int $now): bool

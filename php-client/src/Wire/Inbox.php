@@ -30,8 +30,8 @@ final class Inbox
     /** Where the first frame begins that nobody has looked at. */
     private int $scanned = 0;
 
-    /** @var list<array{int, int}> begin and end of the payloads of DELIVER frames that were not taken yet */
-    private array $deliveries = [];
+    /** @var array<int, int> begin => end of the payloads of DELIVER frames not taken yet, in order; others just look */
+    public array $deliveries = [];
 
     /** Where $scanned makes it worth while to put waiting deliveries together. */
     private int $crowded = self::ROOM;
@@ -70,7 +70,7 @@ final class Inbox
     /** Whether no more should be read ahead of the handler than is here already. */
     public function isFull(): bool
     {
-        return \strlen($this->bytes) - ($this->deliveries[0][0] ?? $this->scanned) >= $this->maxFrame;
+        return \strlen($this->bytes) - (\array_key_first($this->deliveries) ?? $this->scanned) >= $this->maxFrame;
     }
 
     public function isEmpty(): bool
@@ -81,7 +81,7 @@ final class Inbox
     /** The length, header and payload, of the frame that begins so; 0 when this is less than a header. */
     public function lengthOf(string $header): int
     {
-        return \strlen($header) < self::HEADER ? 0 : $this->header($header, 0)[1] + self::HEADER;
+        return \strlen($header) < self::HEADER ? 0 : ($this->header($header, 0) >> 8) + self::HEADER;
     }
 
     /** How many bytes the frame lacks that has begun to arrive; 0 when none has or its header is not whole. */
@@ -93,7 +93,7 @@ final class Inbox
             return 0;
         }
 
-        return \max(0, $this->header($this->bytes, $this->scanned)[1] + self::HEADER - $there);
+        return \max(0, ($this->header($this->bytes, $this->scanned) >> 8) + self::HEADER - $there);
     }
 
     /**
@@ -104,15 +104,16 @@ final class Inbox
     public function nextControl(): ?array
     {
         while (\strlen($this->bytes) - $this->scanned >= self::HEADER) {
-            [$word, $length] = $this->header($this->bytes, $this->scanned);
+            $header = $this->header($this->bytes, $this->scanned);
             $begin = $this->scanned + self::HEADER;
-            $end = $begin + $length;
+            $end = $begin + ($header >> 8);
             if ($end > \strlen($this->bytes)) {
                 return null;
             }
             $this->scanned = $end;
+            $word = $header & 0xff;
             if ($word === Word::DELIVER) {
-                $this->deliveries[] = [$begin, $end];
+                $this->deliveries[$begin] = $end;
             } elseif ($word >= Word::WELCOME && $word <= Word::SYNCED) {
                 return [$word, $this->decode($begin, $end)];
             }
@@ -129,7 +130,10 @@ final class Inbox
         if ($this->deliveries === []) {
             return null;
         }
-        [$begin, $end] = \array_shift($this->deliveries);
+        foreach ($this->deliveries as $begin => $end) {
+            break;
+        }
+        unset($this->deliveries[$begin]);
         $value = $this->decode($begin, $end);
         if ($this->deliveries === [] && $this->scanned === \strlen($this->bytes)) {
             $this->bytes = '';
@@ -143,26 +147,27 @@ final class Inbox
     private function gather(): void
     {
         $kept = '';
-        foreach ($this->deliveries as [$begin, $end]) {
-            $payload = \substr($this->bytes, $begin, $end - $begin);
-            $places[] = [\strlen($kept), \strlen($kept) + \strlen($payload)];
-            $kept .= $payload;
+        $places = [];
+        foreach ($this->deliveries as $begin => $end) {
+            $at = \strlen($kept);
+            $kept .= \substr($this->bytes, $begin, $end - $begin);
+            $places[$at] = \strlen($kept);
         }
         $this->bytes = $kept . \substr($this->bytes, $this->scanned);
-        $this->deliveries = $places ?? [];
+        $this->deliveries = $places;
         $this->scanned = \strlen($kept);
         $this->crowded = 2 * $this->scanned + self::ROOM;
     }
 
-    /** @return array{int, int} word and length of the payload */
-    private function header(string $bytes, int $at): array
+    /** The length of the payload and the word, as they lie in the first five bytes: length << 8 | word. */
+    private function header(string $bytes, int $at): int
     {
-        ['length' => $length, 'word' => $word] = \unpack('Nlength/Cword', $bytes, $at);
-        if ($length > $this->maxMessage) {
-            throw new ProtocolError("a frame of {$length} bytes");
+        $header = \unpack('J', $bytes, $at)[1] >> 24 & 0xffffffffff;
+        if ($header >> 8 > $this->maxMessage) {
+            throw new ProtocolError('a frame of ' . ($header >> 8) . ' bytes');
         }
 
-        return [$word, $length];
+        return $header;
     }
 
     private function decode(int $begin, int $end): mixed

@@ -16,6 +16,7 @@ use Qbus\QbusException;
  */
 final class Line
 {
+    private readonly Packer $packer;
     private bool $open = true;
     private ?QbusException $failure = null;
 
@@ -24,6 +25,7 @@ final class Line
         private readonly Heard $heard,
         private readonly Deadlines $deadlines,
     ) {
+        $this->packer = new Packer();
     }
 
     public function isOpen(): bool
@@ -59,21 +61,19 @@ final class Line
 
     public function send(int $word, mixed $value): void
     {
-        try {
-            $this->connection->send($word, $value);
-        } catch (QbusException $failure) {
-            throw $this->failSending($failure);
-        }
-        $this->heard->listen();
+        $this->sendFrame($this->packer->frame($word, $value));
     }
 
     public function sendFrame(string $frame): void
     {
         try {
-            $this->connection->sendFrame($frame);
+            if ($this->connection->send($frame)) {
+                return;
+            }
         } catch (QbusException $failure) {
             throw $this->failSending($failure);
         }
+        $this->heard->listen();
     }
 
     /** From now on every call that needs the session throws this. */

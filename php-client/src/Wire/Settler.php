@@ -87,7 +87,7 @@ final class Settler
             ++$this->verdicts->ackNext;
         } else {
             $this->line->mustBeOpen();
-            $this->verdicts->ack($id);
+            $this->verdicts->addRun($id, 1);
             $this->makeRoom();
         }
     }
@@ -146,13 +146,14 @@ final class Settler
     {
         $this->deadlines->setDue($now);
         $this->served($this->deadlines->id);
-        if ($this->deadlines->isLookedAt() || $this->deadlines->isHalfOver($now)) {
+        if ($this->deadlines->isToBeLookedAt($now)) {
             $this->excuseFirst();
         }
-        if ($this->verdicts->isEmpty()) {
+        $frame = $this->verdicts->take(\memory_get_usage());
+        if ($frame === '') {
             return;
         }
-        $this->line->send(Word::SETTLE, $this->verdicts->take(\memory_get_usage()));
+        $this->line->sendFrame($frame);
         if ($now >= $this->collectAt) {
             \gc_collect_cycles();
             $this->collectAt = $now + self::COLLECT;
@@ -214,7 +215,7 @@ final class Settler
     private function makeRoom(): void
     {
         if ($this->verdicts->isFull()) {
-            $this->line->send(Word::SETTLE, $this->verdicts->take(\memory_get_usage()));
+            $this->line->sendFrame($this->verdicts->take(\memory_get_usage()));
         }
     }
 }

@@ -22,6 +22,12 @@ final class Verdicts
     /** Stay well below the 65,536 bytes and 16,384 elements that a frame may have. */
     private const MAX_BYTES = 48 << 10;
 
+    /**
+     * How the SETTLE frame of one short run begins: a header, and what stands before the first id. The id has 8 bytes,
+     * the count 1, nil 1, and the memory 5.
+     */
+    private const SHORT_RUN = "\0\0\0\x12\x02\0\0\0" . "\x93\x92\xcf";
+
     /** @var array<int, int> first id => count */
     private array $runs = [];
 
@@ -33,18 +39,21 @@ final class Verdicts
     private int $ackFirst = 0;
     public int $ackNext = 0;
 
-    /** Begins a run with this one; that which grew before waits. */
-    public function ack(int $id): void
+    private readonly Packer $packer;
+
+    public function __construct()
     {
-        $this->endRun();
-        $this->ackFirst = $id;
-        $this->ackNext = $id + 1;
+        $this->packer = new Packer();
     }
 
+    /** Acks; where they do not go on with the run that grows they begin another, and that one waits. */
     public function addRun(int $first, int $count): void
     {
-        $this->runs[$first] = $count;
-        $this->size += 18;
+        if ($first !== $this->ackNext) {
+            $this->endRun();
+            $this->ackFirst = $first;
+        }
+        $this->ackNext = $first + $count;
     }
 
     public function add(int $id, Verdict $verdict, int $delayMs, ?string $reason): void
@@ -86,35 +95,45 @@ final class Verdicts
         return false;
     }
 
-    public function isEmpty(): bool
-    {
-        return $this->size === 0 && $this->ackNext === $this->ackFirst;
-    }
-
     public function isFull(): bool
     {
         return $this->size >= self::MAX_BYTES;
     }
 
-    /**
-     * The value of a SETTLE frame; nothing waits afterwards.
-     *
-     * @return array{list<int>, list<array{int, int, int, string|null}>|null, int}
-     */
-    public function take(int $memory): array
+    /** A SETTLE frame of all that waits, '' when nothing does; nothing waits afterwards. */
+    public function take(int $memory): string
     {
+        $count = $this->ackNext - $this->ackFirst;
+        if ($this->size === 0) {
+            if ($count === 0) {
+                return '';
+            }
+            if ($count < 0x80 && $memory <= 0xffffffff) {
+                return $this->takeShortRun($count, $memory);
+            }
+        }
         $this->endRun();
         $value = [$this->joinRuns(), $this->others === [] ? null : $this->others, $memory];
         $this->runs = $this->others = [];
         $this->size = 0;
 
-        return $value;
+        return $this->packer->frame(Word::SETTLE, $value);
+    }
+
+    /** Where messages come one by one each costs such a frame, so it is made without a packer. */
+    private function takeShortRun(int $count, int $memory): string
+    {
+        $frame = self::SHORT_RUN . \pack('JCnN', $this->ackFirst, $count, 0xc0ce, $memory);
+        $this->ackFirst = $this->ackNext = 0;
+
+        return $frame;
     }
 
     private function endRun(): void
     {
         if ($this->ackNext > $this->ackFirst) {
-            $this->addRun($this->ackFirst, $this->ackNext - $this->ackFirst);
+            $this->runs[$this->ackFirst] = $this->ackNext - $this->ackFirst;
+            $this->size += 18;
         }
         $this->ackFirst = $this->ackNext = 0;
     }
