@@ -101,6 +101,11 @@ void child_interrupt(void)
 		kill(waited_for, SIGTERM);
 }
 
+bool child_is_interrupted(void)
+{
+	return is_interrupted;
+}
+
 int child_wait(struct child *child)
 {
 	siginfo_t info;

@@ -3,6 +3,7 @@
 #ifndef QBUS_BENCH_CHILD_H
 #define QBUS_BENCH_CHILD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -20,5 +21,6 @@ void child_stop(struct child *child);
 int child_wait(struct child *child);
 /* For a signal's handler: who is waited for gets SIGTERM, now and from now on. */
 void child_interrupt(void);
+bool child_is_interrupted(void);
 
 #endif

@@ -48,6 +48,7 @@ struct view {
 	const char *name;
 	bool is_kafka;
 	int64_t n_workers; /* of its pool; 0: the proxy starts none */
+	double attempt_s;  /* the longest that a worker can be with one message */
 	int64_t n_held;    /* messages of this size, at most */
 	double handler_s;
 	double work_s; /* of all that is held, for each worker */
@@ -92,6 +93,9 @@ static struct view view_of(const struct explain *explain, const char *name)
 	int64_t n_bytes = number(&view, "max_outstanding_bytes") / (int64_t)explain->size;
 
 	view.n_workers = pool ? effective_number(effective, "pools", pool, "num_workers") : 0;
+	view.attempt_s = seconds(&view, "handler_timeout") + seconds(&view, "handler_grace");
+	if (pool)
+		view.attempt_s += (double)effective_number(effective, "pools", pool, "destroy_timeout") / 1e6;
 	view.n_held = number(&view, "max_outstanding_messages");
 	if (n_bytes < view.n_held)
 		view.n_held = n_bytes > 0 ? n_bytes : 1;
@@ -132,18 +136,18 @@ static void tell_work(const struct view *view)
 static double failures_s(const struct view *view)
 {
 	int64_t n = number(view, "max_attempts");
-	double attempt_s = seconds(view, "handler_timeout") + seconds(view, "handler_grace"), sum_s = 0;
+	double sum_s = 0;
 	double wait_s = seconds(view, "backoff.initial"), most_s = seconds(view, "backoff.max");
 	const char *factor = effective_text(&view->explain->effective, "pipelines", view->name, "backoff.multiplier");
 	double max_age_s = seconds(view, "max_age");
 
 	for (int64_t i = 0; i < n; i++) {
-		sum_s += attempt_s + (i + 1 < n ? wait_s : 0);
+		sum_s += view->attempt_s + (i + 1 < n ? wait_s : 0);
 		wait_s = wait_s * (factor ? strtod(factor, NULL) : 1);
 		wait_s = wait_s < most_s ? wait_s : most_s;
 	}
-	if (max_age_s > 0 && (n == 0 || max_age_s + attempt_s < sum_s))
-		sum_s = max_age_s + attempt_s;
+	if (max_age_s > 0 && (n == 0 || max_age_s + view->attempt_s < sum_s))
+		sum_s = max_age_s + view->attempt_s;
 	return sum_s;
 }
 
@@ -151,8 +155,8 @@ static void tell_failures(const struct view *view)
 {
 	double most_s = failures_s(view);
 
-	printf("  failures    an attempt ends after %s (handler_timeout + handler_grace); ",
-		period(seconds(view, "handler_timeout") + seconds(view, "handler_grace")));
+	printf("  failures    an attempt ends after %s at the latest (handler_timeout + handler_grace%s); ",
+		period(view->attempt_s), view->n_workers > 0 ? " + the pool's destroy_timeout" : "");
 	if (most_s > 0)
 		printf("a message that waits for nobody is given up after %s at the latest\n", period(most_s));
 	else

@@ -143,7 +143,7 @@ void round_clean_up(const struct run_conf *conf, bool keep_log)
 	struct stat log;
 
 	embedded_close(conf->embedded);
-	if (keep_log && stat(conf->log, &log) == 0 && log.st_size > 0) {
+	if (keep_log && !child_is_interrupted() && stat(conf->log, &log) == 0 && log.st_size > 0) {
 		fprintf(stderr, "qbus-bench: what the processes wrote is in %s; its end:\n", conf->log);
 		tell_end_of_log(conf);
 		return;

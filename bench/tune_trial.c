@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Measures trials and says what they are worth. */
+#include "child.h"
 #include "round.h"
 #include "tune.h"
 
@@ -173,7 +174,7 @@ int tune_check(const struct tune *tune, struct tune_trial *trial)
 	if (conf_of(tune, trial, options, &conf))
 		return -1;
 	trial->is_refused = !run_is_taken(&conf);
-	return 0;
+	return child_is_interrupted() ? -1 : 0; /* the check was cut short and has said nothing */
 }
 
 static int measure_once(struct tune *tune, struct tune_trial *trial)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -11,7 +12,7 @@ import xml.dom.minidom
 import pytest
 
 from brokers import bench
-from process import BENCH, descendants, is_alive, wait_until
+from process import BENCH, PROXY, descendants, is_alive, wait_until
 
 
 def sides(path):
@@ -169,6 +170,20 @@ def test_tune_with_a_rate_looks_at_the_99th_percentile(rabbit):
     assert "ms p99" in told and "Why: " in told and "<- taken" in told
 
 
+def test_a_signal_to_tune_is_no_refusal_of_a_setting(tmp_path):
+    """It comes while the proxy is asked whether it takes one; nothing is recommended then, and nothing is left."""
+    proxy = tmp_path / "proxy"
+    proxy.write_text(f'#!/bin/sh\n[ "$1" = check-config ] || exec {PROXY} "$@"\ntouch {tmp_path}/asked\nexec sleep 60\n')
+    proxy.chmod(0o755)
+    with (tempfile.TemporaryDirectory() as folder,
+          subprocess.Popen([BENCH, "tune", "--generated", "--messages", "2000", "--seconds", "1", "--proxy", proxy],
+                           stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": folder}) as tune):
+        wait_until((tmp_path / "asked").exists, 120, "the proxy is asked")
+        tune.send_signal(signal.SIGINT)
+        told, _ = tune.communicate(timeout=60)
+        assert tune.returncode == 1 and told == "" and not os.listdir(folder)
+
+
 def test_tune_refuses_a_knob_that_it_does_not_know():
     done = subprocess.run([BENCH, "tune", "--amqp", "amqp://nowhere", "--knobs", "fetch.max_bytes"], capture_output=True,
                           text=True, timeout=120, check=False)
@@ -211,6 +226,7 @@ def test_explain_says_how_long_messages_wait_and_what_the_broker_does_then(tmp_p
     assert "holds       600 messages" in mails and "that is 100 s for each of 3 worker(s)" in mails
     assert "holds       512 messages" in orders  # a mebibyte of 2 KiB each
     assert "in time" in mails and "ARE REPEATED" not in orders
+    assert "an attempt ends after 40 s at the latest (handler_timeout + handler_grace + the pool's destroy_timeout)" in mails
     mails, orders = explain(tmp_path, 15000)  # 600 x 15 s / 3 workers = 50 min
     assert "TOO LATE;\n              prefetch at most 180\n" in mails and "HANDLERS OF 15 s ARE REPEATED" in orders
     assert "NO HANDLER" not in mails and "NO HANDLER OF 31 s SUCCEEDS: handler_timeout is 30 s" in explain(tmp_path, 31000)[0]
