@@ -420,7 +420,7 @@ final class Client implements Session
     {
         $this->doWhatIsDue($now);
 
-        return $this->deliveries->isEmpty() ? $this->refill($now, $until) : !$this->deadlines->stopped;
+        return $this->deliveries->isEmpty() ? $this->refill(\hrtime(true), $until) : !$this->deadlines->stopped;
     }
 
     /** The session's work that no message has to wait for as long as none is due. */
