@@ -206,8 +206,8 @@ static void deadline_tell_whole(struct worker *worker, const struct entry *entry
 	deadline_tell(&worker->whole, conf, now_us);
 	worker->told_us = now_us;
 	pipeline->counts.deadlines++;
-	log_say(LOG_WARN, conf->name, "handler is past its deadline worker=%u source=%s partition=%d receipt=%lld",
-		worker->number, entry->lane->source, entry->lane->partition, (long long)entry->receipt);
+	log_say(LOG_WARN, conf->name, "handler is past its deadline worker=%u source=%s partition=%d receipt=%lld held=%u",
+		worker->number, entry->lane->source, entry->lane->partition, (long long)entry->receipt, worker->n_held);
 	worker->ops->cancel(worker, entry->id, conf->handler_grace_us);
 }
 
