@@ -4,7 +4,7 @@
 //
 //   php handler.php LEDGER [delay_us=N] [fail_every=N] [reject_every=N] [last=N] [pipeline=NAME]
 //
-// Orders after the last one wait until there is a file LEDGER.gate.
+// Orders after the last one wait until there is a file LEDGER.gate; from then on none is delayed.
 declare(strict_types=1);
 
 require dirname(__DIR__, 2) . '/php-client/autoload.php';
@@ -34,7 +34,7 @@ exit(Qbus\Worker::connect()->on($options['pipeline'] ?? 'orders', function (Qbus
     while ($id > $last && !file_exists($gate)) {
         usleep(10000);
     }
-    if ($delay > 0) {
+    if ($delay > 0 && !file_exists($gate)) {
         usleep($delay);
     }
     if ($failEvery > 0 && $id % $failEvery === 0 && $message->attempt === 1) {

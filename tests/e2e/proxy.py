@@ -54,12 +54,12 @@ def amqp_config(directory, rabbit, queue, ledger, **options):
 
 def lasting(seconds, messages, workers=4):
     """The option of handler.php with which so many workers need so long at least for so many messages, however quick the
-    machine is: what is to strike in the middle has that time."""
+    machine is: what is to strike in the middle has that time. open_gate() ends it."""
     return f"delay_us={int(seconds * workers * 1e6 / messages)}"
 
 
 def open_gate(ledger):
-    """Lets handlers go on that wait by their option last=ID."""
+    """Nothing is to strike any more: handlers that wait by their option last=ID go on, and none is delayed."""
     ledger.path.with_name(ledger.path.name + ".gate").touch()
 
 

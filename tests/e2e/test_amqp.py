@@ -67,6 +67,7 @@ def test_five_kills_lose_nothing_and_repeat_only_what_was_open(rabbit, fresh, le
         assert 0 < left < MESSAGES and handled < MESSAGES, f"kill {kill + 1} did not strike in mid-flight"
         n_open += unacked
         proxy.start()
+    open_gate(ledger)
     wait_handled(ledger, MESSAGES)
     assert proxy.stop() == EXIT_CLEAN
     report = ledger.report(ids)
@@ -107,6 +108,7 @@ def test_sigterm_works_off_what_is_held_and_hands_nothing_back(rabbit, fresh, le
     handled = ledger.unique()
     assert handled < messages
     wait_until(lambda: handled + rabbit.ready(fresh) == messages, 60, "acked exactly what was handled")
+    open_gate(ledger)
     proxy.start()
     wait_handled(ledger, messages)
     assert proxy.stop() == EXIT_CLEAN
@@ -155,6 +157,7 @@ def test_a_stop_without_a_broker_to_take_the_last_acks_is_not_clean(own_rabbit, 
     try:
         proxy.process.send(signal.SIGTERM)
         proxy.wait_log("draining: fetching stops")
+        wait_until(lambda: own_rabbit.consumers(fresh) == 0, 60, "the consumer left")
         os.kill(beam, how)
         assert proxy.process.wait(60) == EXIT_CUT_SHORT  # a second signal would cut the drain short
     finally:

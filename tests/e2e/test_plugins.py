@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from process import BUILD
+from process import BUILD, scaled
 
 COUNT = re.compile(r"^\[  (PASSED|SKIPPED|FAILED)  ?\] (\d+) test\(s\)", re.M)
 RUN = re.compile(r"^\[=+\] (\d+) test\(s\) run", re.M)
@@ -16,8 +16,9 @@ RUN = re.compile(r"^\[=+\] (\d+) test\(s\) run", re.M)
 def test_a_plugin_keeps_its_contract_with_a_real_broker(rabbit, name):
     program = BUILD / "tests" / name
     assert program.exists(), f"{program} is not built"
-    done = subprocess.run([program], env={**os.environ, "QBUS_TEST_AMQP_URL": rabbit.url}, timeout=900, check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {**os.environ, "QBUS_TEST_AMQP_URL": rabbit.url, "QBUS_TEST_AMQP_MESSAGES": str(scaled(100_000))}
+    done = subprocess.run([program], env=environment, timeout=900, check=False, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
     counts = {word: int(number) for word, number in COUNT.findall(done.stdout)}
     n_run = sum(map(int, RUN.findall(done.stdout)))
     assert done.returncode == 0 and n_run > 0, f"exit {done.returncode}\n{done.stdout[-6000:]}"

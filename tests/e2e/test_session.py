@@ -107,6 +107,7 @@ def test_what_was_acked_above_the_prefix_does_not_come_again(orders, kafka, fres
         wait_until(lambda: commits.read() and above(commits.newest[0]) == with_memo, 60, "the memo is committed")
     commits.close()
     proxy.kill()
+    kafka.forget("orders-php")
     proxy.start()
     with proxy.connect() as worker:
         worker.welcome(credit=10)
