@@ -34,7 +34,6 @@ struct pipeline {
 	uint64_t n_good_seen, n_failed_seen;    /* what the breaker was told of counts.acked and n_failed */
 	uint64_t n_judged, n_failed;            /* messages that handlers rejected, being well; attempts that failed */
 	int64_t failure_said_us;                /* when one was logged for everybody; 0: never */
-	int64_t paused_until_us;                /* the dead-letter target refused; 0: not paused */
 	int64_t thaw_until_us;                  /* the source has not confirmed its lanes yet; 0: it need not */
 	uint64_t question, published_token;     /* newest that the source was asked; newest of a dead letter */
 	int64_t held_bytes;                     /* what the source held when memory was shared out last */
@@ -44,7 +43,7 @@ struct pipeline {
 	struct pipeline_counts counts;
 	struct pipeline_times times;
 	bool is_connected, is_blocked, is_held; /* is_held: an operator paused it */
-	bool is_drained;                        /* the source, as it is open now, has delivered all that it will */
+	bool is_refused, is_drained; /* no dead letter confirmed since one was refused; the source has no more to give */
 	char *cancelled, *missing; /* why the broker ended the consumer; what the dead-letter target lacks; NULL: nothing */
 };
 
@@ -110,10 +109,11 @@ void pipeline_hold(struct pipeline *pipeline, bool on);
 void pipeline_flush(struct pipeline *pipeline, int64_t now_us);
 void pipeline_free(struct pipeline *pipeline);
 void pipeline_thaw(struct pipeline *pipeline, int64_t now_us); /* nothing is delivered before lanes are confirmed */
-/* Ends the pauses that are over; returns when the next one is, or CLOCK_NEVER. */
-int64_t pipeline_unpause(struct pipeline *pipeline, int64_t now_us);
+/* Ends the wait for its lanes when that is over; returns when it is, or CLOCK_NEVER. */
+int64_t pipeline_unfreeze(struct pipeline *pipeline, int64_t now_us);
 bool pipeline_is_served(const struct pipeline *pipeline); /* may messages of it be delivered now? */
 bool pipeline_goes_on(const struct pipeline *pipeline);   /* the same, now or when its lanes are confirmed */
+bool pipeline_is_on(const struct pipeline *pipeline);     /* neither held nor, what is buffered to go back, at a stop */
 /* At a stop: may the source still hold messages to be handled, and is there room? What waits may leave none. */
 bool pipeline_awaits_more(const struct pipeline *pipeline);
 

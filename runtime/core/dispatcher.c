@@ -354,9 +354,10 @@ int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us)
 	deadline_tick(dispatcher);
 	for (size_t i = 0; i < dispatcher->n_pipelines; i++) {
 		struct pipeline *pipeline = dispatcher->pipelines[i];
-		next_us = earlier(next_us, pipeline_unpause(pipeline, now_us));
+		next_us = earlier(next_us, pipeline_unfreeze(pipeline, now_us));
 		next_us = earlier(next_us, pipeline_watch_failures(pipeline, now_us));
 		next_us = earlier(next_us, ledger_wake(&pipeline->ledger, now_us, pipeline->breaker.state == BREAKER_CLOSED));
+		verdict_republish(pipeline);
 	}
 	match_all(dispatcher);
 	for (size_t i = 0; i < dispatcher->n_pipelines; i++) {

@@ -75,6 +75,7 @@ void ledger_init(struct ledger *ledger, const struct pipeline_conf *conf)
 	order_init(&ledger->order, conf->ordering);
 	list_init(&ledger->ready);
 	list_init(&ledger->suspects);
+	list_init(&ledger->letters);
 	list_init(&ledger->parked);
 }
 
@@ -85,11 +86,12 @@ void ledger_done(struct ledger *ledger)
 	slots_done(&ledger->entries);
 }
 
-static void entry_release_row(struct entry *entry)
+static void entry_release_row(struct ledger *ledger, struct entry *entry)
 {
 	if (entry->batch)
 		msg_batch_unref(entry->batch);
 	entry->batch = NULL;
+	ledger->n_refused -= entry->grave && entry->grave->is_refused;
 	free(entry->grave);
 	entry->grave = NULL;
 }
@@ -110,7 +112,7 @@ static void entry_own_row(struct entry *entry)
 static void entry_free(struct ledger *ledger, struct entry *entry)
 {
 	entry_leave_state(ledger, entry);
-	entry_release_row(entry);
+	entry_release_row(ledger, entry);
 	slots_give(&ledger->entries, entry);
 }
 
@@ -211,7 +213,7 @@ bool ledger_settle(struct ledger *ledger, struct entry *entry)
 	}
 	entry_move(ledger, entry, ENTRY_SETTLED);
 	entry_leave_group(ledger, entry);
-	entry_release_row(entry);
+	entry_release_row(ledger, entry);
 	ledger->n_released++;
 	lane_advance(entry->lane, ledger_passed, ledger);
 	return true;
@@ -251,12 +253,29 @@ bool ledger_park(struct ledger *ledger, struct entry *entry)
 	return true;
 }
 
+void ledger_refused(struct ledger *ledger, struct entry *entry, bool by_target)
+{
+	ledger->n_refused += by_target;
+	ledger->n_refused -= entry->grave->is_refused;
+	entry->grave->is_refused = by_target;
+	entry->grave->n_refused++;
+}
+
+void ledger_hurry(struct ledger *ledger, struct entry *entry, int64_t now_us)
+{
+	entry->grave->n_refused = 0;
+	if (entry->state == ENTRY_WAITING)
+		heap_put(&ledger->waiting, &entry->due, now_us);
+}
+
 int64_t ledger_wake(struct ledger *ledger, int64_t now_us, bool to_front)
 {
 	struct heap_node *node;
 	while ((node = heap_peek(&ledger->waiting)) && node->at_us <= now_us) {
 		struct entry *entry = list_item(node, struct entry, due);
 		struct list *list = entry->is_suspect ? &ledger->suspects : &ledger->ready;
+		if (entry->grave)
+			list = &ledger->letters;
 		entry_move(ledger, entry, ENTRY_READY);
 		(to_front ? list_add_head : list_add_tail)(list, &entry->link);
 	}
@@ -300,13 +319,14 @@ void ledger_lane_close(struct ledger *ledger, struct lane *lane)
 const char *ledger_check(const struct ledger *ledger, const struct list *lanes)
 {
 	const char *wrong = heap_check(&ledger->waiting);
-	size_t n_in[ENTRY_STATES] = {0};
+	size_t n_in[ENTRY_STATES] = {0}, n_refused = 0;
 	list_each(pos, lanes)
 	{
 		const struct lane *lane = list_item(pos, struct lane, link);
 		wrong = wrong ? wrong : lane_check(lane);
 		for (const struct entry *entry = lane->head; entry; entry = entry->lane_next) {
 			n_in[entry->state]++;
+			n_refused += entry->grave && entry->grave->is_refused;
 			if (entry->state == ENTRY_BEHIND && (!entry->group || entry->group->front == entry))
 				return "an entry is behind itself or behind nothing";
 			if (entry->state == ENTRY_READY && entry->group && entry->group->front != entry)
@@ -320,5 +340,7 @@ const char *ledger_check(const struct ledger *ledger, const struct list *lanes)
 	for (int state = 0; state < ENTRY_ORPHAN; state++)
 		if (n_in[state] != ledger->n_in[state])
 			return "a counter of the ledger is wrong";
+	if (n_refused != ledger->n_refused)
+		return "the count of refused dead letters is wrong";
 	return wrong;
 }

@@ -36,12 +36,13 @@ struct pipeline;
 struct grave {
 	int reason;         /* enum pipeline_reason */
 	uint32_t n_refused; /* by its target */
+	bool is_refused;    /* not for its own sake: the target took nothing when it was tried last */
 	char exit[32];      /* how the worker's process ended, may be empty */
 	char error[];       /* what the handler or the runtime said, may be empty */
 };
 
 struct entry {
-	struct list link;        /* READY: ready or suspects; PARKED: parked; BEHIND: its group's queue */
+	struct list link;        /* READY: ready, suspects or letters; PARKED: parked; BEHIND: its group's queue */
 	struct heap_node due;    /* WAITING: in the heap of the ledger */
 	struct entry *lane_next; /* next higher receipt of the lane */
 	struct lane *lane;
@@ -69,9 +70,11 @@ struct ledger {
 	struct order order;
 	struct list ready;    /* oldest first */
 	struct list suspects; /* READY, to be delivered one at a time */
+	struct list letters;  /* READY, to be published once more */
 	struct list parked;   /* in the order of their publishing */
 	struct heap waiting;
 	size_t n_in[ENTRY_STATES];
+	size_t n_refused;    /* whose grave says is_refused */
 	uint64_t n_released; /* messages that left the ledger since the start, for the source's budget */
 	size_t bytes_released;
 };
@@ -99,8 +102,12 @@ bool ledger_wait(
 bool ledger_return(struct ledger *ledger, struct entry *entry);  /* at the front again */
 bool ledger_park(struct ledger *ledger, struct entry *entry);    /* keeps its lane and group */
 
-/* WAITING entries whose moment has come become READY, before the others or after them; returns the next moment or
- * CLOCK_NEVER. */
+/* An entry with a grave: what its target said, and, WAITING, that it waits no more. */
+void ledger_refused(struct ledger *ledger, struct entry *entry, bool by_target);
+void ledger_hurry(struct ledger *ledger, struct entry *entry, int64_t now_us);
+
+/* WAITING entries whose moment has come become READY, before the others or after them, those with a grave as letters;
+ * returns the next moment or CLOCK_NEVER. */
 int64_t ledger_wake(struct ledger *ledger, int64_t now_us, bool to_front);
 
 /* The lane is gone: see the drawing. The lane is freed at once or with its last orphan. */

@@ -3,6 +3,7 @@
 #include "core/look.h"
 
 #include "core/board.h"
+#include "core/verdict.h"
 
 static size_t look_n_servers(const struct pipeline *pipeline)
 {
@@ -21,8 +22,8 @@ void look_pipeline(const struct pipeline *pipeline, struct pipeline_look *ret_lo
 		.source_state = pipeline->source_state,
 		.breaker_state = pipeline->breaker.state,
 		.n_workers = look_n_servers(pipeline),
-		.paused_until_us = pipeline->paused_until_us,
 		.is_held = pipeline->is_held,
+		.is_refused = verdict_is_refused(pipeline),
 		.is_settled_singly = pipeline->plugin->traits & QB_SETTLE_EACH,
 		.is_blocked = pipeline->is_blocked,
 		.cancelled = pipeline->cancelled,

@@ -27,13 +27,13 @@ struct pipeline_look {
 	const struct pipeline_times *times;
 	enum source_state source_state;
 	enum breaker_state breaker_state;
-	size_t n_workers;        /* that serve it */
-	int64_t paused_until_us; /* 0: the dead-letter target does not make it wait */
-	bool is_held;            /* an operator paused it */
-	bool is_settled_singly;  /* a queue: the broker wants each receipt */
-	bool is_blocked;         /* the broker takes no publications */
-	const char *cancelled;   /* why the broker ended the consumer; NULL: it did not */
-	const char *missing;     /* why the dead-letter target can take nothing; NULL: nothing is known against it */
+	size_t n_workers;       /* that serve it */
+	bool is_held;           /* an operator paused it */
+	bool is_refused;        /* its dead-letter target makes it wait */
+	bool is_settled_singly; /* a queue: the broker wants each receipt */
+	bool is_blocked;        /* the broker takes no publications */
+	const char *cancelled;  /* why the broker ended the consumer; NULL: it did not */
+	const char *missing;    /* why the dead-letter target can take nothing; NULL: nothing is known against it */
 };
 
 void look_pipeline(const struct pipeline *pipeline, struct pipeline_look *ret_look);

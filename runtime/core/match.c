@@ -16,17 +16,13 @@ static const char *match_oversize(const struct pipeline_conf *conf, const struct
 	return NULL;
 }
 
-/* Deals with a ready message that no handler shall see: its dead letter was refused before, or it is too big. */
+/* Deals with a ready message that no handler shall see, as it is too big. */
 static bool match_is_dead(struct pipeline *pipeline, struct entry *entry)
 {
 	const char *oversize = match_oversize(pipeline->conf, entry);
-	if (entry->grave)
-		verdict_publish(pipeline, entry);
-	else if (oversize)
+	if (oversize)
 		verdict_bury(pipeline, entry, &(struct verdict_cause){REASON_OVERSIZE, oversize, NULL});
-	else
-		return false;
-	return true;
+	return oversize;
 }
 
 static void match_reserve(struct pipeline *pipeline, struct worker *worker, struct entry *entry)

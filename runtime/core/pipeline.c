@@ -24,11 +24,14 @@ static bool pipeline_has(const struct pipeline *pipeline, enum qb_trait trait)
 	return pipeline->plugin->traits & trait;
 }
 
+bool pipeline_is_on(const struct pipeline *pipeline)
+{
+	return !pipeline->is_held && (!pipeline->dispatcher->is_stopping || pipeline_has(pipeline, QB_FINISH_BUFFERED));
+}
+
 bool pipeline_goes_on(const struct pipeline *pipeline)
 {
-	if (pipeline->paused_until_us || pipeline->is_held)
-		return false;
-	return !pipeline->dispatcher->is_stopping || pipeline_has(pipeline, QB_FINISH_BUFFERED);
+	return pipeline_is_on(pipeline) && !verdict_is_refused(pipeline);
 }
 
 bool pipeline_is_served(const struct pipeline *pipeline)
@@ -54,22 +57,15 @@ void pipeline_thaw(struct pipeline *pipeline, int64_t now_us)
 	source_confirm(pipeline->source, ++pipeline->question);
 }
 
-/* Ends the pause when its moment has come; returns that moment, or CLOCK_NEVER. */
-static int64_t pipeline_end_pause(int64_t *until_us, int64_t now_us)
+int64_t pipeline_unfreeze(struct pipeline *pipeline, int64_t now_us)
 {
-	if (*until_us <= now_us)
-		*until_us = 0;
-	return *until_us ? *until_us : CLOCK_NEVER;
-}
-
-int64_t pipeline_unpause(struct pipeline *pipeline, int64_t now_us)
-{
-	bool was_thawing = pipeline->thaw_until_us;
-	int64_t paused_us = pipeline_end_pause(&pipeline->paused_until_us, now_us);
-	int64_t thaw_us = pipeline_end_pause(&pipeline->thaw_until_us, now_us);
-	if (was_thawing && !pipeline->thaw_until_us)
-		log_say(LOG_WARN, pipeline->conf->name, "goes on without knowing whether its lanes are still its own");
-	return paused_us < thaw_us ? paused_us : thaw_us;
+	if (!pipeline->thaw_until_us)
+		return CLOCK_NEVER;
+	if (pipeline->thaw_until_us > now_us)
+		return pipeline->thaw_until_us;
+	pipeline->thaw_until_us = 0;
+	log_say(LOG_WARN, pipeline->conf->name, "goes on without knowing whether its lanes are still its own");
+	return CLOCK_NEVER;
 }
 
 /* ---- towards the broker ---------------------------------------------------------------------------------------------
@@ -370,6 +366,8 @@ static void pipeline_on_condition(void *ctx, enum qb_condition what, struct lane
 		pipeline_keep_text(&pipeline->cancelled, on, reason);
 	if (what == QB_TARGET_MISSING)
 		pipeline_keep_text(&pipeline->missing, on, reason);
+	if (what == QB_TARGET_MISSING && !on)
+		verdict_hurry(pipeline);
 	if (lane && (what == QB_CANCELLED || what == QB_WEDGED))
 		pipeline_keep_text(&lane->trouble, on, reason);
 	if (lane && what == QB_CANCELLED)
@@ -377,9 +375,13 @@ static void pipeline_on_condition(void *ctx, enum qb_condition what, struct lane
 	if (lane && what == QB_WEDGED)
 		lane->is_wedged = on;
 	bool is_good = on == (what == QB_CONNECTED);
-	const char *source = lane ? lane->source : "";
-	log_say(is_good ? LOG_INFO : LOG_WARN, pipeline->conf->name, "%s%s%s%s%s", sentences[what][on],
-		lane ? " source=" : "", source, reason ? ": " : "", reason ? reason : "");
+	enum log_level level = is_good ? LOG_INFO : LOG_WARN;
+	if (!lane)
+		log_say(level, pipeline->conf->name, "%s%s%s", sentences[what][on], reason ? ": " : "", reason ? reason : "");
+	else if (reason)
+		log_say(level, pipeline->conf->name, "%s source=%s: %s", sentences[what][on], lane->source, reason);
+	else
+		log_say(level, pipeline->conf->name, "%s source=%s", sentences[what][on], lane->source);
 }
 
 static void pipeline_on_measure(void *ctx, enum qb_measure what, struct lane *lane, int64_t value)

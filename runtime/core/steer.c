@@ -4,6 +4,7 @@
 
 #include "core/board.h"
 #include "core/deadline.h"
+#include "core/verdict.h"
 
 #include "base/log.h"
 
@@ -15,6 +16,8 @@ int steer_hold(struct dispatcher *dispatcher, const char *name, bool on)
 	struct pipeline *pipeline = dispatcher_find(dispatcher, name);
 	if (!pipeline)
 		return -ENOENT;
+	if (!on)
+		verdict_hurry(pipeline);
 	if (pipeline->is_held == on)
 		return 0;
 	log_say(LOG_WARN, name, on ? "an operator pauses the pipeline" : "an operator lets the pipeline go on");

@@ -13,12 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* VERDICT_PAUSE_US: how long a pipeline stands still after its dead-letter target refused. VERDICT_DELAY_MAX_US: the
- * longest delay that a handler can ask for. VERDICT_PROBES: how often a message may fail uncharged while the circuit is
- * not closed. */
+/* VERDICT_PAUSE_US, VERDICT_PAUSE_MAX_US: how long a refused dead letter waits, and with it the pipeline, first and at
+ * most. VERDICT_DELAY_MAX_US: the longest delay that a handler can ask for. VERDICT_PROBES: how often a message may
+ * fail uncharged while the circuit is not closed. */
 #define VERDICT_DELAY_MAX_US (INT64_C(86400) * 7 * 1000000)
 enum {
 	VERDICT_PAUSE_US = 2000000,
+	VERDICT_PAUSE_MAX_US = 15000000,
 	VERDICT_HEADERS_FIRST = 64,
 	VERDICT_FACTS = 7,
 	VERDICT_ERROR_MAX = 1024,
@@ -108,30 +109,6 @@ static void verdict_drop(struct pipeline *pipeline, struct entry *entry, const s
 	pipeline_settle(pipeline, entry, by_broker ? QB_REJECT : QB_ACK);
 }
 
-void verdict_bury(struct pipeline *pipeline, struct entry *entry, const struct verdict_cause *cause)
-{
-	const struct pipeline_dead_letter *dead_letter = &pipeline->conf->dead_letter;
-	if (entry->state == ENTRY_ORPHAN) {
-		ledger_settle(&pipeline->ledger, entry);
-		return;
-	}
-	if (!dead_letter->target || dead_letter->reject || !pipeline->plugin->publish) {
-		verdict_drop(pipeline, entry, cause);
-		return;
-	}
-	const char *error = verdict_or_empty(cause->error);
-	size_t len = strnlen(error, VERDICT_ERROR_MAX);
-	while (len > 0 && ((unsigned char)error[len] & 0xc0) == 0x80) /* not in the middle of a UTF-8 character */
-		len--;
-	struct grave *grave = alloc_new(sizeof *grave + len + 1);
-	*grave = (struct grave){.reason = (int)cause->reason};
-	snprintf(grave->exit, sizeof grave->exit, "%s", verdict_or_empty(cause->exit));
-	memcpy(grave->error, error, len);
-	grave->error[len] = '\0';
-	entry->grave = grave;
-	verdict_publish(pipeline, entry);
-}
-
 static struct qb_bytes verdict_text(const char *text)
 {
 	return (struct qb_bytes){text, strlen(text)};
@@ -172,7 +149,7 @@ static void verdict_origin(
 		(const char *)routing_key.data);
 }
 
-void verdict_publish(struct pipeline *pipeline, struct entry *entry)
+static void verdict_publish(struct pipeline *pipeline, struct entry *entry)
 {
 	char attempts[16], origin[VERDICT_ORIGIN_BYTES], first[24];
 	struct qb_header *headers;
@@ -205,20 +182,73 @@ void verdict_publish(struct pipeline *pipeline, struct entry *entry)
 	free(headers);
 }
 
+void verdict_bury(struct pipeline *pipeline, struct entry *entry, const struct verdict_cause *cause)
+{
+	const struct pipeline_dead_letter *dead_letter = &pipeline->conf->dead_letter;
+	if (entry->state == ENTRY_ORPHAN) {
+		ledger_settle(&pipeline->ledger, entry);
+		return;
+	}
+	if (!dead_letter->target || dead_letter->reject || !pipeline->plugin->publish) {
+		verdict_drop(pipeline, entry, cause);
+		return;
+	}
+	const char *error = verdict_or_empty(cause->error);
+	size_t len = strnlen(error, VERDICT_ERROR_MAX);
+	while (len > 0 && ((unsigned char)error[len] & 0xc0) == 0x80) /* not in the middle of a UTF-8 character */
+		len--;
+	struct grave *grave = alloc_new(sizeof *grave + len + 1);
+	*grave = (struct grave){.reason = (int)cause->reason};
+	snprintf(grave->exit, sizeof grave->exit, "%s", verdict_or_empty(cause->exit));
+	memcpy(grave->error, error, len);
+	grave->error[len] = '\0';
+	entry->grave = grave;
+	verdict_publish(pipeline, entry);
+}
+
+/* Letters that went with their lanes are nobody's to wait for: the next one will show how the target is. */
+bool verdict_is_refused(const struct pipeline *pipeline)
+{
+	return pipeline->is_refused && pipeline->ledger.n_refused;
+}
+
+/* Those of a closing lane stay where they are until it is gone. */
+void verdict_republish(struct pipeline *pipeline)
+{
+	if (!pipeline_is_on(pipeline) || pipeline->thaw_until_us)
+		return;
+	for (struct list *link; (link = list_take(&pipeline->ledger.letters));) {
+		struct entry *entry = list_item(link, struct entry, link);
+		if (entry->lane->state == LANE_OPEN)
+			verdict_publish(pipeline, entry);
+	}
+}
+
+void verdict_hurry(struct pipeline *pipeline)
+{
+	list_each(pos, &pipeline->lanes)
+	{
+		const struct lane *lane = list_item(pos, struct lane, link);
+		for (struct entry *entry = lane->head; entry; entry = entry->lane_next)
+			if (entry->grave)
+				ledger_hurry(&pipeline->ledger, entry, pipeline->dispatcher->now_us);
+	}
+}
+
 /* Refused: it waits longer each time. What is too big for its target is its own fault; anything else is the target's,
- * and then the pipeline stands still, so that nothing more is given up for nothing. */
+ * and then the pipeline stands still until it takes one, so that nothing more is given up for nothing. */
 static void verdict_refused(
 	struct pipeline *pipeline, struct entry *entry, int status, const char *error, int64_t now_us)
 {
-	static const struct pipeline_backoff backoff = {VERDICT_PAUSE_US, 60000000, 2, 0.2};
+	static const struct pipeline_backoff backoff = {VERDICT_PAUSE_US, VERDICT_PAUSE_MAX_US, 2, 0.2};
 	bool is_its_own = status == -EMSGSIZE;
 	log_say(LOG_ERROR, pipeline->conf->name, "dead-letter target refuses%s target=%s reason=\"%.200s\"",
 		is_its_own ? " a message that is too big for it" : ", the pipeline pauses", pipeline->conf->dead_letter.target,
 		error ? error : strerror(-status));
-	if (!is_its_own)
-		pipeline->paused_until_us = now_us + VERDICT_PAUSE_US;
+	pipeline->is_refused |= !is_its_own;
+	ledger_refused(&pipeline->ledger, entry, !is_its_own);
 	struct lane *lane = entry->lane;
-	int64_t delay_us = retry_delay(&backoff, ++entry->grave->n_refused, &pipeline->dispatcher->seed);
+	int64_t delay_us = retry_delay(&backoff, entry->grave->n_refused, &pipeline->dispatcher->seed);
 	ledger_wait(&pipeline->ledger, entry, now_us + delay_us);
 	pipeline_lane_changed(pipeline, lane);
 }
@@ -237,6 +267,7 @@ static struct entry *verdict_find_parked(const struct pipeline *pipeline, uint64
 void verdict_published(struct pipeline *pipeline, uint64_t token, int status, const char *error, int64_t now_us)
 {
 	struct entry *entry = verdict_find_parked(pipeline, token);
+	pipeline->is_refused = pipeline->is_refused && status < 0;
 	if (!entry)
 		return; /* its lane closed meanwhile: the message comes again, and so may its dead letter */
 	if (status < 0) {

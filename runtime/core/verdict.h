@@ -16,7 +16,9 @@ struct verdict_cause {
 void verdict_failed(struct pipeline *pipeline, struct entry *entry, const struct verdict_cause *cause, int64_t delay_us,
 	int64_t now_us);
 void verdict_bury(struct pipeline *pipeline, struct entry *entry, const struct verdict_cause *cause);
-void verdict_publish(struct pipeline *pipeline, struct entry *entry); /* a buried READY entry, once more */
+bool verdict_is_refused(const struct pipeline *pipeline); /* does it stand still for letters that were refused? */
+void verdict_republish(struct pipeline *pipeline);        /* letters that were refused and whose moment has come */
+void verdict_hurry(struct pipeline *pipeline);            /* that moment has come for all of them */
 void verdict_published(struct pipeline *pipeline, uint64_t token, int status, const char *error, int64_t now_us);
 
 #endif

@@ -49,7 +49,7 @@ static void take_pipeline(struct taking *taking, const struct pipeline *from)
 	pipeline_count(from, &pipeline->counts);
 	look_pipeline(from, &pipeline->look);
 	pipeline->n_reconnects = pipeline->counts.connects ? pipeline->counts.connects - 1 : 0;
-	pipeline->is_paused = pipeline->look.paused_until_us > taking->now_us;
+	pipeline->is_paused = pipeline->look.is_refused;
 	pipeline->is_target_missing = pipeline->look.missing;
 	pipeline->is_breaker_open = pipeline->look.breaker_state != BREAKER_CLOSED;
 	pipeline->lanes = alloc_new(pipeline->counts.lanes * sizeof *pipeline->lanes);

@@ -285,7 +285,8 @@ def test_a_worker_that_cannot_start_is_told_and_not_retried_madly(kafka, fresh, 
     config = kafka_config(tmp_path, kafka, fresh, ledger, workers=1)
     config["pools"]["php"]["command"] = ["php", str(tmp_path / "missing.php")]
     proxy = serve(config)
-    told(proxy, r'"worker php/1","msg":"ends with exit 1 pid=\d+ lived_ms=\d+ restart_ms=[1-9]')
+    told(proxy, r'"worker php/1","msg":"ends with exit 1 pid=\d+ lived_ms=\d+ restart_ms=[1-9]\d*",'
+         r'"pid":\d+,"lived_ms":\d+,"restart_ms":\d+}')
     proxy.wait_log("missing.php")
     wait_until(lambda: len(re.findall("Could not open input file", proxy.text())) >= 2, 60, "it is tried again")
     assert len(re.findall("Could not open input file", proxy.text())) < 20, "restarts back off"

@@ -8,7 +8,7 @@ import pytest
 
 import brokers
 from process import wait_until
-from proxy import EXIT_CLEAN, amqp_config, kafka_config, run
+from proxy import EXIT_CLEAN, amqp_config, kafka_config, lasting, run
 
 REASON = "dead-letter target missing"
 AS_APP = {"protocol": "sasl_plaintext", "mechanism": "PLAIN", "username": "app", "password": "right"}
@@ -92,6 +92,24 @@ def test_a_missing_topic_is_told_and_the_pipeline_goes_on_until_it_needs_it(kafk
     wait_until(lambda: status(proxy)["ready"], 60, "it is ready")
     kafka.produce(fresh, 100)  # ids from 1 on again: number 100 is rejected
     wait_until(lambda: ends(kafka, f"{fresh}.dlq") == 1, 60, "the dead letter is there")
+    assert proxy.stop() == EXIT_CLEAN
+
+
+def test_while_letters_are_refused_nothing_is_delivered_and_they_go_out_once_the_topic_is_there(kafka, fresh, start, ledger):
+    refusal = "dead-letter target refuses"
+    kafka.create_topic(fresh, 1)
+    proxy = start(kafka, fresh, handler=["reject_every=100", lasting(10, 2000)])
+    proxy.wait_log(rf"dead-letter target is missing: topic {fresh}\.dlq does not exist")
+    kafka.produce(fresh, 2000)
+    proxy.wait_log(refusal)
+    wait_until(lambda: status(proxy)["pipelines"][0]["in_flight"] == 0, 60, "what runs ends")
+    handled, now = ledger.unique(), status(proxy)["pipelines"][0]
+    wait_until(lambda: proxy.text().count(refusal) >= 3 * (now["waiting"] + now["parked"]), 60, "all are tried again")
+    assert ledger.unique() == handled < 2000 and status(proxy)["pipelines"][0]["paused_by"] == "dead letter"
+    kafka.create_topic(f"{fresh}.dlq", 1)
+    proxy.wait_log("dead-letter target is there")
+    wait_until(lambda: ends(kafka, f"{fresh}.dlq") > 0, 10, "a dead letter goes out before it would be tried by itself")
+    wait_until(lambda: ends(kafka, f"{fresh}.dlq") == 20 and ledger.unique() == 2000, 60, "all is handled or dead")
     assert proxy.stop() == EXIT_CLEAN
 
 

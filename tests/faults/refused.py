@@ -10,8 +10,7 @@ from stream import KafkaStream, RabbitStream
 
 WORKERS = 4
 PAUSE_S = 3     # longer than the proxy's own pause between two tries
-# After each pause the proxy tries again, and hands messages out until it is refused; 4 workers free to work would begin
-# about 400 in a second.
+# Only what a worker holds already can begin in the pause; 4 workers free to work would begin about 400 in a second.
 BEGUN_MAX = 10 * WORKERS
 
 
