@@ -422,16 +422,19 @@ static int64_t place_delay(struct place *place, enum pool_exit why, int64_t live
 static void place_say_end(const struct place *place, int64_t lived_us, int64_t delay_us, bool is_failure)
 {
 	enum log_level level = is_failure ? LOG_WARN : LOG_INFO;
-	char how[256], status[64], next[64] = "";
+	char how[256], status[64];
+	int pid = (int)place->process.pid;
 
 	process_describe(place->process.status, status, sizeof(status));
 	if (process_failure(&place->process, &place->common->plan, how, sizeof(how)))
 		level = LOG_ERROR;
 	else
 		snprintf(how, sizeof(how), "ends with %s", status);
-	if (delay_us != CLOCK_NEVER)
-		snprintf(next, sizeof(next), " restart_ms=%" PRId64, delay_us / 1000);
-	log_say(level, place->who, "%s pid=%d lived_ms=%" PRId64 "%s", how, (int)place->process.pid, lived_us / 1000, next);
+	if (delay_us == CLOCK_NEVER)
+		log_say(level, place->who, "%s pid=%d lived_ms=%" PRId64, how, pid, lived_us / 1000);
+	else
+		log_say(level, place->who, "%s pid=%d lived_ms=%" PRId64 " restart_ms=%" PRId64, how, pid, lived_us / 1000,
+			delay_us / 1000);
 }
 
 static void place_exited(struct place *place)

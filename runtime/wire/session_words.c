@@ -189,8 +189,8 @@ static void settle_memory(struct session *session)
 	uint64_t n = worker_n_settled(worker);
 	if (growth_add(&session->growth, n, worker->memory_bytes, session_now(session)))
 		log_say(LOG_WARN, session->who,
-			"its memory rises steadily bytes_per_message=%.0f memory_bytes=%llu messages=%llu pool=%s",
-			growth_slope(&session->growth), (unsigned long long)worker->memory_bytes, (unsigned long long)n,
+			"its memory rises steadily bytes_per_message=%lld memory_bytes=%llu messages=%llu pool=%s",
+			(long long)growth_slope(&session->growth), (unsigned long long)worker->memory_bytes, (unsigned long long)n,
 			worker->pool ? worker->pool : "-");
 }
 
