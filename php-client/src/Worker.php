@@ -136,7 +136,7 @@ final class Worker
     /** @param array<string, callable(Message): mixed> $handlers */
     private static function serve(Client $client, array $handlers, ?Check $leaks): void
     {
-        $blank = null; // as long as frames have the same in common
+        $blank = null; // one for all frames of the same pipeline and attempt
         do {
             $frame = $client->nextFrame();
             if ($frame === null) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The AMQP 0-9-1 plugin for RabbitMQ: its options and the contract's functions. One source is one consuming connection
- * and, once something is published, one for that. Everything runs on the source's thread but `wake`. That thread needs
- * a stack of 16 MiB: the library decodes tables inside tables by recursion, as deep as a frame is long. */
+ * and, where an exchange for dead letters is named or something is published, one for that. Everything runs on the
+ * source's thread but `wake`. That thread needs a stack of 16 MiB: the library decodes tables inside tables by
+ * recursion, as deep as a frame is long. */
 #include "clock.h"
 #include "consumer.h"
 #include "graveyard.h"

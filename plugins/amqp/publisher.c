@@ -304,16 +304,26 @@ int publisher_ask(struct publisher *publisher, const char *exchange, int64_t now
 	struct connection *connection = &publisher->connection;
 	uint16_t code;
 
-	if (publisher->is_blocked || publisher->n_open || !publisher_connect(publisher, now_us))
-		return -EAGAIN;
+	if (publisher->is_blocked || publisher->n_open || (!connection->state && now_us < publisher->retry_at_us))
+		return -EBUSY;
+	if (!publisher_connect(publisher, now_us)) {
+		publisher->host->log(publisher->host->self, QB_WARN,
+			"exchange is not asked for, no second connection can be opened exchange=%s reason=\"%s\"", exchange,
+			connection->reason);
+		return -ENOTCONN;
+	}
 	amqp_exchange_declare(connection->state, CONNECTION_CHANNEL, amqp_cstring_bytes(exchange),
 		amqp_cstring_bytes("direct"), 1, 0, 0, 0, amqp_empty_table);
-	if (connection_judge(connection, "asking for the exchange at", &code) == QB_OK)
+	if (connection_judge(connection, "asking for the exchange at", &code) == QB_OK) {
+		amqp_maybe_release_buffers_on_channel(connection->state, CONNECTION_CHANNEL);
 		return 0;
+	}
 	publisher->host->log(publisher->host->self, QB_DEBUG, "exchange is asked for exchange=%s code=%u", exchange, code);
 	if (!code || connection->is_lost || connection_open_channel(connection) != QB_OK ||
 		channel_begin(publisher) != QB_OK)
 		connection_lost(publisher, -EIO, now_us);
+	else
+		amqp_maybe_release_buffers_on_channel(connection->state, CONNECTION_CHANNEL);
 	return code == AMQP_NOT_FOUND ? -ENOENT : -EAGAIN;
 }
 

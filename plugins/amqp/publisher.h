@@ -31,8 +31,9 @@ void publisher_close(struct publisher *publisher, int64_t timeout_us, int64_t no
 
 void publisher_publish(struct publisher *publisher, const struct qb_outgoing *outgoing, uint64_t token, int64_t now_us);
 
-/* Whether there is that exchange, without making it; waits for the answer. 0; -ENOENT: there is none; -EAGAIN: not
- * known now, because publications have no outcome yet, or the broker does not answer or refuses to. */
+/* Whether there is that exchange, without making it; waits for the answer. 0; -ENOENT: there is none. Not known now:
+ * -EBUSY, publications have no outcome yet, or the connection was lost just now; -ENOTCONN, none can be opened, why
+ * stands in the log; -EAGAIN, the broker does not answer or refuses to. */
 int publisher_ask(struct publisher *publisher, const char *exchange, int64_t now_us);
 
 /* Reads confirmations, judges ages. */

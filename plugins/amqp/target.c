@@ -5,8 +5,23 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define AGAIN_US INT64_C(60000000)
-#define MISSING_US INT64_C(10000000) /* the broker's log has a line for each question */
+#define SECOND_US INT64_C(1000000)
+
+/* When to look again. The broker's log has a line for each exchange that is missing. A connection that cannot be opened
+ * lets messages wait while it is tried, up to connect_timeout for each address: not for the sake of a mere question. */
+static int64_t after_us(int answer)
+{
+	switch (answer) {
+	case -EBUSY:
+		return SECOND_US;
+	case -ENOENT:
+		return 10 * SECOND_US;
+	case -ENOTCONN:
+		return 600 * SECOND_US;
+	default:
+		return 60 * SECOND_US;
+	}
+}
 
 void target_init(struct target *target, const char *exchange)
 {
@@ -22,7 +37,7 @@ void target_turn(struct target *target, struct publisher *publisher, int64_t now
 	if (now_us < target_due_us(target))
 		return;
 	answer = publisher_ask(publisher, target->exchange, now_us);
-	target->due_us = now_us + (answer ? MISSING_US : AGAIN_US);
+	target->due_us = now_us + after_us(answer);
 	if ((answer && answer != -ENOENT) || target->is_missing == (answer != 0))
 		return;
 	target->is_missing = answer != 0;

@@ -15,8 +15,8 @@ struct target {
 /* From now on that is looked at. */
 void target_init(struct target *target, const char *exchange);
 
-/* Looks when it is due: once a minute, and often while the exchange is missing or the broker did not say. Each look
- * waits for the answer on the publishing connection, which it opens. */
+/* Looks when it is due: once a minute, more often while the exchange is missing, every ten minutes where the publishing
+ * connection cannot be opened. Each look waits for the answer on that connection, which it opens. */
 void target_turn(struct target *target, struct publisher *publisher, int64_t now_us);
 
 /* When the next look is due; INT64_MAX: never. */

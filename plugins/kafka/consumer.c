@@ -347,7 +347,6 @@ static bool is_joining(const struct consumer *consumer, int64_t now_us)
  * the brokers do not answer anyway. */
 static bool is_unsettled(const struct consumer *consumer, int64_t now_us)
 {
-
 	return consumer->rebalance.state != REBALANCE_NONE || commit_is_pending(consumer, false) ||
 	       (consumer->faults.is_connected && is_joining(consumer, now_us));
 }

@@ -23,7 +23,7 @@ enum {
 /* The library joins once a second at most, and its main thread may sleep for another second before it looks: so long
  * after a JoinGroup the next one may be due and not sent. Later than that it is sent at once. */
 #define REJOIN_US 2050000
-#define REJOIN_EARLY_US 950000
+#define REJOIN_EARLY_US 900000
 
 /* A heartbeat's answer may be what makes the library join again. Between that answer and the JoinGroup lies one hop to
  * the library's main thread; a commit that comes behind the answer would be sent behind the JoinGroup. */

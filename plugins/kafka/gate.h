@@ -3,7 +3,7 @@
  *
  * Why a gate: before librdkafka 2.10 a cooperative member that sends a commit behind its JoinGroup gets
  * ILLEGAL_GENERATION and declares its whole assignment lost. So no commit goes out between a JoinGroup and the
- * SyncGroup that ends it.
+ * SyncGroup that ends it, nor while the next JoinGroup is due.
  *
  * The watching happens on the library's threads, everything else is asked on the source's thread; only atomics lie
  * between. A gate must outlive its client. */

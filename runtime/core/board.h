@@ -69,7 +69,7 @@ struct dispatcher {
 	uint64_t seed;                                       /* of the jitter */
 	int64_t now_us;                                      /* of this turn */
 	int64_t unix_ms;                                     /* the wall clock of this turn; 0: not known */
-	int64_t memory_max_bytes, memory_ahead_bytes;        /* 0: no ceiling; most that libraries were said to fetch */
+	int64_t memory_max_bytes, memory_ahead_bytes;        /* 0: no ceiling; what libraries may fetch, as the log said */
 	int64_t memory_allocated_bytes, memory_beside_bytes; /* as measured last; of these, what is held nowhere here */
 	bool is_memory_measured, is_memory_short;            /* since it was shared out; beside is above the ceiling */
 	bool is_stopping, is_closing;

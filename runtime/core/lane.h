@@ -78,7 +78,8 @@ size_t lane_memo_write(const struct lane *lane, char *buf, size_t *ret_cut);
 int lane_memo_read(struct lane *lane, const char *memo, size_t len);
 
 /* At most so many settled messages may come again if the lane closes now: the broker has not shown to have them. Holes
- * between the receipts below the position count as well. */
+ * between the receipts below the position count as well. What a broker refuses to keep of a memo (Kafka's
+ * offset.metadata.max.bytes below LANE_MEMO_BYTES) is not counted. */
 uint64_t lane_unproven(const struct lane *lane);
 
 /* Was this receipt settled by an earlier owner? Receipts are asked in ascending order. */

@@ -268,8 +268,9 @@ static void pipeline_on_lane_close(void *ctx, struct lane *lane)
 	log_say(LOG_INFO, pipeline->conf->name, "lane closes source=%s partition=%d settled=%lld void=%u", lane->source,
 		lane->partition, (long long)lane->position, lane->n_entries - lane->n_above);
 	bool is_last = pipeline->dispatcher->is_stopping;
-	if (is_last && pipeline_has(pipeline, QB_SETTLE_PREFIX) && lane_unproven(lane))
-		pipeline_unproven(pipeline, (int64_t)lane_unproven(lane));
+	uint64_t n_unproven = pipeline_has(pipeline, QB_SETTLE_PREFIX) ? lane_unproven(lane) : 0;
+	if (is_last && n_unproven)
+		pipeline_unproven(pipeline, (int64_t)n_unproven);
 	if (is_last && lane->n_running)
 		pipeline_left_running(pipeline, lane->n_running);
 	pipeline->n_closing -= lane->state == LANE_CLOSING;
@@ -304,7 +305,7 @@ static void pipeline_on_batch(void *ctx, struct msg_batch *batch)
 static void pipeline_on_kept(void *ctx, struct lane *lane, int64_t receipt, int status)
 {
 	struct pipeline *pipeline = ctx;
-	lane->n_asked -= lane->n_asked > 0;
+	lane->n_asked -= lane->n_asked > 0; /* 0 where each message is settled by itself: those are not counted */
 	if (status < 0) {
 		pipeline->counts.commit_errors++;
 		pipeline_lane_dirty(pipeline, lane); /* and with it the next commit tries again */

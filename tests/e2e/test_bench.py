@@ -121,7 +121,7 @@ def test_what_does_not_go_together_is_refused(words):
 
 
 def test_the_work_of_a_handler_is_done(kafka, tmp_path):
-    bench("run", "--kafka", kafka.bootstrap, "--messages", "1000", "--rounds", "1", "--work", "1000",
+    bench("run", "--kafka", kafka.bootstrap, "--messages", "3000", "--rounds", "1", "--work", "1000",
           "--json", tmp_path / "r")
     assert 0 < sides(tmp_path / "r")["qbus-proxy"] <= 1000  # one worker, a millisecond each
     assert values(tmp_path / "r")["handler_p50_ms"] >= 1

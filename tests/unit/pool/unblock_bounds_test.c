@@ -28,12 +28,16 @@
 
 /* ---- its family ---- */
 
+/* A child that ends with its parent, also where that one has ended before the child could say so. */
 static pid_t fork_bound(void)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 
-	if (pid == 0)
+	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
+	}
 	return pid;
 }
 
