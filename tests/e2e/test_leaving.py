@@ -56,8 +56,8 @@ def offsets(ledger):
 
 def test_what_a_worker_held_that_closed_its_connection_waits_until_it_has_ended(start):
     proxy, ledger = start("closes_and_goes_on", 2)
-    first = wait_until(lambda: words(ledger), 60, "one closes its connection")[0]
-    again = wait_until(lambda: [word for word in words(ledger)[1:] if word.offset == first.offset], 60,
+    first = wait_until(lambda: [word for word in words(ledger) if word.word == "closes"], 60, "one closes its connection")[0]
+    again = wait_until(lambda: [word for word in words(ledger) if word.word == "begins" and word.offset == first.offset], 60,
                        f"its message is tried again\n{proxy.text()}")[0]
     assert not is_alive(first.pid)
     assert again.attempt == 2

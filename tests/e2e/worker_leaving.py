@@ -37,7 +37,7 @@ def become_a_stranger(client):
 
 
 def closes_and_goes_on(client, delivery):
-    say("begins", delivery)
+    say("closes", delivery)
     client.close()
     time.sleep(1000)
 
