@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Knobs, and the way from the defaults to something better. */
-#include "child.h"
 #include "tune.h"
 
 #include <inttypes.h>
@@ -236,7 +235,7 @@ static int turn_knob(struct tune *tune, size_t knob)
 		if ((trials[n] = trial_of(tune, choice)))
 			n++;
 	}
-	if (child_is_interrupted() || tune_measure(tune, trials, n, LOOK_ROUNDS))
+	if (tune_measure(tune, trials, n, LOOK_ROUNDS))
 		return -1;
 
 	size_t n_fit = tune_rank(tune, (const struct tune_trial **)trials, n), n_half = (n_fit + 1) / 2;

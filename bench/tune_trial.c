@@ -174,7 +174,7 @@ int tune_check(const struct tune *tune, struct tune_trial *trial)
 	if (conf_of(tune, trial, options, &conf))
 		return -1;
 	trial->is_refused = !run_is_taken(&conf);
-	return child_is_interrupted() ? -1 : 0; /* the check was cut short and has said nothing */
+	return 0;
 }
 
 static int measure_once(struct tune *tune, struct tune_trial *trial)
@@ -195,7 +195,7 @@ static int measure_once(struct tune *tune, struct tune_trial *trial)
 
 int tune_measure(struct tune *tune, struct tune_trial *const *trials, size_t n, size_t n_rounds)
 {
-	int err = 0;
+	int err = child_is_interrupted() ? -1 : 0; /* a check that was cut short has said nothing of its trial */
 
 	for (size_t round = 1; round <= n_rounds; round++) {
 		for (size_t i = 0; i < n && !err; i++) {

@@ -37,8 +37,8 @@ struct gate {
 	atomic_bool is_joining;
 	_Atomic int64_t joined_us; /* when the JoinGroup was answered; 0: it was not */
 	atomic_bool is_syncing;
-	atomic_bool is_asked;          /* the library waits for our unassign, and does not join before */
-	_Atomic int64_t asked_join_us; /* when the last JoinGroup left */
+	atomic_bool awaits_unassign;  /* the library waits for our unassign, and does not join before */
+	_Atomic int64_t join_sent_us; /* when the last JoinGroup left */
 	_Atomic int64_t answered_us;
 	_Atomic int64_t held_until_us;
 	/* On a clock that goes on while the machine sleeps, as the broker's does. */
@@ -83,7 +83,7 @@ static void hold(struct gate *gate)
 void gate_hold(struct gate *gate)
 {
 	hold(gate);
-	atomic_store(&gate->is_asked, false);
+	atomic_store(&gate->awaits_unassign, false);
 }
 
 /* The broker counts a session from these. */
@@ -100,7 +100,7 @@ static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *broker
 	(void)rk, (void)fd, (void)broker, (void)broker_id, (void)version, (void)id, (void)size;
 	if (api == API_JOIN_GROUP) {
 		atomic_store(&gate->joined_us, 0);
-		atomic_store(&gate->asked_join_us, gate_now_us());
+		atomic_store(&gate->join_sent_us, gate_now_us());
 		atomic_store(&gate->is_joining, true);
 	} else if (api == API_SYNC_GROUP) {
 		atomic_store(&gate->is_joining, false);
@@ -163,15 +163,16 @@ bool gate_is_joining(const struct gate *gate, int64_t now_us)
 bool gate_may_join(const struct gate *gate, int64_t now_us)
 {
 	return atomic_load(&gate->is_joining) || atomic_load(&gate->is_syncing) ||
-	       now_us < atomic_load(&gate->asked_join_us) + REJOIN_US || now_us < atomic_load(&gate->held_until_us);
+	       now_us < atomic_load(&gate->join_sent_us) + REJOIN_US || now_us < atomic_load(&gate->held_until_us);
 }
 
 /* A commit that meets it on its way would be sent behind it. */
 static bool is_join_due(const struct gate *gate, int64_t now_us)
 {
-	int64_t asked_us = atomic_load(&gate->asked_join_us);
+	int64_t asked_us = atomic_load(&gate->join_sent_us);
 
-	return !atomic_load(&gate->is_asked) && now_us >= asked_us + REJOIN_EARLY_US && now_us < asked_us + REJOIN_US;
+	return !atomic_load(&gate->awaits_unassign) && now_us >= asked_us + REJOIN_EARLY_US &&
+	       now_us < asked_us + REJOIN_US;
 }
 
 bool gate_is_open(const struct gate *gate, int64_t now_us)
@@ -184,7 +185,7 @@ bool gate_is_open(const struct gate *gate, int64_t now_us)
 void gate_lift(struct gate *gate, bool is_revoke)
 {
 	atomic_store(&gate->is_joining, false);
-	atomic_store(&gate->is_asked, is_revoke);
+	atomic_store(&gate->awaits_unassign, is_revoke);
 }
 
 bool gate_is_member(const struct gate *gate, int64_t session_us)

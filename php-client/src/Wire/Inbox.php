@@ -130,9 +130,8 @@ final class Inbox
         if ($this->deliveries === []) {
             return null;
         }
-        foreach ($this->deliveries as $begin => $end) {
-            break;
-        }
+        $begin = \array_key_first($this->deliveries);
+        $end = $this->deliveries[$begin];
         unset($this->deliveries[$begin]);
         $value = $this->decode($begin, $end);
         if ($this->deliveries === [] && $this->scanned === \strlen($this->bytes)) {
