@@ -170,7 +170,15 @@ class Kafka:
             future.result(90)
         wait_until(lambda: len(admin.list_topics(name, timeout=60).topics[name].partitions) == partitions, 60,
                    f"topic {name} has {partitions} partitions")
+        wait_until(lambda: self.is_led(name), 60, f"the partitions of topic {name} have leaders")
         return name
+
+    def is_led(self, topic):
+        """Whether every partition answers: the broker knows of one before it leads it."""
+        try:
+            return bool(self.ends(topic))
+        except confluent_kafka.KafkaException:
+            return False
 
     def consumer(self, group):
         """Asks and commits for a group without joining it."""

@@ -22,14 +22,15 @@ def scaled(count, least=2000):
 
 
 def wait_until(condition, timeout, what):
-    """Polls until condition() is true and returns its value; fails with `what` after `timeout` seconds."""
+    """Polls until condition() is true and returns its value; fails with `what` after `timeout` seconds. A function as
+    `what` tells it as it is by then."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what}")
+            raise AssertionError(f"not within {timeout} s: {what() if callable(what) else what}")
         time.sleep(0.02)
 
 

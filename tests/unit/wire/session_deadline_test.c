@@ -318,7 +318,8 @@ static void a_worker_of_batches_has_all_that_it_holds_broken(void **state)
 	}
 	break_it();
 	client_ack(&client, id, 2);
-	client_hears_delivered(&stand, &client);
+	/* What comes next are new ones, or on a slow machine those two, of which nobody says in which order. */
+	assert_int_equal(client_hear(&stand, &client).word, PROTO_DELIVER);
 	assert_int_equal(stand_counts(&stand).acked, 0);
 	assert_int_equal(stand_counts(&stand).retried_by[REASON_DEADLINE], 2);
 }
