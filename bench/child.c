@@ -119,5 +119,5 @@ int child_wait(struct child *child)
 	waited_for = 0; /* its number may be another's as soon as it is reaped */
 	waitpid(child->pid, &status, 0);
 	child->pid = 0;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }

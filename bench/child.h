@@ -17,7 +17,7 @@ struct child {
 int child_start(struct child *child, const char *const *argv, const char *log);
 /* SIGTERM, after ten seconds SIGKILL. */
 void child_stop(struct child *child);
-/* Waits for its own end. 0: it exited with 0. */
+/* Waits for its own end. Returns what it exited with; -1: a signal has ended it. */
 int child_wait(struct child *child);
 /* For a signal's handler: who is waited for gets SIGTERM, now and from now on. */
 void child_interrupt(void);

@@ -3,7 +3,8 @@
 #ifndef QBUS_BENCH_COMMAND_H
 #define QBUS_BENCH_COMMAND_H
 
-enum exit_code { EXIT_CLEAN = 0, EXIT_ERROR = 1, EXIT_USAGE = 64 };
+/* EXIT_CONFIG: as qbus-proxy says of a bad configuration. */
+enum exit_code { EXIT_CLEAN = 0, EXIT_ERROR = 1, EXIT_USAGE = 64, EXIT_CONFIG = 78 };
 
 /* Fills a topic or a queue; see produce.c for its options. Returns an exit_code. */
 int produce_command(int argc, char **argv);

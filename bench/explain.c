@@ -232,6 +232,7 @@ static void tell_pipeline(const struct explain *explain, const char *name)
 
 /* ---- the command ---- */
 
+/* 0, or after a sentence what to exit with. */
 static int read_conf(struct explain *explain, const struct run_conf *conf)
 {
 	const char *const argv[] = {conf->proxy, "check-config", "-c", explain->file, "--print", NULL};
@@ -240,19 +241,19 @@ static int read_conf(struct explain *explain, const struct run_conf *conf)
 	int err = child_start(&child, argv, conf->log);
 
 	if (err)
-		return err;
+		return EXIT_ERROR;
 	err = child_wait(&child);
 
 	FILE *file = fopen(conf->log, "re");
 
 	if (!file)
-		return -1;
+		return EXIT_ERROR;
 	while (err && fgets(line, sizeof(line), file))
 		fputs(line, stderr);
 	if (!err)
 		err = effective_read(&explain->effective, file);
 	fclose(file);
-	return err;
+	return err && err != EXIT_CONFIG ? EXIT_ERROR : err;
 }
 
 static bool take_option(struct explain *explain, struct run_conf *conf, int option)
@@ -321,5 +322,5 @@ int explain_command(int argc, char **argv)
 	}
 	effective_done(&explain.effective);
 	round_clean_up(&conf, false);
-	return err ? EXIT_ERROR : EXIT_CLEAN;
+	return err;
 }

@@ -2,6 +2,7 @@
 /* Gathers tallies until all is handled, and looks at the processes meanwhile. */
 #include "measure.h"
 
+#include "child.h"
 #include "proc.h"
 #include "tally.h"
 #include "traffic.h"
@@ -280,15 +281,8 @@ static void look(struct measure *measure)
 	point.worker_rss_bytes = look_at_workers(measure, now_ns);
 	series_add(&measure->series, point);
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "%6.1f s %10" PRIu64 " messages %10.0f messages/s %6.0f MiB\r", point.at_s, measure->n_total,
-			point.messages_per_second, (double)point.rss_bytes / 1048576);
-}
-
-static volatile sig_atomic_t is_cancelled;
-
-void measure_cancel(void)
-{
-	is_cancelled = 1;
+		fprintf(stderr, MEASURE_CLEAR "%6.1f s %10" PRIu64 " messages %10.0f messages/s %6.0f MiB  %s", point.at_s,
+			measure->n_total, point.messages_per_second, (double)point.rss_bytes / 1048576, measure->plan.trial);
 }
 
 static bool has_ended(pid_t pid)
@@ -301,7 +295,7 @@ static bool has_ended(pid_t pid)
 /* What makes waiting useless; NULL: nothing. */
 static const char *trouble_of(pid_t main, bool is_told, int64_t silent_ns)
 {
-	if (is_cancelled)
+	if (child_is_interrupted())
 		return "a signal says stop";
 	if (!is_told && has_ended(main))
 		return "the consumer has ended";

@@ -13,6 +13,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Takes a terminal's line away. */
+#define MEASURE_CLEAR "\r\033[K"
+
 /* A load of a rate has run for so long before it is measured: until then workers start and caches fill. */
 enum { MEASURE_MAX_COUNTERS = 256, MEASURE_WARM_UP_MS = 1000 };
 
@@ -55,6 +58,7 @@ struct measure_plan {
 	bool counts_calls;   /* system calls, too, where the kernel lets us */
 	void (*begun)(void *ctx); /* called when the measuring begins; must not wait for anything */
 	void *ctx;
+	const char *trial; /* what is tried, for the progress; "": nothing special */
 };
 
 /* One worker, and those that it was renewed from. */
@@ -93,11 +97,8 @@ struct measure {
 int measure_open(struct measure *measure, const char *directory, const struct measure_plan *plan);
 void measure_close(struct measure *measure);
 
-/* Makes measure_wait fail. For a signal handler. */
-void measure_cancel(void);
-
 /* Waits until the process, started at started_ns, or a worker of it has handled its first message. Before measure_wait.
- * 0, or -1 after a sentence on stderr: it has ended, nothing was handled for half a minute, or it was cancelled. */
+ * 0, or -1 after a sentence on stderr: it has ended, nothing was handled for half a minute, or child_is_interrupted. */
 int measure_wait_first(struct measure *measure, pid_t main, int64_t started_ns);
 /* Waits until the process and its workers have handled what was planned. The same errors. */
 int measure_wait(struct measure *measure, struct measure_result *ret_result);

@@ -3,6 +3,7 @@
 #ifndef QBUS_BENCH_REPORT_H
 #define QBUS_BENCH_REPORT_H
 
+#include "doubt.h"
 #include "run.h"
 
 enum { REPORT_N_VERSIONS = 6, REPORT_TEXT = 128 };
@@ -10,6 +11,8 @@ enum { REPORT_N_VERSIONS = 6, REPORT_TEXT = 128 };
 struct report {
 	const struct run_conf *conf;
 	const struct run_results *results;
+	char doubts[DOUBT_MAX][DOUBT_TEXT]; /* sentences */
+	size_t n_doubts;
 	char *command; /* as it was given, but for the password of a URL */
 	struct {
 		const char *name;

@@ -56,6 +56,11 @@ static void write_facts(FILE *out, const struct report *report)
 		write_text(out, report->versions[i].text);
 	}
 	fputs("</p>\n", out);
+	for (size_t i = 0; i < report->n_doubts; i++) {
+		fputs("<p>", out);
+		write_text(out, report->doubts[i]);
+		fputs("</p>\n", out);
+	}
 }
 
 /* ---- the table ---- */

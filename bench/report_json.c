@@ -95,7 +95,12 @@ int report_json(const struct report *report, const char *path)
 		fprintf(out, "%s\"%s\": ", i ? ", " : "", report->versions[i].name);
 		write_string(out, report->versions[i].text);
 	}
-	fprintf(out, "},\n \"processors\": %ld,\n \"sides\": {", sysconf(_SC_NPROCESSORS_ONLN));
+	fputs("},\n \"doubts\": [", out);
+	for (size_t i = 0; i < report->n_doubts; i++) {
+		fputs(i ? ", " : "", out);
+		write_string(out, report->doubts[i]);
+	}
+	fprintf(out, "],\n \"processors\": %ld,\n \"sides\": {", sysconf(_SC_NPROCESSORS_ONLN));
 	for (size_t i = 0; i < conf->n_sides; i++) {
 		fprintf(out, "%s\n  \"%s\": ", i ? "," : "", side_at(conf->sides[i])->name);
 		write_side(out, report->results, conf->sides[i]);

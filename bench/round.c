@@ -18,7 +18,6 @@
 static void on_signal(int number)
 {
 	(void)number;
-	measure_cancel();
 	child_interrupt();
 }
 
@@ -207,6 +206,14 @@ static void tell_handlers(const struct run_conf *conf)
 	setenv(TALLY_READ, conf->read ? conf->read : "", 1);
 }
 
+/* On a terminal it takes the place of the line that told the progress. */
+static void tell_round(const struct run_conf *conf, enum side_id side, size_t round, double rate)
+{
+	fprintf(stderr, "%sround %zu %-26s %10.0f messages/s%s%s%s\n", isatty(STDERR_FILENO) ? MEASURE_CLEAR : "",
+		round + 1, side_at(side)->name, rate, conf->counts_calls ? ", system calls counted" : "",
+		conf->trial ? "  " : "", conf->trial ? conf->trial : "");
+}
+
 int round_measure(const struct run_conf *conf, enum side_id side, size_t round, struct measure_result *ret_result)
 {
 	static struct measure measure;
@@ -219,7 +226,8 @@ int round_measure(const struct run_conf *conf, enum side_id side, size_t round, 
 		.is_live = run_is_live(conf),
 		.counts_calls = conf->counts_calls,
 		.begun = side == SIDE_PROXY ? ask_before : NULL,
-		.ctx = &asking};
+		.ctx = &asking,
+		.trial = conf->trial ? conf->trial : ""};
 	struct child child = {0}, feeder = {0};
 	char group[RUN_MAX_GROUP];
 
@@ -249,7 +257,6 @@ int round_measure(const struct run_conf *conf, enum side_id side, size_t round, 
 	child_stop(&child);
 	run_forget(conf, group);
 	if (!err)
-		fprintf(stderr, "round %zu %-26s %10.0f messages/s%s\n", round + 1, side_at(side)->name,
-			column_value(COLUMN_RATE, ret_result), conf->counts_calls ? ", system calls counted" : "");
+		tell_round(conf, side, round, column_value(COLUMN_RATE, ret_result));
 	return err;
 }

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum { RUN_MAX_OPTIONS = 32, RUN_MAX_ROUNDS = 99, RUN_MAX_PATH = 512 };
+enum { RUN_MAX_OPTIONS = 32, RUN_MAX_ROUNDS = 99, RUN_MAX_PATH = 512, RUN_MAX_GROUP = 96 };
 
 struct run_conf {
 	const char *bootstrap, *topic; /* Kafka; url: AMQP */
@@ -28,6 +28,7 @@ struct run_conf {
 	uint64_t seconds; /* of a round; 0: until the last message */
 	uint64_t max_workers, max_mebibytes; /* of tune: its bounds; max_mebibytes 0: none */
 	const char *knobs;                   /* of tune: SECTION.KEY,SECTION.KEY...; NULL: all that it has */
+	const char *trial;                   /* of tune: what is tried, for the progress; NULL: nothing */
 	bool has_sweep;                      /* of tune: measure all combinations, too */
 	enum side_id sides[N_SIDES];
 	size_t n_sides;
@@ -83,23 +84,23 @@ static inline bool run_keeps_up(const struct run_conf *conf, double messages_per
 	return messages_per_second >= 0.95 * (double)conf->rate;
 }
 
+/* Who reads a command line: each knows its own options. */
+enum run_command { RUN_RUN = 1, RUN_COMPARE = 2, RUN_TUNE = 4 };
+
 struct run_conf run_conf_default(int argc, char **argv);
 /* Reads the command line. False: there is nothing to do but to exit with *ret_exit. */
-bool run_ask(struct run_conf *conf, const char *help, int *ret_exit);
+bool run_ask(struct run_conf *conf, enum run_command command, const char *help, int *ret_exit);
 /* For who looks at the times from due to done: whether --rate makes some. False after a sentence on stderr. */
 bool run_rate_fits(const struct run_conf *conf);
 
 /* Makes the topic or the queue if need be and fills it. A topic keeps its messages: it is filled once. A queue is
- * emptied and filled before each reading. Not for a live load. is_first: before
- * the first round. */
+ * emptied and filled before each reading. Not for a live load. is_first: before the first round. */
 int run_load(const struct run_conf *conf, bool is_first);
 /* Starts a producer that sends conf->rate messages a second until it is stopped. */
 int run_feed(const struct run_conf *conf, struct child *child);
 /* Makes a topic or an empty queue if need be. What it holds from before is not for `group`, but for one message, which
  * tells that the consumer has begun. */
 int run_live(const struct run_conf *conf, const char *group);
-
-enum { RUN_MAX_GROUP = 96 };
 
 /* The consumer group of a side in a round. */
 void run_group(const struct run_conf *conf, enum side_id side, size_t round, char ret_group[RUN_MAX_GROUP]);

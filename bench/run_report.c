@@ -264,6 +264,10 @@ static void print_table(const struct report *report)
 		print_late(conf, results);
 	if (conf->work_us)
 		print_ideal(conf, results);
+	if (report->n_doubts)
+		putchar('\n');
+	for (size_t i = 0; i < report->n_doubts; i++)
+		puts(report->doubts[i]);
 }
 
 struct summary run_summary(const struct run_results *results, enum side_id side, size_t column)
@@ -286,6 +290,7 @@ int run_report(const struct run_conf *conf, const struct run_results *results)
 	struct report report = {.conf = conf, .results = results, .command = command_of(conf)};
 	int err = report.command ? 0 : -1;
 
+	report.n_doubts = doubt_find(conf, results, report.doubts);
 	if (!err && !(conf->json && strcmp(conf->json, "-") == 0))
 		print_table(&report);
 	if (!err && (conf->json || conf->html))

@@ -23,6 +23,11 @@ const char *times_name(enum times_quantile quantile)
 	return quantiles[quantile].name;
 }
 
+double times_share(enum times_quantile quantile)
+{
+	return quantiles[quantile].share;
+}
+
 struct times times_of(const struct histogram *histogram)
 {
 	struct times times = {.n = histogram->count};

@@ -20,6 +20,8 @@ struct times {
 
 /* "p50" */
 const char *times_name(enum times_quantile quantile);
+/* 0.5; 1 of the highest */
+double times_share(enum times_quantile quantile);
 /* Of a histogram of microseconds. */
 struct times times_of(const struct histogram *histogram);
 

@@ -3,9 +3,12 @@
 #include "tune.h"
 
 #include "command.h"
+#include "doubt.h"
 #include "explain.h"
 #include "round.h"
 
+#include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +26,6 @@ static const char usage[] =
 	"Measures each value, the better half of them again, and takes a change only when it wins by more than the\n"
 	"measurements vary (the +- of its table). Prints what it tried, why it chose what it chose, and the settings as YAML.\n"
 	"Describe the work with --size, --work, --sleep, --partitions.\n"
-	"\n"
-	"  --max-workers N      (default: 4 for each processor)\n"
-	"  --knobs KEY,KEY...   what to turn, as in pool.num_workers,fetch.max_bytes (default: all that it knows);\n"
-	"                       KEY=VALUE:VALUE... says which values to try beside the default\n"
-	"  --sweep              then measure every combination of the values, and tell how near the best one tune came\n"
-	"  --memory MEBIBYTES   that proxy and workers may use together at most\n"
 	"\n";
 
 enum { BAR = 40, PERCENT = 100 };
@@ -212,10 +209,35 @@ static int sweep_command(const struct tune *tune)
 	return 0;
 }
 
+/* ---- what is doubtful ---- */
+
+static void print_doubts(const struct tune *tune)
+{
+	double shortest_s = INFINITY;
+	uint64_t fewest = UINT64_MAX;
+
+	for (size_t i = 0; i < tune->n_trials; i++) {
+		const struct tune_trial *trial = &tune->trials[i];
+
+		for (size_t k = 0; k < trial->n_rounds; k++) {
+			shortest_s = fmin(shortest_s, trial->rounds[k].seconds);
+			fewest = trial->rounds[k].n_timed < fewest ? trial->rounds[k].n_timed : fewest;
+		}
+	}
+	if (doubt_is_short(shortest_s))
+		printf("\nTOO SHORT: one of the rounds took %.2f s; give --messages and --seconds for more than a second.\n",
+			shortest_s);
+	if (tune->conf->rate && doubt_quantile(fewest) <= TIMES_P99)
+		printf("\nTOO FEW MESSAGES: p99 of %" PRIu64
+			   " in one of the rounds; give --rate and --seconds for a thousand.\n",
+			fewest);
+}
+
 static void print_all(const struct tune *tune)
 {
 	print_trials(tune);
 	print_reasons(tune);
+	print_doubts(tune);
 	print_settings(tune);
 }
 
@@ -230,12 +252,8 @@ int tune_command(int argc, char **argv)
 	conf.seconds = 2;
 	conf.n_workers = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN); /* as the product itself */
 	conf.max_workers = 4 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
-	if (!run_ask(&conf, usage, &status))
+	if (!run_ask(&conf, RUN_TUNE, usage, &status))
 		return status;
-	if (conf.json || conf.html) {
-		fputs("qbus-bench: tune writes its tables to stdout; --json and --html are for run and compare\n", stderr);
-		return EXIT_USAGE;
-	}
 	if (!run_rate_fits(&conf) || tune_init(&tune, &conf))
 		return EXIT_USAGE;
 

@@ -24,6 +24,8 @@ struct tune_round {
 	double memory;              /* peak bytes of the proxy and of all workers */
 	double cpus, proxy, worker; /* processors used: by all, by the proxy, by each worker */
 	double n_workers;
+	double seconds;
+	uint64_t n_timed; /* messages that the percentile is of */
 };
 
 /* One choice of all knobs. */

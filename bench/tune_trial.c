@@ -130,7 +130,7 @@ static void set_number(struct run_conf *conf, const struct tune_knob *knob, cons
 		conf->n_workers = strtoull(value, NULL, 10); /* so many are waited for */
 }
 
-static struct tune_round round_of(const struct measure_result *result)
+static struct tune_round round_of(const struct tune *tune, const struct measure_result *result)
 {
 	struct tune_round round = {
 		.rate = column_value(COLUMN_RATE, result),
@@ -140,6 +140,8 @@ static struct tune_round round_of(const struct measure_result *result)
 		.worker = result->workers.cpu_s / result->seconds / (result->n_workers ? (double)result->n_workers : 1),
 		.cpus = (result->main.cpu_s + result->workers.cpu_s) / result->seconds,
 		.n_workers = (double)result->n_workers,
+		.seconds = result->seconds,
+		.n_timed = is_about_time(tune) ? result->end_to_end.n : 0,
 	};
 
 	for (size_t i = 0; i < result->n_each; i++) /* old and new ones that met were not there all the time */
@@ -177,17 +179,33 @@ int tune_check(const struct tune *tune, struct tune_trial *trial)
 	return 0;
 }
 
+/* What is tried, for the progress: what differs from the defaults. */
+static void name_trial(const struct tune *tune, const struct tune_trial *trial, char *ret_text, size_t size)
+{
+	size_t len = 0;
+
+	snprintf(ret_text, size, "the defaults");
+	for (size_t i = 0; i < tune->n_knobs && len < size; i++) {
+		if (trial->choice[i] != tune->knobs[i].usual)
+			len += (size_t)snprintf(ret_text + len, size - len, "%s%s=%s", len ? " " : "", tune->knobs[i].option,
+				tune_value(tune, trial, i));
+	}
+}
+
 static int measure_once(struct tune *tune, struct tune_trial *trial)
 {
 	static struct measure_result result;
 	struct run_conf conf;
-	char options[TUNE_MAX_KNOBS][96];
+	char options[TUNE_MAX_KNOBS][96], name[TUNE_MAX_KNOBS * 96];
 	int err = conf_of(tune, trial, options, &conf);
+
+	name_trial(tune, trial, name, sizeof(name));
+	conf.trial = name;
 
 	if (!err)
 		err = round_measure(&conf, SIDE_PROXY, tune->n_measured++, &result);
 	if (!err) {
-		trial->rounds[trial->n_rounds++] = round_of(&result);
+		trial->rounds[trial->n_rounds++] = round_of(tune, &result);
 		measure_result_done(&result);
 	}
 	return err;

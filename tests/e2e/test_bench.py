@@ -120,6 +120,34 @@ def test_what_does_not_go_together_is_refused(words):
     assert done.returncode == 64 and done.stderr and not done.stdout
 
 
+@pytest.mark.parametrize(("words", "sentence"), [
+    (["run", "--knobs", "pipeline.credit"], "--knobs is an option of tune only"),
+    (["run", "--sweep"], "--sweep is an option of tune only"),
+    (["compare", "--memory", "5"], "--memory is an option of tune only"),
+    (["compare", "--plain"], "--plain is an option of run only"),
+    (["tune", "--json", "r"], "--json is an option of run and compare only"),
+    (["tune", "--rounds", "5"], "--rounds is an option of run and compare only")])
+def test_an_option_of_another_command_is_refused_and_not_in_the_help(words, sentence):
+    done = subprocess.run([BENCH, *words, "--generated"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 64 and sentence in done.stderr and not done.stdout
+    assert not re.search(rf"^  {words[1]}(?![\w-])", bench(words[0], "--help"), re.M)
+
+
+@pytest.mark.parametrize(("words", "doubt"), [(["--messages", "300"], r"qbus-proxy: TOO SHORT: a round of 0\.\d+ s"),
+                                              (["--rate", "300", "--seconds", "1"], r"of \d+ that .* less than 10 lie beyond p99")])
+def test_figures_that_mean_little_are_doubted(tmp_path, words, doubt):
+    told = bench("run", "--generated", *words, "--rounds", "1", "--no-syscalls", "--html", tmp_path / "h")
+    assert re.search(doubt, told) and re.search(doubt, (tmp_path / "h").read_text())
+    bench("run", "--generated", *words, "--rounds", "1", "--no-syscalls", "--json", tmp_path / "r")
+    assert any(re.search(doubt, text) for text in json.loads((tmp_path / "r").read_text())["doubts"])
+
+
+def test_rounds_that_are_long_enough_are_not_doubted(tmp_path):
+    bench("run", "--generated", "--rate", "20000", "--seconds", "2", "--rounds", "1", "--no-syscalls",
+          "--json", tmp_path / "r")
+    assert json.loads((tmp_path / "r").read_text())["doubts"] == []
+
+
 def test_the_work_of_a_handler_is_done(kafka, tmp_path):
     bench("run", "--kafka", kafka.bootstrap, "--messages", "3000", "--rounds", "1", "--work", "1000",
           "--json", tmp_path / "r")
@@ -160,6 +188,7 @@ def test_tune_finds_that_handlers_which_wait_want_more_workers(kafka):
                  "--workers", "1", "--max-workers", "4", "--knobs", "pool.num_workers=1:4", "--sweep")
     found, swept = told.split("The sweep:")
     assert "num_workers: 4" in found.splitlines()[-2]
+    assert "TOO SHORT: one of the rounds took 0." in found
     assert "The handlers' own work is" in found  # what holds it is a matter of the machine's moment
     assert re.search(r"What tune found reaches \d+\.\d % of the best of the sweep", swept)
     assert len([line for line in swept.splitlines() if "##" in line]) == 2  # a bar for each value
@@ -169,6 +198,7 @@ def test_tune_with_a_rate_looks_at_the_99th_percentile(rabbit):
     """One worker does not keep up, so that no chance decides how long the search takes."""
     told = bench("tune", "--amqp", rabbit.url, "--rate", "100", "--sleep", "12000", "--seconds", "1",
                  "--workers", "4", "--max-workers", "4", "--knobs", "pool.num_workers=1:4")
+    assert re.search(r"TOO FEW MESSAGES: p99 of \d+ in one", told)
     assert "ms p99" in told and "Why: " in told and re.search(r" 4  #+  <- taken", told)
     assert re.search(r" 1  .*falls behind$", told, re.M), told
 
@@ -235,11 +265,12 @@ def test_explain_says_how_long_messages_wait_and_what_the_broker_does_then(tmp_p
     assert "NO HANDLER" not in mails and "NO HANDLER OF 31 s SUCCEEDS: handler_timeout is 30 s" in explain(tmp_path, 31000)[0]
 
 
-def test_explain_tells_the_mistakes_of_a_configuration(tmp_path):
+def test_explain_tells_the_mistakes_of_a_configuration_as_the_proxy_does(tmp_path):
     (tmp_path / "qbus.yaml").write_text(EXPLAINED.replace("prefetch", "prefech"))
     done = subprocess.run([BENCH, "tune", "--explain", "-c", tmp_path / "qbus.yaml"], capture_output=True, text=True,
                           timeout=120, check=False)
-    assert done.returncode == 1 and "prefech" in done.stderr and not done.stdout
+    assert done.returncode == 78 and not done.stdout
+    assert re.search(rf"{tmp_path}/qbus.yaml:6:\d+: .*prefech", done.stderr), done.stderr
 
 
 def test_no_password_gets_into_a_report(tmp_path):

@@ -61,7 +61,8 @@ static void measure_pool(int n_lives, int n_messages, int ms, struct measure_res
 {
 	static struct measure measure;
 	char directory[] = "/tmp/measure_test.XXXXXX";
-	const struct measure_plan plan = {.every = 1, .n_messages = (uint64_t)(n_lives * n_messages), .n_workers = 1};
+	const struct measure_plan plan = {
+		.every = 1, .n_messages = (uint64_t)(n_lives * n_messages), .n_workers = 1, .trial = ""};
 
 	assert_non_null(mkdtemp(directory));
 	assert_int_equal(measure_open(&measure, directory, &plan), 0);

@@ -52,6 +52,23 @@ static double chance(void)
 	return (double)(machine.seed >> 16 & 0x7fff) / 16383.5 - 1;
 }
 
+/* The progress names each setting that is not the default, and says so where there is none. */
+static bool names_what_is_set(const struct run_conf *conf)
+{
+	bool is_default = true;
+
+	for (size_t i = 0; i < conf->n_proxy_options; i++) {
+		const struct tune_knob *knob = &tune.knobs[i];
+		const char *value = strchr(conf->proxy_options[i], '=') + 1;
+		bool is_usual = strcmp(value, knob->values[knob->usual]) == 0;
+
+		if (is_usual == (strstr(conf->trial, conf->proxy_options[i]) != NULL))
+			return false;
+		is_default = is_default && is_usual;
+	}
+	return is_default == (strcmp(conf->trial, "the defaults") == 0);
+}
+
 int round_measure(const struct run_conf *conf, enum side_id side, size_t round, struct measure_result *ret_result)
 {
 	double workers = setting(conf, "pool.num_workers", 1), fetch = setting(conf, "fetch.max_bytes", 8);
@@ -60,6 +77,7 @@ int round_measure(const struct run_conf *conf, enum side_id side, size_t round, 
 
 	assert_int_equal(side, SIDE_PROXY);
 	assert_int_equal(round, machine.n_rounds++);
+	assert_true(names_what_is_set(conf));
 	rate *= 1 + machine.noise * chance();
 	*ret_result = (struct measure_result){.n_messages = (uint64_t)(conf->rate ? fmin(rate, (double)conf->rate) : rate),
 		.seconds = 1,
