@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "leave.h"
 
 /* While a revoke or a refused commit waits for a moment to pass, nothing wakes us but time. */
@@ -192,7 +193,7 @@ static enum qb_result serve(struct consumer *consumer, int64_t now_us)
 
 static void lane_error(void *ctx, struct lane *lane, rd_kafka_resp_err_t error, const char *text)
 {
-	fault_lane(ctx, lane, error, text, gate_now_us());
+	fault_lane(ctx, lane, error, text, clock_now_us());
 }
 
 /* The only public call that wakes all fetchers of an old library; the credentials stay what they are. */
@@ -253,12 +254,12 @@ static int patience_ms(const struct consumer *consumer, int timeout_ms)
 enum qb_result consumer_poll(void *source, int timeout_ms, const struct qb_budget *budget)
 {
 	struct consumer *consumer = source;
-	enum qb_result result = serve(consumer, gate_now_us()), later;
+	enum qb_result result = serve(consumer, clock_now_us()), later;
 
 	if (result != QB_OK || deliver(consumer, budget) || !timeout_ms)
 		return result;
 	consumer_wait(consumer, patience_ms(consumer, timeout_ms));
-	later = serve(consumer, gate_now_us());
+	later = serve(consumer, clock_now_us());
 	deliver(consumer, budget);
 	return later;
 }
@@ -279,7 +280,8 @@ bool consumer_is_current(void *source)
 {
 	const struct consumer *consumer = source;
 
-	return !consumer->lanes.n || gate_is_member(consumer->gate, settings_session_ms(consumer->conf) * 1000);
+	return !consumer->lanes.n ||
+	       gate_is_member(consumer->gate, settings_session_ms(consumer->conf) * 1000, clock_boot_us());
 }
 
 /* ---- what the runtime says ---- */
@@ -353,7 +355,7 @@ static bool is_unsettled(const struct consumer *consumer, int64_t now_us)
 
 static int left_ms(int64_t end_us)
 {
-	int64_t left = (end_us - gate_now_us()) / 1000;
+	int64_t left = (end_us - clock_now_us()) / 1000;
 
 	return left > 0 ? (int)left : 0;
 }
@@ -362,14 +364,14 @@ void consumer_close(void *source, int timeout_ms)
 {
 	struct consumer *consumer = source;
 	const struct qb_host *host = consumer->host;
-	int64_t now_us = gate_now_us(), end_us = now_us + (int64_t)timeout_ms * 1000;
+	int64_t now_us = clock_now_us(), end_us = now_us + (int64_t)timeout_ms * 1000;
 	int64_t settled_us = now_us + (int64_t)timeout_ms * 700; /* the rest is for leaving the group */
 	struct leave *group, *producer;
 	bool is_destroyable;
 
 	consumer->is_draining = true;
 	rebalance_leave(consumer, now_us);
-	for (; timeout_ms && now_us < settled_us && serve(consumer, now_us) == QB_OK; now_us = gate_now_us()) {
+	for (; timeout_ms && now_us < settled_us && serve(consumer, now_us) == QB_OK; now_us = clock_now_us()) {
 		if (!is_unsettled(consumer, now_us))
 			break;
 		consumer_wait(consumer, IMPATIENT_MS);

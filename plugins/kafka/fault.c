@@ -96,7 +96,7 @@ void fault_turn(struct consumer *consumer)
 {
 	struct faults *faults = &consumer->faults;
 
-	if (!faults->is_connected && gate_answered_us(consumer->gate) > faults->down_us)
+	if (!faults->is_connected && gate_heard_us(consumer->gate) > faults->down_us)
 		source_say(consumer, QB_CONNECTED, &faults->is_connected, true, NULL);
 }
 

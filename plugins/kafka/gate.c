@@ -4,18 +4,10 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "clock.h"
 
 #define NAME "qbus"
-
-enum {
-	API_JOIN_GROUP = 11,
-	API_HEARTBEAT = 12,
-	API_SYNC_GROUP = 14,
-	API_SASL_HANDSHAKE = 17,
-	API_VERSIONS = 18,
-	API_SASL_AUTHENTICATE = 36,
-};
 
 /* A JoinGroup that failed is followed by no SyncGroup. So long after its answer the SyncGroup would have been sent. */
 #define JOIN_FAILED_US 50000
@@ -47,19 +39,6 @@ struct gate {
 	_Atomic int64_t told_us;   /* when it was answered */
 };
 
-static int64_t clock_read_us(clockid_t id)
-{
-	struct timespec now;
-
-	clock_gettime(id, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-int64_t gate_now_us(void)
-{
-	return clock_read_us(CLOCK_MONOTONIC);
-}
-
 struct gate *gate_new(bool guards_commits)
 {
 	struct gate *gate = calloc(1, sizeof(*gate));
@@ -75,67 +54,68 @@ void gate_free(struct gate *gate)
 	free(gate);
 }
 
-static void hold(struct gate *gate)
+void gate_hold(struct gate *gate, int64_t now_us)
 {
-	atomic_store(&gate->held_until_us, gate_now_us() + HOLD_US);
-}
-
-void gate_hold(struct gate *gate)
-{
-	hold(gate);
+	atomic_store(&gate->held_until_us, now_us + HOLD_US);
 	atomic_store(&gate->awaits_unassign, false);
 }
 
 /* The broker counts a session from these. */
 static bool is_sign_of_life(int16_t api)
 {
-	return api == API_HEARTBEAT || api == API_SYNC_GROUP;
+	return api == GATE_HEARTBEAT || api == GATE_SYNC_GROUP;
 }
 
-static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id, int16_t api,
-	int16_t version, int32_t id, size_t size, void *opaque)
+void gate_sent(struct gate *gate, int16_t api, int64_t now_us, int64_t boot_us)
 {
-	struct gate *gate = opaque;
-
-	(void)rk, (void)fd, (void)broker, (void)broker_id, (void)version, (void)id, (void)size;
-	if (api == API_JOIN_GROUP) {
+	if (api == GATE_JOIN_GROUP) {
 		atomic_store(&gate->joined_us, 0);
-		atomic_store(&gate->join_sent_us, gate_now_us());
+		atomic_store(&gate->join_sent_us, now_us);
 		atomic_store(&gate->is_joining, true);
-	} else if (api == API_SYNC_GROUP) {
+	} else if (api == GATE_SYNC_GROUP) {
 		atomic_store(&gate->is_joining, false);
 		atomic_store(&gate->is_syncing, true);
 	}
 	if (is_sign_of_life(api))
-		atomic_store(&gate->asked_us, clock_read_us(CLOCK_BOOTTIME));
-	return RD_KAFKA_RESP_ERR_NO_ERROR;
+		atomic_store(&gate->asked_us, boot_us);
 }
 
 /* A broker says these also to whom it will not serve. */
 static bool is_greeting(int16_t api)
 {
-	return api == API_SASL_HANDSHAKE || api == API_VERSIONS || api == API_SASL_AUTHENTICATE;
+	return api == GATE_SASL_HANDSHAKE || api == GATE_VERSIONS || api == GATE_SASL_AUTHENTICATE;
+}
+
+void gate_answered(struct gate *gate, int16_t api, bool has_failed, int64_t now_us, int64_t boot_us)
+{
+	if (api == GATE_JOIN_GROUP)
+		atomic_store(&gate->joined_us, now_us);
+	else if (api == GATE_HEARTBEAT)
+		atomic_store(&gate->held_until_us, now_us + HOLD_US);
+	else if (api == GATE_SYNC_GROUP)
+		atomic_store(&gate->is_syncing, false);
+	if (!has_failed && is_sign_of_life(api)) {
+		atomic_store(&gate->member_us, atomic_load(&gate->asked_us));
+		atomic_store(&gate->told_us, boot_us);
+	}
+	if (!has_failed && !is_greeting(api))
+		atomic_store(&gate->answered_us, now_us);
+}
+
+static rd_kafka_resp_err_t on_request(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id, int16_t api,
+	int16_t version, int32_t id, size_t size, void *opaque)
+{
+	(void)rk, (void)fd, (void)broker, (void)broker_id, (void)version, (void)id, (void)size;
+	gate_sent(opaque, api, clock_now_us(), clock_boot_us());
+	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 /* The payload is not parsed yet and comes twice at times: only a moment is noted, nothing is counted. */
 static rd_kafka_resp_err_t on_answer(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id, int16_t api,
 	int16_t version, int32_t id, size_t size, int64_t rtt, rd_kafka_resp_err_t err, void *opaque)
 {
-	struct gate *gate = opaque;
-
 	(void)rk, (void)fd, (void)broker, (void)broker_id, (void)version, (void)id, (void)size, (void)rtt;
-	if (api == API_JOIN_GROUP)
-		atomic_store(&gate->joined_us, gate_now_us());
-	else if (api == API_HEARTBEAT)
-		hold(gate);
-	else if (api == API_SYNC_GROUP)
-		atomic_store(&gate->is_syncing, false);
-	if (!err && is_sign_of_life(api)) {
-		atomic_store(&gate->member_us, atomic_load(&gate->asked_us));
-		atomic_store(&gate->told_us, clock_read_us(CLOCK_BOOTTIME));
-	}
-	if (!err && !is_greeting(api))
-		atomic_store(&gate->answered_us, gate_now_us());
+	gate_answered(opaque, api, err != RD_KAFKA_RESP_ERR_NO_ERROR, clock_now_us(), clock_boot_us());
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -188,14 +168,12 @@ void gate_lift(struct gate *gate, bool is_revoke)
 	atomic_store(&gate->awaits_unassign, is_revoke);
 }
 
-bool gate_is_member(const struct gate *gate, int64_t session_us)
+bool gate_is_member(const struct gate *gate, int64_t session_us, int64_t boot_us)
 {
-	int64_t now_us = clock_read_us(CLOCK_BOOTTIME);
-
-	return now_us < atomic_load(&gate->member_us) + session_us && now_us >= atomic_load(&gate->told_us) + ANSWER_US;
+	return boot_us < atomic_load(&gate->member_us) + session_us && boot_us >= atomic_load(&gate->told_us) + ANSWER_US;
 }
 
-int64_t gate_answered_us(const struct gate *gate)
+int64_t gate_heard_us(const struct gate *gate)
 {
 	return atomic_load(&gate->answered_us);
 }

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gate.h"
+#include "clock.h"
 #include "settings.h"
 
 #define ASK_MS 10000
@@ -225,7 +225,7 @@ static bool message_take(struct yard *yard, rd_kafka_message_t *message, bool *r
 int graveyard_next(void *self, struct qb_message *ret_letter, char ret_error[QB_GRAVE_ERROR])
 {
 	struct yard *yard = self;
-	int64_t until_us = gate_now_us() + SILENCE_US;
+	int64_t until_us = clock_now_us() + SILENCE_US;
 
 	letter_drop(yard);
 	while (yard->at < yard->n_plots) {
@@ -245,7 +245,7 @@ int graveyard_next(void *self, struct qb_message *ret_letter, char ret_error[QB_
 			letter_show(yard, ret_letter);
 			return 1;
 		}
-		if (gate_now_us() > until_us)
+		if (clock_now_us() > until_us)
 			return fail(ret_error, "topic %s: the broker is silent", yard->topic);
 	}
 	return 0;

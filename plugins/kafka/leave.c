@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
+
 /* The library gives a LeaveGroup up after 5 s. */
 #define LEAVE_US 6000000
 
@@ -57,14 +59,14 @@ static void rebalance_answer(rd_kafka_t *rk, rd_kafka_event_t *event)
 
 static bool group_leave(rd_kafka_t *rk, rd_kafka_queue_t *events)
 {
-	int64_t end_us = gate_now_us() + LEAVE_US;
+	int64_t end_us = clock_now_us() + LEAVE_US;
 	rd_kafka_error_t *error = rd_kafka_consumer_close_queue(rk, events);
 
 	if (error) {
 		rd_kafka_error_destroy(error);
 		return false;
 	}
-	while (!rd_kafka_consumer_closed(rk) && gate_now_us() < end_us) {
+	while (!rd_kafka_consumer_closed(rk) && clock_now_us() < end_us) {
 		rd_kafka_event_t *event = rd_kafka_queue_poll(events, 20);
 
 		if (event && rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE && !rd_kafka_consumer_closed(rk))

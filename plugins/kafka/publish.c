@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "clock.h"
 #include "consumer.h"
 
 static int status_of(rd_kafka_resp_err_t error)
@@ -119,13 +120,13 @@ struct leave *publish_end(struct consumer *consumer, int64_t until_us)
 
 	if (!publisher->rk)
 		return NULL;
-	while (publisher->n_waiting && gate_now_us() < until_us) {
+	while (publisher->n_waiting && clock_now_us() < until_us) {
 		consumer_wait(consumer, 20);
-		lanes_wake(&consumer->lanes, gate_now_us()); /* what is left in the pipe would end every wait at once */
-		publish_serve(consumer, gate_now_us());
+		lanes_wake(&consumer->lanes, clock_now_us()); /* what is left in the pipe would end every wait at once */
+		publish_serve(consumer, clock_now_us());
 	}
 	rd_kafka_purge(publisher->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
-	publish_serve(consumer, gate_now_us());
+	publish_serve(consumer, clock_now_us());
 	rd_kafka_queue_io_event_enable(publisher->events, -1, NULL, 0);
 	return leave_start(publisher->rk, publisher->events, NULL, true);
 }

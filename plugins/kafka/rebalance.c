@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "consumer.h"
 
 /* One attempt to read committed offsets; the source's thread waits for it. */
@@ -52,7 +53,7 @@ static void assign(struct consumer *consumer, const rd_kafka_topic_partition_lis
 
 static void unassign(struct consumer *consumer, const rd_kafka_topic_partition_list_t *list)
 {
-	gate_hold(consumer->gate);
+	gate_hold(consumer->gate, clock_now_us());
 	answer_say(consumer, "revocation",
 		is_cooperative(consumer) ? rd_kafka_incremental_unassign(consumer->rk, list)
 								 : error_of(rd_kafka_assign(consumer->rk, NULL)));
@@ -157,7 +158,7 @@ static void assign_try(struct consumer *consumer, int64_t now_us)
 	if (error) {
 		fault_say(
 			consumer, QB_WARN, now_us, "offsets of the group cannot be read yet error=%s", rd_kafka_err2name(error));
-		state_set(rebalance, REBALANCE_ASSIGNING, gate_now_us() + 200000);
+		state_set(rebalance, REBALANCE_ASSIGNING, clock_now_us() + 200000);
 	} else {
 		assign_finish(consumer, starts);
 		state_set(rebalance, REBALANCE_NONE, 0);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clock.h"
 #include "consumer.h"
 
 #define ASK_MS 500
@@ -83,7 +84,7 @@ static void missing_set(struct consumer *consumer, bool on, const char *reason)
 {
 	const struct qb_host *host = consumer->host;
 
-	consumer->target.due_us = gate_now_us() + (on ? MISSING_US : AGAIN_US);
+	consumer->target.due_us = clock_now_us() + (on ? MISSING_US : AGAIN_US);
 	if (consumer->target.is_missing != on)
 		host->condition(host->self, QB_TARGET_MISSING, 0, on, reason);
 	consumer->target.is_missing = on;
