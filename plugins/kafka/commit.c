@@ -96,7 +96,7 @@ void commit_take(struct consumer *consumer, const struct qb_settlement *settleme
 	lane->commit.position = settlement->receipt + 1;
 	memo_keep(&lane->commit, settlement->memo.data, settlement->memo.len);
 	lane->commit.is_dirty = true;
-	lane->commit.is_healing = false;
+	lane->commit.is_healing = lane->commit.is_bare = false;
 	receipt_keep(&lane->commit, settlement->receipt);
 }
 
@@ -122,6 +122,8 @@ static void list_add(rd_kafka_topic_partition_list_t *list, struct lane *lane, u
 	commit->is_dirty = false;
 	commit->sent_by = number;
 	commit->sent = commit->position;
+	commit->sent_memo_len = commit->memo_len;
+	commit->sent_bare = commit->is_bare;
 	commit->n_sent = commit->n_receipts;
 }
 
@@ -153,7 +155,8 @@ void commit_turn(struct consumer *consumer, int64_t now_us)
 	rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* Tells of every settlement that the commit covered. One that came since may have the same receipt and another memo. */
+/* Tells of every settlement that the commit covered, the last of which its memo was. One that came since may have the
+ * same receipt and another memo. */
 static void settled_tell(const struct consumer *consumer, struct lane *lane, int status)
 {
 	const struct qb_host *host = consumer->host;
@@ -161,11 +164,25 @@ static void settled_tell(const struct consumer *consumer, struct lane *lane, int
 
 	if (!commit->n_sent)
 		return;
-	for (size_t i = 0; i < commit->n_sent; i++)
-		host->settled(host->self, lane->id, commit->receipts[i], status);
+	for (size_t i = 0; i < commit->n_sent; i++) {
+		bool is_last = i + 1 == commit->n_sent;
+
+		host->settled(
+			host->self, lane->id, commit->receipts[i], !status && commit->sent_bare && is_last ? -EMSGSIZE : status);
+	}
 	commit->n_receipts -= commit->n_sent;
 	memmove(commit->receipts, commit->receipts + commit->n_sent, commit->n_receipts * sizeof(*commit->receipts));
 	commit->n_sent = 0;
+}
+
+/* The memo was too long. Without it some messages may come again; without the position, all of them. A shorter one that
+ * came since is tried as it is, and what only heals may stay as the broker has it. */
+static void memo_drop(struct lane_commit *commit)
+{
+	if (commit->is_healing || commit->memo_len < commit->sent_memo_len)
+		return;
+	commit->memo_len = 0;
+	commit->is_bare = commit->is_dirty = true;
 }
 
 static void lane_result(struct consumer *consumer, struct lane *lane, rd_kafka_resp_err_t error, int64_t now_us)
@@ -178,15 +195,16 @@ static void lane_result(struct consumer *consumer, struct lane *lane, rd_kafka_r
 		settled_tell(consumer, lane, 0);
 		return;
 	}
+	if (error == RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE && lane->commit.sent_memo_len) {
+		memo_drop(&lane->commit);
+		return;
+	}
 	commits->n_errors++;
 	fault_say(consumer, is_passing(error) ? QB_DEBUG : QB_WARN, now_us, "commit is refused topic=%s error=%s",
 		lane->topic, rd_kafka_err2name(error));
 	if (is_passing(error)) {
 		lane->commit.is_dirty = true;
 		commits->not_before_us = now_us + PATIENCE_US;
-	} else if (error == RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE && lane->commit.memo_len) {
-		lane->commit.memo_len = 0; /* without it some messages may come again; without the offset, all of them */
-		lane->commit.is_dirty = true;
 	} else {
 		settled_tell(consumer, lane, status_of(error));
 	}

@@ -26,10 +26,13 @@ struct lane_commit {
 	int64_t committed; /* what the broker is known to have; -1: nothing */
 	char *memo;
 	size_t memo_len;
-	bool is_dirty;     /* position or memo is newer than what was sent last */
-	bool is_healing;   /* dirty only to overwrite what a stranger may have committed */
-	uint64_t sent_by;  /* number of the commit under way, 0: none */
-	int64_t sent;      /* its position */
+	bool is_dirty;    /* position or memo is newer than what was sent last */
+	bool is_healing;  /* dirty only to overwrite what a stranger may have committed */
+	bool is_bare;     /* its memo was refused: the position goes without */
+	uint64_t sent_by; /* number of the commit under way, 0: none */
+	int64_t sent;     /* its position */
+	bool sent_bare;   /* it went without the memo */
+	size_t sent_memo_len;
 	int64_t *receipts; /* settlements that wait for their outcome, ascending */
 	size_t n_receipts, n_receipts_room;
 	size_t n_sent; /* the first of them: those of the commit under way */

@@ -29,20 +29,20 @@ struct pipeline {
 	size_t n_servers;
 	struct qb_settlement *settlements; /* collected since the last flush (plugins that want each receipt) */
 	size_t n_settlements, n_settlement_slots;
-	int64_t commit_due_us; /* 0: nothing to commit */
+	int64_t commit_due_us;                  /* 0: nothing to commit */
+	size_t memo_kept_len, memo_refused_len; /* the longest memo that the broker kept; the shortest refused, 0: none */
 	struct breaker breaker;
 	uint64_t n_good_seen, n_failed_seen;    /* what the breaker was told of counts.acked and n_failed */
 	uint64_t n_judged, n_failed;            /* messages that handlers rejected, being well; attempts that failed */
 	int64_t failure_said_us;                /* when one was logged for everybody; 0: never */
 	int64_t thaw_until_us;                  /* the source has not confirmed its lanes yet; 0: it need not */
 	uint64_t question, published_token;     /* newest that the source was asked; newest of a dead letter */
-	int64_t held_bytes;                     /* what the source held when memory was shared out last */
-	int64_t limit_bytes;                    /* what its source may hold at most now */
+	int64_t held_bytes, limit_bytes;        /* of its source: when memory was shared out last; at most now */
 	int64_t queue_bytes, queue_limit_bytes; /* what its client library holds, and may come to hold */
 	size_t n_batch_bytes;                   /* came in batches since the start */
 	struct pipeline_counts counts;
 	struct pipeline_times times;
-	bool is_connected, is_blocked, is_held; /* is_held: an operator paused it */
+	bool is_connected, is_blocked, is_held, is_memo_told; /* held by an operator; the log said that memos are cut */
 	bool is_refused, is_drained; /* no dead letter confirmed since one was refused; the source has no more to give */
 	char *cancelled, *missing; /* why the broker ended the consumer; what the dead-letter target lacks; NULL: nothing */
 };

@@ -46,6 +46,7 @@ struct lane {
 	int64_t told, kept;        /* position last given to the source, and last confirmed by the broker */
 	uint32_t n_asked;          /* settlements given to the source whose outcome is not known */
 	size_t n_cut;              /* settled ones above the position for which the last memo had no room */
+	size_t memo_len;           /* of the last memo */
 	int64_t newest;            /* highest receipt that came; LANE_RECEIPT_NONE: none */
 	int64_t lag; /* messages behind the broker's end, or in its queue, as the plugin measured; 0: unknown */
 	bool is_dirty, is_shut;
@@ -68,18 +69,17 @@ void lane_add(struct lane *lane, struct entry *entry);
  * each to `done`, which may free it. Returns whether the position moved. */
 bool lane_advance(struct lane *lane, void (*done)(void *ctx, struct entry *entry), void *ctx);
 
-/* Writes what is settled above the position into buf (at least LANE_MEMO_BYTES + 1), ends it with '\0', returns its
- * length; 0: nothing above. *ret_cut tells how many settled messages did not fit (they would come again after a
- * restart). */
-size_t lane_memo_write(const struct lane *lane, char *buf, size_t *ret_cut);
+/* Writes what is settled above the position into buf, at most `max` characters of it (LANE_MEMO_BYTES or fewer) and
+ * '\0'; returns its length; 0: nothing above, or no room. *ret_cut tells how many settled messages did not fit (they
+ * would come again after a restart). */
+size_t lane_memo_write(const struct lane *lane, char *buf, size_t max, size_t *ret_cut);
 
 /* Reads a memo that lane_memo_write made, for a lane without entries. Returns 0, or -EINVAL for one that something else
  * wrote: then nothing is skipped. */
 int lane_memo_read(struct lane *lane, const char *memo, size_t len);
 
 /* At most so many settled messages may come again if the lane closes now: the broker has not shown to have them. Holes
- * between the receipts below the position count as well. What a broker refuses to keep of a memo (Kafka's
- * offset.metadata.max.bytes below LANE_MEMO_BYTES) is not counted. */
+ * between the receipts below the position count as well. */
 uint64_t lane_unproven(const struct lane *lane);
 
 /* Was this receipt settled by an earlier owner? Receipts are asked in ascending order. */

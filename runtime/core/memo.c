@@ -4,8 +4,9 @@
  *     qbus1:GAP,RUN,GAP,RUN,...     numbers in base 36
  *
  * counted in receipts from the position: GAP receipts are not settled, the next RUN are. Holes between two settled
- * messages belong to their run. At most LANE_MEMO_BYTES characters, all printable ASCII (the broker counts characters
- * and mangles what is not UTF-8); what does not fit is cut at the end and comes again after a restart. */
+ * messages belong to their run. At most LANE_MEMO_BYTES characters, fewer where the broker keeps fewer, all printable
+ * ASCII (the broker counts characters and mangles what is not UTF-8); what does not fit is cut at the end and comes
+ * again after a restart. */
 #include "base/alloc.h"
 #include "core/lane.h"
 #include "core/ledger.h"
@@ -32,14 +33,14 @@ static size_t memo_number_write(uint64_t number, char *ret)
 /* A memo being written: `at` is the last receipt that it speaks of. */
 struct memo {
 	char *text;
-	size_t len;
+	size_t len, max;
 	int64_t at;
 };
 
 /* Appends a run; false: it does not fit. */
 static bool memo_add(struct memo *memo, int64_t first, int64_t last)
 {
-	if (memo->len + MEMO_PAIR_LEN + MEMO_MAGIC_LEN > LANE_MEMO_BYTES)
+	if (memo->len + MEMO_PAIR_LEN + MEMO_MAGIC_LEN > memo->max)
 		return false;
 	if (memo->len)
 		memo->text[memo->len++] = ',';
@@ -52,9 +53,9 @@ static bool memo_add(struct memo *memo, int64_t first, int64_t last)
 	return true;
 }
 
-size_t lane_memo_write(const struct lane *lane, char *buf, size_t *ret_cut)
+size_t lane_memo_write(const struct lane *lane, char *buf, size_t max, size_t *ret_cut)
 {
-	struct memo memo = {.text = buf, .at = lane->position};
+	struct memo memo = {.text = buf, .max = max, .at = lane->position};
 	*ret_cut = 0;
 	for (const struct entry *entry = lane->n_above ? lane->head : NULL; entry;) {
 		int64_t first = entry->receipt, last = first;

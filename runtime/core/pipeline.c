@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A pipeline at work: what its source tells, and what is told to its source. */
 #include "core/board.h"
+#include "core/commit.h"
 #include "core/verdict.h"
 
 #include "base/alloc.h"
@@ -71,14 +72,6 @@ int64_t pipeline_unfreeze(struct pipeline *pipeline, int64_t now_us)
 /* ---- towards the broker ---------------------------------------------------------------------------------------------
  */
 
-static void pipeline_lane_dirty(struct pipeline *pipeline, struct lane *lane)
-{
-	if (lane->is_dirty)
-		return;
-	lane->is_dirty = true;
-	list_add_tail(&pipeline->dirty, &lane->dirty_link);
-}
-
 /* One receipt to be told to a broker that wants each. */
 static void pipeline_collect(struct pipeline *pipeline, uint64_t lane, int64_t receipt, enum qb_verdict verdict)
 {
@@ -112,7 +105,7 @@ void pipeline_settle(struct pipeline *pipeline, struct entry *entry, enum qb_ver
 	if (pipeline_has(pipeline, QB_SETTLE_EACH))
 		pipeline_collect(pipeline, number, receipt, verdict);
 	else
-		pipeline_lane_dirty(pipeline, lane);
+		commit_dirty(pipeline, lane);
 	pipeline_lane_changed(pipeline, lane);
 }
 
@@ -122,7 +115,8 @@ void pipeline_commit(struct pipeline *pipeline)
 	for (struct list *link; (link = list_take(&pipeline->dirty));) {
 		struct lane *lane = list_item(link, struct lane, dirty_link);
 		char memo[LANE_MEMO_BYTES + 1];
-		size_t len = lane_memo_write(lane, memo, &lane->n_cut);
+		size_t len = lane_memo_write(lane, memo, commit_memo_max(pipeline), &lane->n_cut);
+		lane->memo_len = len;
 		lane->is_dirty = false;
 		lane->told = lane->position;
 		lane->n_asked++;
@@ -292,7 +286,7 @@ static void pipeline_on_batch(void *ctx, struct msg_batch *batch)
 		if (lane->n_skips && lane_is_skipped(lane, item->receipt)) {
 			pipeline->counts.skipped++;
 			ledger_skip(ledger, item);
-			pipeline_lane_dirty(pipeline, lane);
+			commit_dirty(pipeline, lane);
 			continue;
 		}
 		ledger_admit(ledger, batch, item, now_us);
@@ -304,14 +298,7 @@ static void pipeline_on_batch(void *ctx, struct msg_batch *batch)
 
 static void pipeline_on_kept(void *ctx, struct lane *lane, int64_t receipt, int status)
 {
-	struct pipeline *pipeline = ctx;
-	lane->n_asked -= lane->n_asked > 0; /* 0 where each message is settled by itself: those are not counted */
-	if (status < 0) {
-		pipeline->counts.commit_errors++;
-		pipeline_lane_dirty(pipeline, lane); /* and with it the next commit tries again */
-	} else if (receipt > lane->kept && receipt <= lane->told) {
-		lane->kept = receipt;
-	}
+	commit_kept(ctx, lane, receipt, status);
 }
 
 /* What the lane was wedged at takes its place as something settled, so that the position passes it in its turn. */
@@ -330,7 +317,7 @@ static void pipeline_on_skipped(void *ctx, struct lane *lane, int64_t receipt, i
 	log_say(LOG_WARN, pipeline->conf->name, "lane goes on behind what was given up source=%s partition=%d behind=%lld",
 		lane->source, lane->partition, (long long)receipt);
 	ledger_skip(&pipeline->ledger, &item);
-	pipeline_lane_dirty(pipeline, lane);
+	commit_dirty(pipeline, lane);
 	pipeline_lane_changed(pipeline, lane);
 }
 

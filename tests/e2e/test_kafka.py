@@ -5,8 +5,9 @@ import re
 
 import pytest
 
+import brokers
 from process import scaled, wait_until
-from proxy import EXIT_CLEAN, kafka_config, lasting, open_gate
+from proxy import EXIT_CLEAN, EXIT_CUT_SHORT, kafka_config, lasting, open_gate
 
 PARTITIONS = 12
 MESSAGES = scaled(200_000)
@@ -154,6 +155,44 @@ def test_a_member_that_stops_while_it_is_about_to_join_again_leaves_the_group(ka
     assert sum(strikes) == 2
 
 
+@pytest.fixture(scope="module")
+def forgetful(tmp_path_factory):
+    """A Kafka that keeps less of a commit's metadata than others do."""
+    kafka = brokers.Kafka(tmp_path_factory.mktemp("kafka-forgetful"), offset__metadata__max__bytes=512)
+    try:
+        yield kafka.start()
+    finally:
+        kafka.finish()
+
+
+@pytest.mark.parametrize("broker", ["kafka", "forgetful"])
+def test_a_stop_tells_which_acks_above_an_open_order_the_broker_does_not_keep(
+        request, broker, fresh, ledger, serve, tmp_path):
+    kafka = request.getfixturevalue(broker)
+    kafka.create_topic(fresh, 1)
+    kafka.produce(fresh, 1200)
+    options = {"group": fresh, "pipelines": {"orders": {"backoff": {"initial": "10m", "max": "10m"}}}}
+    proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=["fail_every=2"], **options))
+    wait_handled(ledger, 600, 60)
+    if broker == "forgetful":
+        proxy.wait_log("broker keeps less commit metadata")
+    code = proxy.stop()
+    told = re.findall(r"so much may come again messages=(\d+)", proxy.text())
+    committed = kafka.committed(fresh, fresh)
+    proxy.configure(kafka_config(tmp_path, kafka, fresh, ledger, **options))
+    proxy.start()
+    wait_handled(ledger, 1200, 60)
+    assert proxy.stop() == EXIT_CLEAN
+    report = ledger.report(range(1, 1201))
+    print(f"exit={code} told={told} committed={committed} {report}")
+    assert committed == {0: 1}      # order 2 is the first that is open
+    assert not (report.lost or report.unexpected), report
+    if broker == "kafka":
+        assert (code, told, report.duplicates) == (EXIT_CLEAN, [], {}), report
+    else:
+        assert code == EXIT_CUT_SHORT and 0 < len(report.duplicates) <= int(told[0]) < 599, report
+
+
 def test_sigterm_waits_for_running_handlers_and_commits_their_acks(kafka, fresh, ledger, serve, tmp_path):
     fill(kafka, fresh, 2000)
     begun = tmp_path / "ledger.begun"
@@ -186,7 +225,6 @@ def test_a_handler_that_throws_gets_the_order_again(kafka, fresh, ledger, serve,
 
 
 def test_the_broker_is_killed_in_mid_flight(tmp_path_factory, fresh, ledger, serve, tmp_path):
-    import brokers
     kafka = brokers.Kafka(tmp_path_factory.mktemp("kafka-killed"))
     try:
         kafka.start()

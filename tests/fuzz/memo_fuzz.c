@@ -39,7 +39,7 @@ static void check_ranges(struct lane *lane)
 static void check_again(const struct lane *lane, int64_t next)
 {
 	char memo[LANE_MEMO_BYTES + 1];
-	size_t cut, len = lane_memo_write(lane, memo, &cut);
+	size_t cut, len = lane_memo_write(lane, memo, LANE_MEMO_BYTES, &cut);
 	struct lane *again = lane_at(next);
 	demand(len > 0 && len <= LANE_MEMO_BYTES && memo[len] == '\0');
 	demand(lane_memo_read(again, memo, len) == 0);

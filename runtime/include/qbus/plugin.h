@@ -177,8 +177,8 @@ struct qb_host {
 	void (*lane_close)(void *self, uint64_t lane);
 	/* Hands over n messages (n >= 1) of open lanes; all are taken. At most the poll's budget. */
 	void (*deliver)(void *self, const struct qb_message *messages, size_t n);
-	/* The broker has (status 0) or has not (negative errno) kept the settlement up to this receipt of the lane. Called
-	 * once for each QB_SETTLE_PREFIX settlement. */
+	/* The broker has (status 0) or has not (negative errno) kept the settlement up to this receipt of the lane;
+	 * -EMSGSIZE: it has, but the memo is too long for it. Called once for each QB_SETTLE_PREFIX settlement. */
 	void (*settled)(void *self, uint64_t lane, int64_t receipt, int status);
 	/* The outcome of publish(token): 0 only when the broker confirmed and routed the message; else negative errno. */
 	void (*published)(void *self, uint64_t token, int status, const char *reason);

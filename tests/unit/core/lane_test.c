@@ -98,7 +98,7 @@ static void a_memo_tells_the_next_owner_what_is_settled_above_the_position(void 
 	arrive(fixture, 100, 119);
 	for (int64_t receipt = 103; receipt <= 119; receipt += receipt == 105 ? 5 : 1)
 		ack(fixture, receipt);
-	assert_true(lane_memo_write(fixture->lane, memo, &cut) > 0);
+	assert_true(lane_memo_write(fixture->lane, memo, LANE_MEMO_BYTES, &cut) > 0);
 	assert_int_equal(cut, 0);
 	struct lane *next = lane_new(9, "topic", 5, 0, 100);
 	assert_int_equal(lane_memo_read(next, memo, strlen(memo)), 0);
@@ -117,7 +117,7 @@ static void a_memo_that_does_not_fit_is_cut_and_says_how_much(void **state)
 	arrive(fixture, 100, 4195);
 	for (int64_t receipt = 101; receipt <= 4195; receipt += 2)
 		ack(fixture, receipt);
-	size_t len = lane_memo_write(fixture->lane, memo, &cut);
+	size_t len = lane_memo_write(fixture->lane, memo, LANE_MEMO_BYTES, &cut);
 	assert_true(len <= LANE_MEMO_BYTES);
 	assert_true(cut > 0);
 	struct lane *next = lane_new(9, "topic", 5, 0, 100);
@@ -142,13 +142,13 @@ static void what_an_earlier_owner_settled_stays_in_the_memo_until_it_is_passed(v
 	for (int64_t receipt = 200; receipt <= 206; receipt++)
 		stage_arrive(&fixture->stage, lane, receipt, 0);
 	assert_int_equal(fixture->stage.pipeline->counts.skipped, 3);
-	assert_int_equal(lane_memo_write(lane, memo, &cut), strlen("qbus1:2,3,5,2"));
+	assert_int_equal(lane_memo_write(lane, memo, LANE_MEMO_BYTES, &cut), strlen("qbus1:2,3,5,2"));
 	assert_string_equal(memo, "qbus1:2,3,5,2");
 	stage_turn(&fixture->stage, 1);
 	ack(fixture, 200);
 	ack(fixture, 201);
 	assert_int_equal(lane->position, 204);
-	lane_memo_write(lane, memo, &cut);
+	lane_memo_write(lane, memo, LANE_MEMO_BYTES, &cut);
 	assert_string_equal(memo, "qbus1:5,2");
 }
 
@@ -183,7 +183,7 @@ static void random_memos_are_read_back_as_they_were_written(void **state)
 			stage_ack(&fixture->stage, &fixture->worker, stage_take(&fixture->worker, index));
 		}
 		char memo[LANE_MEMO_BYTES + 1];
-		size_t cut, len = lane_memo_write(fixture->lane, memo, &cut);
+		size_t cut, len = lane_memo_write(fixture->lane, memo, LANE_MEMO_BYTES, &cut);
 		struct lane *next = lane_new(9, "topic", 5, 0, fixture->lane->position + 1);
 		assert_int_equal(cut, 0);
 		assert_true(!len || lane_memo_read(next, memo, len) == 0);
