@@ -30,7 +30,9 @@ final class Client implements Session
     /** Seconds in which the proxy has to answer HELLO. */
     private const ANSWER = 10.0;
 
-    private readonly Deadlines $deadlines;
+    /** @internal */
+    public readonly Deadlines $deadlines;
+
     private readonly Deliveries $deliveries;
     private readonly Heard $heard;
     private readonly Inbox $inbox;
@@ -117,7 +119,7 @@ final class Client implements Session
     /**
      * The next frame of deliveries, for a Worker that serves them in their order; null when no more will come.
      *
-     * The Worker writes down in deadlines() which it has begun and when, and asks mayBegin() when something is due. The
+     * The Worker writes down in $deadlines which it has begun and when, and asks mayBegin() when something is due. The
      * begin of the next is the ack of one that has no other verdict.
      *
      * @internal
@@ -126,7 +128,9 @@ final class Client implements Session
     {
         $this->settler->served($this->deliveries->firstId + $this->deliveries->nRows);
         $now = \hrtime(true);
-        $this->doWhatIsDue($now);
+        if ($now >= $this->deadlines->dueAt) {
+            $this->doWhatIsDue($now);
+        }
         if (!$this->refill($now, \PHP_INT_MAX)) {
             return null;
         }
@@ -177,12 +181,6 @@ final class Client implements Session
         } else {
             $this->settler->say($id, $verdict, $delayMs, $reason, $deadline);
         }
-    }
-
-    /** @internal */
-    public function deadlines(): Deadlines
-    {
-        return $this->deadlines;
     }
 
     /**
@@ -441,19 +439,22 @@ final class Client implements Session
     }
 
     /** Opens the next frame of deliveries in place of this one, waiting for it until $until; false: there is none. */
-    private function refill(int $now, int $until): bool
+    private function refill(?int $now, int $until): bool
     {
         $this->deliveries->clear();
-        for ($left = 1; !$this->deadlines->stopped; $now = \hrtime(true)) {
+        $left = 1;
+        while (!$this->deadlines->stopped) {
             if ($this->inbox->deliveries !== [] && $this->open()) {
                 return true;
             }
+            $now ??= \hrtime(true);
             $this->settler->flush($now);
             if ($this->heard->draining || $left <= 0) {
                 return false;
             }
-            $left = \max(0, $until - $now);
-            $this->line->receive(\min(Transport::PATIENCE, $left / 1e9));
+            $left = $until - $now;
+            $this->line->receive($left > Transport::PATIENCE_NS ? Transport::PATIENCE : \max(0.0, $left / 1e9));
+            $now = null; // of what has come nobody asks when it came
         }
 
         return false;
@@ -469,7 +470,7 @@ final class Client implements Session
         } catch (ProtocolError $error) {
             throw $this->line->fail($error);
         }
-        if ($this->deliveries->timeout !== $this->deadlines->timeout()) {
+        if ($this->deliveries->timeout !== $this->deadlines->timeout) {
             // Verdicts do not wait behind a handler that has another time: the proxy would take it for theirs.
             $this->settler->flush(\hrtime(true));
             $this->deadlines->setTimeout($this->deliveries->timeout);

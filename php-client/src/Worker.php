@@ -159,7 +159,7 @@ final class Worker
         callable $handler,
         ?Check $leaks,
     ): bool {
-        $deadlines = $client->deadlines();
+        $deadlines = $client->deadlines;
         $timeout = $frame->timeout;
         $id = $frame->firstId;
         foreach ($frame->rows as $row) {

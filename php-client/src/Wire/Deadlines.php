@@ -35,8 +35,10 @@ final class Deadlines
     /** Nothing more shall begin. */
     public bool $stopped = false;
 
-    // How much time it has, after how much its end is looked at, and when its time is over where that is another time.
-    private int $timeout = 0;
+    /** Nanoseconds that it has; see setTimeout(). */
+    public int $timeout = 0;
+
+    // After how much its end is looked at, and when its time is over where that is another time.
     private int $long = \PHP_INT_MAX;
     private int $until = 0;
 
@@ -61,11 +63,6 @@ final class Deadlines
         $this->dueAt = 0;
     }
 
-    public function timeout(): int
-    {
-        return $this->timeout;
-    }
-
     public function setTimeout(int $timeout): void
     {
         $this->timeout = $timeout;
@@ -87,7 +84,9 @@ final class Deadlines
     public function setDue(int $now): void
     {
         // What took long is looked at when it ends, also when this is called at its very end.
-        $this->dueAt = $this->long === 0 ? 0 : \min($now + self::GATHER, $this->begun + $this->long);
+        $gathered = $now + self::GATHER;
+        $long = $this->begun + $this->long;
+        $this->dueAt = $this->long === 0 ? 0 : ($long < $gathered ? $long : $gathered);
         if ($this->stopped) { // a signal may have said so in the midst of the line above
             $this->dueAt = 0;
         }
@@ -114,10 +113,10 @@ final class Deadlines
         return $now - $this->begun >= $this->long;
     }
 
-    /** Whether half of its time is over, or it is looked at when it ends, however short it was. */
+    /** Whether half of its time is over, or it is looked at when it ends, however short it was: of one that isLong(). */
     public function isToBeLookedAt(int $now): bool
     {
-        return $this->long === 0 || $now - $this->begun >= $this->timeout >> 1;
+        return $this->long === 0 || $this->isHalfOver($now);
     }
 
     public function isHalfOver(int $now): bool

@@ -172,13 +172,10 @@ final class Inbox
     private function decode(int $begin, int $end): mixed
     {
         $offset = $begin;
-        $whole = $this->unpacker->execute($this->bytes, $offset);
-        $value = $whole ? $this->unpacker->data() : null;
-        $this->unpacker->reset();
-        if (!$whole || $offset !== $end) {
-            throw new ProtocolError('the payload of a frame is not exactly one msgpack value');
+        if ($this->unpacker->execute($this->bytes, $offset) && $offset === $end) {
+            return $this->unpacker->data(); // which begins anew
         }
-
-        return $value;
+        $this->unpacker->reset();
+        throw new ProtocolError('the payload of a frame is not exactly one msgpack value');
     }
 }

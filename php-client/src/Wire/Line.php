@@ -88,6 +88,7 @@ final class Line
     public function hangUp(): void
     {
         $this->open = false;
+        $this->deadlines->dueAt = 0;
         $this->connection->close();
     }
 

@@ -145,8 +145,10 @@ final class Settler
     public function flush(int $now): void
     {
         $this->deadlines->setDue($now);
-        $this->served($this->deadlines->id);
-        if ($this->deadlines->isToBeLookedAt($now)) {
+        if ($this->deadlines->id > $this->servedFrom) {
+            $this->served($this->deadlines->id);
+        }
+        if ($this->deadlines->isLong($now) && $this->deadlines->isToBeLookedAt($now)) {
             $this->excuseFirst();
         }
         $frame = $this->verdicts->take(\memory_get_usage());

@@ -34,14 +34,32 @@ final class SocketTransport implements Transport
         return new self($socket);
     }
 
-    public function read(int $n, float $wait, bool $whole = false): string
+    /** $flags: of recv(), beside those that follow from the others. */
+    public function read(int $n, float $wait, bool $whole = false, int $flags = 0): string
     {
-        return $this->receive($n, $wait, $whole ? \MSG_WAITALL : 0);
+        if ($wait >= self::PATIENCE) {
+            $flags |= $whole ? \MSG_WAITALL : 0;
+        } elseif ($wait > 0.0 && !$this->select($wait, false)) {
+            return '';
+        } else {
+            $flags |= \MSG_DONTWAIT;
+        }
+        $bytes = '';
+        $got = @\socket_recv($this->socket, $bytes, $n, $flags);
+        if ($got > 0) {
+            return $bytes;
+        }
+        if ($got === 0) {
+            throw new ConnectionLost('qbus-proxy has closed the connection');
+        }
+        $this->pardon('read');
+
+        return '';
     }
 
     public function peek(int $n, float $wait): string
     {
-        return $this->receive($n, $wait, \MSG_PEEK);
+        return $this->read($n, $wait, false, \MSG_PEEK);
     }
 
     public function write(string $bytes): int
@@ -62,28 +80,6 @@ final class SocketTransport implements Transport
     public function close(): void
     {
         \socket_close($this->socket);
-    }
-
-    private function receive(int $n, float $wait, int $flags): string
-    {
-        if ($wait < self::PATIENCE) {
-            if ($wait > 0.0 && !$this->select($wait, false)) {
-                return '';
-            }
-            $flags = ($flags & ~\MSG_WAITALL) | \MSG_DONTWAIT;
-        }
-
-        $bytes = '';
-        $got = @\socket_recv($this->socket, $bytes, $n, $flags);
-        if ($got > 0) {
-            return $bytes;
-        }
-        if ($got === 0) {
-            throw new ConnectionLost('qbus-proxy has closed the connection');
-        }
-        $this->pardon('read');
-
-        return '';
     }
 
     private function select(float $wait, bool $alsoWrite): bool

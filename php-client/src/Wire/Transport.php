@@ -17,6 +17,7 @@ interface Transport
 {
     /** Seconds. */
     public const PATIENCE = 1.0;
+    public const PATIENCE_NS = 1_000_000_000;
 
     /**
      * At most $n bytes of what is there, waiting up to $wait seconds for something to come; $whole: for all of it to

@@ -50,7 +50,9 @@ final class Verdicts
     public function addRun(int $first, int $count): void
     {
         if ($first !== $this->ackNext) {
-            $this->endRun();
+            if ($this->ackNext > $this->ackFirst) {
+                $this->endRun();
+            }
             $this->ackFirst = $first;
         }
         $this->ackNext = $first + $count;
