@@ -164,3 +164,38 @@ def test_a_missing_exchange_is_told_and_the_pipeline_goes_on_until_it_needs_it(r
         wait_until(lambda: rabbit.ready(graves) == 1, 60, "the dead letter is there")
         assert "closes the channel" not in proxy.text() and proxy.stop() == EXIT_CLEAN
         channel.exchange_delete(exchange)
+
+
+LONER = """ok = rabbit_auth_backend_internal:add_user(<<"loner">>, <<"alone">>, <<"tests">>),
+ok = rabbit_auth_backend_internal:set_permissions(<<"loner">>, <<"/">>, <<".*">>, <<".*">>, <<".*">>, <<"tests">>)."""
+LIMIT = """ok = rabbit_auth_backend_internal:set_user_limits(<<"loner">>, <<"{{\\"max-connections\\":{}}}">>, <<"tests">>)."""
+
+
+def evaluate(rabbit, expression):
+    assert rabbit.evaluate(expression).wait(60) == 0, expression
+
+
+def test_who_may_open_no_second_connection_says_so_once_consumes_and_misses_nothing(rabbit, fresh, serve, tmp_path, ledger):
+    queue, graves, exchange = rabbit.declare(fresh), rabbit.declare(f"{fresh}.dlq"), f"{fresh}.dlx"
+    evaluate(rabbit, LONER)
+    evaluate(rabbit, LIMIT.format(1))
+    configuration = amqp_config(tmp_path, rabbit, queue, ledger, handler=["reject_every=100"], name="loner",
+                                admin={"socket": f"{tmp_path}/admin.sock"},
+                                pipelines={"orders": {"dead_letter": {"exchange": exchange, "routing_key": "dead"}}})
+    configuration["brokers"]["b"]["url"] = rabbit.url.replace("guest:guest", "loner:alone")
+    proxy = serve(configuration)
+    line = proxy.wait_log(rf"exchange is not asked for, no second connection can be opened exchange={exchange} reason=.*")
+    assert "connection limit" in line[0], line[0]
+    rabbit.produce(queue, 99)
+    wait_until(lambda: ledger.unique() == 99, 60, "what needs no dead letter is handled")
+    assert not missing(proxy) and status(proxy)["ready"]    # whether the exchange is there nobody knows
+    evaluate(rabbit, LIMIT.format(2))
+    with rabbit.connect() as connection:
+        channel = connection.channel()
+        channel.exchange_declare(exchange, "direct")
+        channel.queue_bind(graves, exchange, "dead")
+        rabbit.produce(queue, 100)      # ids from 1 on again: number 100 is rejected
+        wait_until(lambda: rabbit.ready(graves) == 1, 60, "the dead letter opens the second connection")
+        assert proxy.text().count("exchange is not asked for") == 1
+        assert proxy.stop() == EXIT_CLEAN
+        channel.exchange_delete(exchange)
