@@ -7,6 +7,7 @@
 #include "core/deadline.h"
 #include "core/dispatcher.h"
 #include "core/look.h"
+#include "core/saying.h"
 
 /* A pipeline as one crew serves it: index is the pipeline's place in that crew's list. */
 struct pipeline_server {
@@ -22,9 +23,8 @@ struct pipeline {
 	struct source *source;
 	enum source_state source_state;
 	struct ledger ledger;
-	struct list lanes;
-	size_t n_closing;  /* of the lanes, given up in peace: what is ready of them is nobody's work */
-	struct list dirty; /* lanes to tell the broker about (prefix plugins) */
+	struct list lanes, dirty; /* all; those to tell the broker about (prefix plugins) */
+	size_t n_closing;         /* of the lanes, given up in peace: what is ready of them is nobody's work */
 	struct pipeline_server *servers;
 	size_t n_servers;
 	struct qb_settlement *settlements; /* collected since the last flush (plugins that want each receipt) */
@@ -34,7 +34,7 @@ struct pipeline {
 	struct breaker breaker;
 	uint64_t n_good_seen, n_failed_seen;    /* what the breaker was told of counts.acked and n_failed */
 	uint64_t n_judged, n_failed;            /* messages that handlers rejected, being well; attempts that failed */
-	int64_t failure_said_us;                /* when one was logged for everybody; 0: never */
+	struct sayings failures;                /* that were logged for everybody */
 	int64_t thaw_until_us;                  /* the source has not confirmed its lanes yet; 0: it need not */
 	uint64_t question, published_token;     /* newest that the source was asked; newest of a dead letter */
 	int64_t held_bytes, limit_bytes;        /* of its source: when memory was shared out last; at most now */

@@ -24,8 +24,7 @@ enum {
 	VERDICT_FACTS = 7,
 	VERDICT_ERROR_MAX = 1024,
 	VERDICT_ORIGIN_BYTES = 768, /* exchange and routing key have 255 at most */
-	VERDICT_PROBES = 3,
-	VERDICT_SAY_US = 10000000
+	VERDICT_PROBES = 3
 };
 
 static const char *const reason_names[N_REASONS] = {
@@ -50,13 +49,12 @@ static const char *verdict_or_empty(const char *text)
 	return text ? text : "";
 }
 
-/* The newest failure every ten seconds, all of them for those who debug: an outage fails thousands a second. */
-static enum log_level verdict_log_level(struct pipeline *pipeline, int64_t now_us)
+/* Each kind of failure every ten seconds, all of them for those who debug: an outage fails thousands a second. */
+static enum log_level verdict_log_level(
+	struct pipeline *pipeline, const struct verdict_cause *cause, int64_t now_us, uint64_t *ret_hidden)
 {
-	if (pipeline->failure_said_us && now_us - pipeline->failure_said_us < VERDICT_SAY_US)
-		return LOG_DEBUG;
-	pipeline->failure_said_us = now_us;
-	return LOG_WARN;
+	uint64_t kind = saying_kind(verdict_or_empty(cause->error)) + cause->reason;
+	return saying_is_due(&pipeline->failures, kind, now_us, ret_hidden) ? LOG_WARN : LOG_DEBUG;
 }
 
 void verdict_failed(
@@ -82,12 +80,14 @@ void verdict_failed(
 		delay_us = VERDICT_DELAY_MAX_US;
 	if (delay_us < 0)
 		delay_us = retry_delay(&conf->backoff, entry->attempt, &pipeline->dispatcher->seed);
-	log_say(verdict_log_level(pipeline, now_us), conf->name,
-		"message waits for its next attempt failed=%llu reason=%s attempt=%u delay_ms=%lld source=%s "
+	uint64_t n_hidden = 0;
+	enum log_level level = verdict_log_level(pipeline, cause, now_us, &n_hidden);
+	log_say(level, conf->name,
+		"message waits for its next attempt failed=%llu hidden=%llu reason=%s attempt=%u delay_ms=%lld source=%s "
 		"partition=%d receipt=%lld exit=\"%s\" error=\"%.200s\"",
-		(unsigned long long)pipeline->n_failed, reason_names[cause->reason], entry->attempt,
-		(long long)(delay_us / 1000), entry->lane->source, entry->lane->partition, (long long)entry->receipt,
-		verdict_or_empty(cause->exit), verdict_or_empty(cause->error));
+		(unsigned long long)pipeline->n_failed, (unsigned long long)n_hidden, reason_names[cause->reason],
+		entry->attempt, (long long)(delay_us / 1000), entry->lane->source, entry->lane->partition,
+		(long long)entry->receipt, verdict_or_empty(cause->exit), verdict_or_empty(cause->error));
 	struct lane *lane = entry->lane;
 	entry->attempt += is_charged;
 	pipeline->counts.retried++;
