@@ -168,12 +168,16 @@ static void tell_failures(const struct view *view)
 static void tell_kafka(const struct view *view)
 {
 	double revoke_s = seconds(view, "revoke_timeout"), poll_s = seconds(view, "source.max_poll_interval");
-	int64_t lane_bytes = number(view, "fetch.queue_bytes") + number(view, "fetch.max_partition_bytes");
-	uint64_t n = view->explain->n_partitions;
+	double size = (double)view->explain->size, n = (double)view->explain->n_partitions;
+	double partition = (double)number(view, "fetch.max_partition_bytes"),
+		   answer = (double)number(view, "fetch.max_bytes");
+	/* A message comes whole, whatever its size. */
+	double of_lane = (double)number(view, "fetch.queue_bytes") + (partition > size ? partition : size);
+	double of_broker = answer > size ? answer : size;
 
-	printf("  fetched     beside, librdkafka fetches up to %.1f MiB a partition ahead: %.0f MiB of %" PRIu64
-		   " partitions\n",
-		(double)lane_bytes / 1048576, (double)lane_bytes * (double)n / 1048576, n);
+	printf("  fetched     beside, librdkafka holds up to %.1f MiB a partition and %.1f MiB a broker: %.0f MiB of %.0f\n"
+		   "              partitions on one broker\n",
+		of_lane / 1048576, of_broker / 1048576, (of_lane * n + of_broker) / 1048576, n);
 	printf("  rebalance   waits %s (revoke_timeout) for running handlers: ", period(revoke_s));
 	if (view->handler_s > revoke_s)
 		printf("HANDLERS OF %s ARE REPEATED by the next owner; raise it\n", period(view->handler_s));

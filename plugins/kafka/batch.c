@@ -98,6 +98,8 @@ static size_t lane_give(struct gathering *gathering, struct lane *lane, rd_kafka
 		message_take(gathering->batch, lane, from[i]);
 	}
 	lane->largest = largest ? largest : lane->largest;
+	if (largest > gathering->batch->largest)
+		gathering->batch->largest = largest;
 	return i;
 }
 

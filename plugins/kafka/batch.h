@@ -20,6 +20,7 @@ struct batch {
 	 * themselves. */
 	size_t wake_bytes, wake_messages;
 	bool wants_wake;
+	size_t largest; /* of all messages ever taken, with their keys */
 };
 
 /* What is no message on the queue of a lane. */

@@ -133,6 +133,8 @@ enum qb_result consumer_open(const struct qb_host *host, const struct qb_source_
 	consumer->host = host;
 	consumer->conf = conf;
 	consumer->events_fd = consumer->wake_fd = -1;
+	ahead_init(&consumer->ahead, options_number(conf, OPTION_QUEUE_BYTES),
+		options_number(conf, OPTION_MAX_PARTITION_BYTES), options_number(conf, OPTION_MAX_BYTES));
 	consumer->gate = gate_new(options_is_cooperative(conf) && rd_kafka_version() < VERSION_COMMITS_SAFELY);
 	if (consumer_init(consumer, error, sizeof(error)) == 0) {
 		*ret_source = consumer;
@@ -234,6 +236,8 @@ static size_t deliver(struct consumer *consumer, const struct qb_budget *budget)
 	n = batch->n;
 	if (n) {
 		lanes_heal(consumer);
+		if ((int64_t)batch->largest > consumer->ahead.largest)
+			event_limit(consumer); /* before there is more of that kind */
 		host->deliver(host->self, batch->messages, n);
 		batch_release(batch);
 	}

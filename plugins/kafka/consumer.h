@@ -7,6 +7,7 @@
 #include <librdkafka/rdkafka.h>
 #include <qbus/plugin.h>
 
+#include "ahead.h"
 #include "batch.h"
 #include "commit.h"
 #include "embedded.h"
@@ -37,6 +38,7 @@ struct consumer {
 	struct publisher publisher;
 	struct target target;
 	struct batch batch;
+	struct ahead ahead;
 	int64_t measured_us;
 	bool is_draining;
 };

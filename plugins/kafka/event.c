@@ -2,7 +2,6 @@
 /* Serves the client library's main queue. */
 #include "event.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "consumer.h"
@@ -36,18 +35,25 @@ static int64_t surplus_bytes(const struct lanes *lanes)
 	return bytes;
 }
 
-/* All that the statistics are wanted for is how much the partition queues hold; nothing else is read of them. */
+void event_limit(struct consumer *consumer)
+{
+	int64_t limit;
+
+	ahead_see(&consumer->ahead, (int64_t)consumer->batch.largest);
+	limit = ahead_limit(&consumer->ahead, consumer->lanes.n) + surplus_bytes(&consumer->lanes);
+	consumer->host->measure(consumer->host->self, QB_QUEUE_LIMIT, 0, limit);
+}
+
 static void statistics_serve(struct consumer *consumer, rd_kafka_event_t *event)
 {
-	static const char name[] = "\"fetchq_size\":";
-	const char *at = rd_kafka_event_stats(event);
-	int64_t bytes = surplus_bytes(&consumer->lanes);
+	const char *statistics = rd_kafka_event_stats(event);
 
-	while (at && (at = strstr(at, name))) {
-		at += sizeof(name) - 1;
-		bytes += strtoll(at, NULL, 10);
-	}
-	consumer->host->measure(consumer->host->self, QB_QUEUE_BYTES, 0, bytes);
+	if (!statistics)
+		return;
+	ahead_read(&consumer->ahead, statistics);
+	consumer->host->measure(
+		consumer->host->self, QB_QUEUE_BYTES, 0, consumer->ahead.held + surplus_bytes(&consumer->lanes));
+	event_limit(consumer);
 }
 
 static enum qb_result serve(struct consumer *consumer, rd_kafka_event_t *event, int64_t now_us)

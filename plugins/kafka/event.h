@@ -12,5 +12,7 @@ struct consumer;
 enum qb_result event_serve(struct consumer *consumer, int64_t now_us);
 /* Measures the lag of each lane from what fetches have told anyway. */
 void event_measure(struct consumer *consumer, int64_t now_us);
+/* Tells what the library may hold of the lanes that are there now. */
+void event_limit(struct consumer *consumer);
 
 #endif

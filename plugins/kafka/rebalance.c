@@ -119,15 +119,6 @@ static void lane_begin(struct consumer *consumer, const rd_kafka_topic_partition
 										.memo = {lane->commit.memo ? lane->commit.memo : "", lane->commit.memo_len}}));
 }
 
-/* A partition is fetched while less than the queue's limit of it is there, a whole fetch at a time. */
-static void limit_tell(const struct consumer *consumer)
-{
-	int64_t of_lane =
-		options_number(consumer->conf, OPTION_QUEUE_BYTES) + options_number(consumer->conf, OPTION_MAX_PARTITION_BYTES);
-
-	consumer->host->measure(consumer->host->self, QB_QUEUE_LIMIT, 0, (int64_t)consumer->lanes.n * of_lane);
-}
-
 static void assign_finish(struct consumer *consumer, rd_kafka_topic_partition_list_t *starts)
 {
 	const char *start = options_text(consumer->conf, OPTION_START);
@@ -143,7 +134,7 @@ static void assign_finish(struct consumer *consumer, rd_kafka_topic_partition_li
 			own->offset = strcmp(start, "error") ? RD_KAFKA_OFFSET_BEGINNING : RD_KAFKA_OFFSET_STORED;
 		lane_begin(consumer, entry);
 	}
-	limit_tell(consumer);
+	event_limit(consumer);
 	assign(consumer, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	fault_assigned(consumer);
@@ -200,7 +191,7 @@ static void revoke_finish(struct consumer *consumer)
 
 	commit_forget(consumer);
 	lanes_end(consumer, rebalance->list);
-	limit_tell(consumer);
+	event_limit(consumer);
 	unassign(consumer, rebalance->list);
 	rebalance->awaits_assign = true;
 	state_set(rebalance, REBALANCE_NONE, 0);

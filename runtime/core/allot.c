@@ -42,18 +42,19 @@ static struct pipeline *allot_find_widest(const struct dispatcher *dispatcher)
 	return widest;
 }
 
-/* Before the memory is gone: a file cannot tell how many partitions there will be. The same number is not said again
- * after the next rebalance, a higher one is. */
+/* Before the memory is gone: a file cannot tell how many partitions there will be, nor how large their messages. The
+ * same number is not said again after the next rebalance, nor whenever a message is a bit larger than all before: one
+ * that is a quarter higher is. */
 static void allot_warn_ahead(struct dispatcher *dispatcher, int64_t ahead_bytes)
 {
-	if (ahead_bytes <= larger(dispatcher->memory_max_bytes, dispatcher->memory_ahead_bytes))
+	if (ahead_bytes <= larger(dispatcher->memory_max_bytes, dispatcher->memory_ahead_bytes / 4 * 5))
 		return;
 	const struct pipeline *widest = allot_find_widest(dispatcher);
 	struct pipeline_counts counts;
 	pipeline_count(widest, &counts);
 	log_say(LOG_WARN, widest->conf->name,
-		"what client libraries may fetch ahead does not fit memory.max_bytes: raise it, or lower fetch.queue_bytes or "
-		"fetch.max_partition_bytes bytes=%lld memory_max_bytes=%lld lanes=%zu lane_bytes=%lld",
+		"what client libraries may fetch ahead does not fit memory.max_bytes: raise it, or lower fetch.queue_bytes and "
+		"fetch.max_partition_bytes; a larger message comes whole all the same bytes=%lld memory_max_bytes=%lld lanes=%zu lane_bytes=%lld",
 		(long long)ahead_bytes, (long long)dispatcher->memory_max_bytes, counts.lanes,
 		(long long)(widest->queue_limit_bytes / larger((int64_t)counts.lanes, 1)));
 	dispatcher->memory_ahead_bytes = ahead_bytes;

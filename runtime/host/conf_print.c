@@ -114,17 +114,34 @@ static void print_broker(FILE *out, struct conf_arena *arena, const struct conf_
 
 /* ---- the ceiling ---- */
 
+static int64_t larger(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The same sum as a running proxy makes of its partitions and of the largest message that came (its
+ * metric qbus_library_queue_limit_bytes). */
+static void print_partitions(FILE *out, int64_t queue, int64_t partition, int64_t answer, int64_t message)
+{
+	enum { PARTITIONS = 100 };
+	char lane[UNITS_TEXT_MAX], broker[UNITS_TEXT_MAX], all[UNITS_TEXT_MAX], size[UNITS_TEXT_MAX], most[UNITS_TEXT_MAX];
+	fprintf(out,
+		"%s a partition (queue_bytes + max_partition_bytes) and %s a broker (max_bytes);\n"
+		"#                               %d partitions on one broker: %s, with messages of %s (max_message_bytes) %s",
+		units_print_size(queue + partition, lane), units_print_size(answer, broker), PARTITIONS,
+		units_print_size(PARTITIONS * (queue + partition) + answer, all), units_print_size(message, size),
+		units_print_size(PARTITIONS * (queue + larger(partition, message)) + larger(answer, message), most));
+}
+
 /* What a client library may hold beside what we count: known by the names of the options that bound it. */
 static void print_library(FILE *out, const struct conf_pipeline *pipeline)
 {
-	char lane[UNITS_TEXT_MAX], fetch[UNITS_TEXT_MAX], most[UNITS_TEXT_MAX];
+	char most[UNITS_TEXT_MAX];
 	int64_t queue = conf_plugin_number(pipeline, QB_FETCH, "queue_bytes");
 	int64_t partition = conf_plugin_number(pipeline, QB_FETCH, "max_partition_bytes");
 	int64_t prefetch = conf_plugin_number(pipeline, QB_SOURCE, "prefetch"), message = pipeline->conf.max_message_bytes;
 	if (queue >= 0 && partition >= 0)
-		fprintf(out, "%s a partition (queue_bytes + max_partition_bytes), and one answer of %s a broker",
-			units_print_size(queue + partition, lane),
-			units_print_size(conf_plugin_number(pipeline, QB_FETCH, "max_bytes"), fetch));
+		print_partitions(out, queue, partition, conf_plugin_number(pipeline, QB_FETCH, "max_bytes"), message);
 	else if (prefetch >= 0)
 		fprintf(out, "%s (prefetch x max_message_bytes; prefetch shrinks with the sizes seen)",
 			units_print_size(message > INT64_MAX / (prefetch + 1) ? INT64_MAX : prefetch * message, most));
@@ -132,7 +149,8 @@ static void print_library(FILE *out, const struct conf_pipeline *pipeline)
 		fputs("nothing", out);
 }
 
-/* Ours is exact; what a library fetches ahead depends on the number of partitions, which nobody knows before. */
+/* Ours is exact; what a library fetches ahead depends on the partitions and on the sizes of their messages, which
+ * nobody knows before. */
 static void print_ceiling(const struct conf *conf, FILE *out)
 {
 	char text[UNITS_TEXT_MAX], floor[UNITS_TEXT_MAX];
@@ -149,10 +167,13 @@ static void print_ceiling(const struct conf *conf, FILE *out)
 		"first\n",
 		units_print_size(conf->memory_max_bytes, text));
 	fprintf(out,
-		"# Beyond it: one message of any size a pipeline, %s of minima where the libraries alone take it all, "
-		"a batch that\n"
-		"# is bigger than its fetch or grows when it is unpacked (librdkafka has no limit for gzip, lz4 and snappy), "
-		"and about\n# 315 bytes for each message fetched ahead.\n",
+		"# Kafka sends a batch that is bigger than max_partition_bytes whole, one in an answer: its size, unpacked, then "
+		"counts in\n"
+		"# place of max_partition_bytes, and of max_bytes where it is above that. What was seen so far is in\n"
+		"# qbus_library_queue_limit_bytes; librdkafka has no limit for what gzip, lz4 and snappy unpack.\n"
+		"# Beyond it: one message of any size a pipeline, %s of minima where the libraries alone take it all, about "
+		"315 bytes for\n"
+		"# each message fetched ahead, 16MiB that were freed and not given back, and the program itself (about 10MiB).\n",
 		units_print_size(conf->memory_max_bytes / 32, floor));
 }
 

@@ -152,7 +152,7 @@ enum qb_measure {
 	QB_OVERSIZE,      /* so many more that the plugin has rejected for their size, before they were delivered */
 	QB_UNREADABLE,    /* so many more that it has rejected because they cannot be decoded */
 	QB_UNPROVEN, /* so many more whose settlement the broker never showed to have; said of QB_SETTLE_EACH at an end */
-	QB_QUEUE_LIMIT, /* most that the client library fetches ahead of the lanes that are open now, in bytes */
+	QB_QUEUE_LIMIT, /* most that the client library may hold of the lanes that are open now, by what has come so far */
 };
 
 struct qb_lane_info {

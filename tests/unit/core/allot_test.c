@@ -185,6 +185,9 @@ static void partitions_whose_fetches_do_not_fit_are_told_once_with_the_numbers(v
 	assert_string_equal(turn_says(&stage), "");
 	pipeline_sink()->measure(at(&stage, 0), QB_QUEUE_LIMIT, NULL, 12 * MIB);
 	assert_string_equal(turn_says(&stage), "");
+	pipeline_sink()->measure(
+		at(&stage, 0), QB_QUEUE_LIMIT, NULL, 13 * MIB); /* a message a bit larger than all before */
+	assert_string_equal(turn_says(&stage), "");
 	pipeline_sink()->measure(at(&stage, 0), QB_QUEUE_LIMIT, NULL, 18 * MIB); /* one that ends with more */
 	assert_non_null(strstr(turn_says(&stage), " bytes=24117248 "));
 	stage_done(&stage);

@@ -111,8 +111,11 @@ static void defaults_are_printed(void **state)
 	conf_print(conf, out);
 	fclose(out);
 	assert_non_null(strstr(printed, "    leak_check: 0\n"));
+	assert_non_null(strstr(printed,
+		"#   p                     64MiB   5MiB a partition (queue_bytes + max_partition_bytes) and 8MiB a "
+		"broker (max_bytes);\n"));
 	assert_non_null(
-		strstr(printed, "#   p                     64MiB   5MiB a partition (queue_bytes + max_partition_bytes)"));
+		strstr(printed, "100 partitions on one broker: 508MiB, with messages of 32MiB (max_message_bytes) 3632MiB\n"));
 	assert_non_null(strstr(printed, "#   all together         256MiB   memory.max_bytes"));
 	assert_non_null(strstr(printed, "    max_attempts: 0\n"));
 	free(printed);
