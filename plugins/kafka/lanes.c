@@ -139,6 +139,7 @@ void lanes_remove(struct lanes *lanes, struct lane *lane)
 	free(lane->commit.memo);
 	free(lane->commit.receipts);
 	free(lane->wedge.reason);
+	free(lane->wedge.suspicion);
 	free(lane->topic);
 	free(lane);
 }

@@ -44,6 +44,7 @@ struct lane_wedge {
 	bool is_held;     /* nothing is taken from its queue: what comes next lies behind what cannot be read */
 	int64_t retry_us; /* held: when to read there again */
 	bool by_answer;   /* it is a whole answer of the broker that is not taken */
+	char *suspicion;  /* such an answer, while there is still something to be taken from before it; NULL: none */
 	int64_t say_us;
 };
 

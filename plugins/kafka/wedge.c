@@ -19,6 +19,8 @@ static void begin(struct consumer *consumer, struct lane *lane, const char *reas
 	if (lane->wedge.reason && !strcmp(lane->wedge.reason, reason))
 		return;
 	free(lane->wedge.reason);
+	free(lane->wedge.suspicion);
+	lane->wedge.suspicion = NULL;
 	lane->wedge.reason = strdup(reason);
 	if (!lane->wedge.reason)
 		abort();
@@ -61,22 +63,39 @@ void wedge_lane(
 	lanes_hold(&consumer->lanes, lane, true);
 }
 
-void wedge_source(struct consumer *consumer, const char *text, int64_t now_us)
+/* Only behind what came before it is the offset known that cannot be read. */
+static void suspicion_look(struct consumer *consumer, struct lane *lane, int64_t now_us)
 {
 	char reason[512];
 	int64_t low, high;
 
+	if (rd_kafka_queue_length(lane->queue) || !surplus_is_empty(&lane->surplus))
+		return;
+	if (!rd_kafka_get_watermark_offsets(consumer->rk, lane->topic, lane->partition, &low, &high) && high >= 0 &&
+		high <= lane->next) {
+		free(lane->wedge.suspicion);
+		lane->wedge.suspicion = NULL;
+		return;
+	}
+	snprintf(reason, sizeof(reason), "%s[%d] cannot be read at offset %lld: %s", lane->topic, (int)lane->partition,
+		(long long)lane->next, lane->wedge.suspicion);
+	begin(consumer, lane, reason, now_us);
+	lane->wedge.by_answer = true;
+}
+
+void wedge_source(struct consumer *consumer, const char *text, int64_t now_us)
+{
+	fault_say(consumer, QB_DEBUG, now_us, "an answer of the broker is not taken: %s", text);
 	for (size_t i = 0; i < consumer->lanes.n; i++) {
 		struct lane *lane = consumer->lanes.sorted[i];
 
-		if (lane->wedge.reason ||
-			(!rd_kafka_get_watermark_offsets(consumer->rk, lane->topic, lane->partition, &low, &high) && high >= 0 &&
-				high <= lane->next))
+		if (lane->wedge.reason)
 			continue;
-		snprintf(reason, sizeof(reason), "%s[%d] cannot be read at offset %lld: %s", lane->topic, (int)lane->partition,
-			(long long)lane->next, text);
-		begin(consumer, lane, reason, now_us);
-		lane->wedge.by_answer = true;
+		free(lane->wedge.suspicion);
+		lane->wedge.suspicion = strdup(text);
+		if (!lane->wedge.suspicion)
+			abort();
+		suspicion_look(consumer, lane, now_us);
 	}
 }
 
@@ -122,6 +141,8 @@ void wedge_turn(struct consumer *consumer, int64_t now_us)
 	for (size_t i = 0; i < consumer->lanes.n; i++) {
 		struct lane *lane = consumer->lanes.sorted[i];
 
+		if (lane->wedge.suspicion)
+			suspicion_look(consumer, lane, now_us);
 		if (!lane->wedge.reason)
 			continue;
 		if (now_us >= lane->wedge.say_us) {

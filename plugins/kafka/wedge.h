@@ -15,7 +15,8 @@ struct consumer;
 /* The lane's queue holds this error where its next message should be. */
 void wedge_lane(
 	struct consumer *consumer, struct lane *lane, rd_kafka_resp_err_t error, const char *text, int64_t now_us);
-/* A broker's answer was not taken for its size, so none of the lanes gets anything that waits there. */
+/* A broker's answer was not taken for its size, so none of the lanes gets anything that waits there. Told of a lane
+ * when all that had come for it before has been taken. */
 void wedge_source(struct consumer *consumer, const char *text, int64_t now_us);
 /* The lane can be read again. Allowed for one that always could. */
 void wedge_end(struct consumer *consumer, struct lane *lane);
