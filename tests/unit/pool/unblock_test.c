@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FREED_US = 5000000 }; /* what hangs does so for a minute; a busy machine takes its time */
+enum { FREED_US = 30000000 }; /* what hangs does so for a minute; a busy machine takes its time */
 
 /* ---- sockets ---- */
 
