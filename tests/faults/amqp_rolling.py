@@ -31,13 +31,13 @@ class AmqpRolling(Case):
         self.stream.fill(self.load())
         self.wait_work()
         self.wait_moment()
-        facts, faults = {}, []
+        facts = {}
         if not self.is_twin:
-            faults += self.restart(facts)
+            self.restart(facts)
         self.wait_done(1)
         returned = self.returned()
-        faults += [f"the stop made the broker take {returned} messages back"] if returned else []
-        return Outcome({**facts, "returned": returned, "done": len(self.oracle.done)}, faults + self.judge())
+        self.found += [f"the stop made the broker take {returned} messages back"] if returned else []
+        return Outcome({**facts, "returned": returned, "done": len(self.oracle.done)}, self.judge())
 
     def returned(self):
         """Messages that the running proxy got and the broker says to have handed out before. The stopped one got none of
@@ -45,6 +45,7 @@ class AmqpRolling(Case):
         return sum(pipeline["redelivered"] for pipeline in status(self.proxies["qbus"])["pipelines"])
 
     def restart(self, facts):
+        """What it finds goes to self.found."""
         proxy = self.proxies["qbus"]
         workers = set(proxy.workers())
         facts["running"] = len(workers & self.oracle.read().running.keys())
@@ -53,13 +54,12 @@ class AmqpRolling(Case):
         facts["stop_ms"] = round((time.monotonic() - begin) * 1000)
         self.n_faults += 1
         self.n_struck += facts["running"] > 0
-        faults = [f"exit code {code}"] if code != EXIT_CLEAN else []
+        self.found += [f"exit code {code}"] if code != EXIT_CLEAN else []
         wait_until(lambda: self.rabbit.consumers(self.queue) == 0, 120, "the consumer left")
         missing = len(self.oracle.confirmed) - self.rabbit.ready(self.queue) - len(self.oracle.read().done)
         if missing:
-            faults.append(f"the stop acked {missing} messages more than were handled")
+            self.found.append(f"the stop acked {missing} messages more than were handled")
         proxy.start()
-        return faults
 
     def judge(self):
         again = [line.id for line in self.repeats()]

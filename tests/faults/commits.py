@@ -32,6 +32,11 @@ def above(commit):
     return settled
 
 
+def is_covered(commit, offset):
+    """Whether the newest commit of a partition, or None, says that this offset is settled."""
+    return commit is not None and (offset < commit.offset or offset in above(commit))
+
+
 class Reader:
     """Takes big-endian fields from the front of some bytes."""
 
@@ -117,8 +122,7 @@ class Commits:
         return self.all
 
     def covered(self, partition, offset):
-        commit = self.newest.get(partition)
-        return commit is not None and (offset < commit.offset or offset in above(commit))
+        return is_covered(self.newest.get(partition), offset)
 
     def faults(self, oracle, slack_us=5000):
         """What is wrong with the commits that were not judged yet: an offset that went back; an offset below it or in

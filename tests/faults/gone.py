@@ -26,25 +26,25 @@ class Gone(Case):
         self.wait_all()
         self.delete()
         told = wait_until(lambda: reasons(proxy, "consumer cancelled"), 120, "it is told that the consumer was ended")[0]
-        faults = [] if self.label in told["why"] or "deleted" in told["why"] or "nknown topic" in told["why"] else [
+        self.found += [] if self.label in told["why"] or "deleted" in told["why"] or "nknown topic" in told["why"] else [
             f"the reason says {told['why']!r}"]
         code, text = page(proxy, "/readyz")
         if code != 503 or "consumer cancelled" not in [reason["reason"] for reason in json.loads(text)["reasons"]]:
-            faults.append(f"readyz says {code} {text}")
+            self.found.append(f"readyz says {code} {text}")
         lines = self.count_lines(proxy)
         time.sleep(LOOK_S)
         lines = self.count_lines(proxy) - lines
         if lines > LINES_MAX:
-            faults.append(f"{lines} log lines in {LOOK_S} s")
+            self.found.append(f"{lines} log lines in {LOOK_S} s")
         self.make()
         begin = time.monotonic()
         self.stream.send(COUNT)
         self.wait_all()
         facts = {"lines": lines, "back_ms": round((time.monotonic() - begin) * 1000)}
         wait_until(lambda: not reasons(proxy, "consumer cancelled"), 120, "it is told that messages come again")
-        faults += [] if proxy.process.pid == pid and proxy.process.is_running() else ["the proxy ended"]
-        faults += ["handled again"] if self.repeats() else []
-        return Outcome({**facts, "done": len(self.oracle.done)}, faults)
+        self.found += [] if proxy.process.pid == pid and proxy.process.is_running() else ["the proxy ended"]
+        self.found += ["handled again"] if self.repeats() else []
+        return Outcome({**facts, "done": len(self.oracle.done)}, [])
 
     @staticmethod
     def count_lines(proxy):

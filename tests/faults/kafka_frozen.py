@@ -3,18 +3,19 @@
 their verdicts arrive at once, for partitions that another member owns by then."""
 import signal
 
-from commits import Commits, above
+from commits import Commits, above, is_covered
 from process import wait_until
 from scene import Case, Outcome, now_us
 from stream import KafkaStream
 
 PARTITIONS, WORKERS, CREDIT = 12, 4, 20
-STALE_US = 2_000_000
+STALE_US = 2_000_000    # in which what a worker holds is handled
 
 
 class KafkaFrozen(Case):
     name = "kafka-frozen"
     n_rounds = 10
+    session_timeout = "6s"      # as long as one is frozen
 
     def prepare(self):
         self.kafka = self.scene.kafka()
@@ -22,11 +23,9 @@ class KafkaFrozen(Case):
         self.stream = KafkaStream(self.oracle, f"{self.scene.seed} {self.label}", self.kafka, self.topic, keys=400)
         self.commits = Commits(self.kafka, self.label, self.topic, self.directory / "commits")
         self.stream.fill(self.load())
-        session = "6s" if self.scene.scale >= 1 else "2s"
         for name in ("a", "b"):
             self.serve(self.kafka_configuration(self.kafka, self.topic, name, pipelines={"orders": {
-                "commit_interval": "300ms", "credit": CREDIT, "source": {"session_timeout": session}}},
-                pools={"php": {"num_workers": WORKERS}}), name)
+                "commit_interval": "300ms", "credit": CREDIT}}, pools={"php": {"num_workers": WORKERS}}), name)
         self.both_work()
         self.n_void = 0
 
@@ -49,17 +48,17 @@ class KafkaFrozen(Case):
         frozen = now_us()
         wait_until(lambda: not workers & self.oracle.read().running.keys(), 120, "the frozen one's workers run dry")
         self.commits.read()
-        void = {line.id: line for line in self.oracle.done.values()
-                if line.pid in workers and not self.commits.covered(line.partition, line.receipt)}
+        mark, kept = len(self.commits.all), dict(self.commits.newest)
+        void = self.wait_takeover(other, lambda: self.find_void(workers, kept))
         lost = {line.partition for line in void.values()}
-        mark = len(self.commits.all)
-        self.wait_takeover(other, void)
+        n_said = len(self.proxies[victim].text())
         self.proxies[victim].process.send(signal.SIGCONT)
         thawed = now_us()
-        self.proxies[victim].wait_log("lost|revok", 30)
+        self.proxies[victim].wait_log(f"(?s)^.{{{n_said}}}.*partitions are (lost|revoked)", 120)
+        learned = now_us()
         self.both_work()
         self.wait_done(200)
-        stale = self.find_stale(workers, thawed)
+        stale = self.find_stale(workers, thawed, learned)
         faults = self.judge(set(void) | stale) + self.judge_void(void, workers, self.proxies[other].workers(), mark)
         if len(stale) > CREDIT:
             faults.append(f"{len(stale)} messages of lost lanes were handed out after the thaw")
@@ -69,21 +68,28 @@ class KafkaFrozen(Case):
         return Outcome({"victim": victim, "frozen_ms": (thawed - frozen) // 1000, "void": len(void),
                         "stale": len(stale), "lost_lanes": len(lost), "done": len(self.oracle.done)}, faults)
 
-    def find_stale(self, workers, thawed):
+    def find_void(self, workers, kept):
+        """{id: Line} of what the frozen one's workers completed and no commit of it covers. `kept`: its newest commits."""
+        done = self.oracle.read().done
+        mine = (done[number] for number, pids in self.oracle.pids.items() if not workers.isdisjoint(pids))
+        return {line.id: line for line in mine if not is_covered(kept.get(line.partition), line.receipt)}
+
+    def find_stale(self, workers, thawed, learned):
         """Ids that the thawed proxy handed out again before it learned that their lanes are lost: no more than one worker
         has room for, in a turn that the stop cut in two."""
         return {line.id for line in self.oracle.read().repeats
-                if line.pid in workers and thawed <= line.time_us < thawed + STALE_US}
+                if line.pid in workers and thawed <= line.time_us < learned + STALE_US}
 
-    def wait_takeover(self, other, void):
-        """Until the other member handles again what the frozen one did in vain."""
+    def wait_takeover(self, other, find_void):
+        """Until the other member handles again what the frozen one did in vain; returns that. A worker that seemed to have
+        run dry may have been between two messages, so it is looked for to the end."""
         workers = set(self.proxies[other].workers())
         self.stream.fill(self.load())
 
         def taken():
-            self.oracle.read()
-            return all(self.oracle.done[number].pid in workers for number in void)
-        wait_until(taken, 120, f"{other} takes over what {len(void)} verdicts are on their way for")
+            void = find_void()
+            return [void] if all(self.oracle.done[number].pid in workers for number in void) else None
+        return wait_until(taken, 120, lambda: f"{other} takes over what {len(find_void())} verdicts are on their way for")[0]
 
     def judge_void(self, void, workers, others, mark):
         """Nothing that was committed from then on rests on a verdict of the frozen one alone."""

@@ -32,7 +32,7 @@ class KafkaRolling(Case):
 
     def configure(self, name):
         return self.kafka_configuration(self.kafka, self.topic, name, pipelines={"orders": {
-            "commit_interval": "300ms", "source": {"session_timeout": "10s", **self.source, **self.identity(name)}}},
+            "commit_interval": "300ms", "source": {**self.source, **self.identity(name)}}},
             pools={"php": {"num_workers": 4}})
 
     def identity(self, name):
@@ -43,7 +43,7 @@ class KafkaRolling(Case):
         for name in NAMES:
             self.stream.fill(self.load())
             self.wait_work(name)
-            self.wait_moment()
+            self.wait_moment(name)
             if not self.is_twin:
                 faults += self.restart(name, facts)
         faults += self.judge()

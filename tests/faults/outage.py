@@ -4,6 +4,7 @@ import time
 
 from graves import KafkaGraves
 from oracle import THREW
+from process import wait_until
 from scene import Case, Outcome
 from stream import KafkaStream
 
@@ -39,7 +40,7 @@ class Breaker(Case):
         self.wait_done(20)
         facts, faults = {}, []
         if not self.is_twin:
-            faults += self.strike(facts)
+            self.found += self.strike(facts)
         self.wait_done(20)
         self.graves.read(self.oracle)
         if self.oracle.n_dead:
@@ -55,7 +56,7 @@ class Breaker(Case):
     def strike(self, facts):
         failed = self.oracle.read().counts[THREW]
         self.outage.touch()
-        self.wait_log("circuit breaker is open", 30)
+        self.wait_log("circuit breaker is open", 120)
         opened = self.oracle.read().counts[THREW]
         begin = time.monotonic()
         # Longer than all attempts and their backoff would take, if they were charged.
@@ -63,7 +64,10 @@ class Breaker(Case):
         probes = self.oracle.read().counts[THREW] - opened
         lasted = time.monotonic() - begin
         self.outage.unlink()
-        self.wait_log("circuit breaker is closed", 30)
+        self.wait_log("circuit breaker is closed", 120)
+        # What has failed in this outage must not meet the next one: its attempts were counted.
+        sick = {number for number, kind in self.oracle.last if kind == THREW}
+        wait_until(lambda: sick <= self.oracle.read().done.keys(), 120, "what has failed is handled")
         facts.update(failed=opened - failed, probes=probes, open_ms=round(lasted * 1000))
         faults = [] if opened > failed else ["no handler failed"]
         allowed = 2 * WORKERS + lasted / 0.5 + 1

@@ -14,6 +14,7 @@ from oracle import Oracle
 from process import PROXY, is_alive, wait_until
 from proxy import EXIT_CLEAN, Proxy, amqp_config, kafka_config, merge
 
+N_LONG = 16     # two for each worker
 HANDLER = pathlib.Path(__file__).with_name("handler.php")
 
 
@@ -55,7 +56,7 @@ class Scene:
 
 def status(proxy):
     """What the proxy says of itself, or None when it cannot."""
-    done = subprocess.run([PROXY, "status", "-c", proxy.file, "--json"], capture_output=True, text=True, timeout=10,
+    done = subprocess.run([PROXY, "status", "-c", proxy.file, "--json"], capture_output=True, text=True, timeout=60,
                           check=False)
     return json.loads(done.stdout) if done.returncode == 0 else None
 
@@ -77,6 +78,7 @@ class Case:
     has_twin = True     # whether a run without faults proves something
     is_story = False    # with a beginning and an end: one round, whatever is asked for
     ordered = True
+    session_timeout = "60s"     # of Kafka: longer than a busy machine stands still
 
     def __init__(self, scene, faults, label):
         self.scene, self.is_twin = scene, not faults
@@ -86,6 +88,7 @@ class Case:
         self.chance = random.Random(f"{scene.seed} {label}")
         self.oracle = Oracle(self.directory / "ledger", self.ordered)
         self.proxies = {}
+        self.found = []         # faults of the running step: told also when what comes after them throws
         self.n_repeats = 0      # those of earlier rounds
         self.late = []          # repeats that belong to the next round
         self.struck_us = None   # when the last kill came
@@ -99,6 +102,10 @@ class Case:
 
     def round(self, number):
         raise NotImplementedError
+
+    def last_words(self):
+        """The end of each proxy's log, for a step that threw."""
+        return [f"{name} says at the end:\n{proxy.process.tail()}" for name, proxy in self.proxies.items() if proxy.process]
 
     def judge_struck(self, share, what):
         """Most of the faults must have met a running handler; one may miss by chance, all of them may not."""
@@ -116,7 +123,8 @@ class Case:
 
     def kafka_configuration(self, kafka, topic, name="qbus", handler=(), **changes):
         ledger = self.oracle
-        base = kafka_config(self.directory, kafka, topic, ledger, group=self.label, name=name)
+        base = kafka_config(self.directory, kafka, topic, ledger, group=self.label, name=name,
+                            session_timeout=self.session_timeout)
         return self.complete(base, name, handler, changes)
 
     def amqp_configuration(self, rabbit, queue, name="qbus", handler=(), **changes):
@@ -135,25 +143,31 @@ class Case:
         self.proxies[name] = proxy = Proxy(self.directory, configuration, name=name)
         return proxy.start()
 
-    def wait_done(self, count, timeout=60):
+    def wait_done(self, count, timeout=120):
         """Waits for so many more completions, or until nothing is left to do."""
         wanted = len(self.oracle.read().done) + count
         wait_until(lambda: len(self.oracle.read().done) >= wanted or not self.oracle.backlog(), timeout,
                    f"{count} more orders are handled")
 
-    def wait_work(self, name="qbus", timeout=60):
-        """Waits until this proxy's workers handle messages."""
+    def wait_work(self, name="qbus", timeout=120):
+        """Waits until this proxy's workers handle messages. Where nearly all was handled before we could look there are
+        more, which take so long that what strikes next meets them."""
         def works():
-            return not self.oracle.backlog() or set(self.proxies[name].workers()) & self.oracle.read().running.keys()
+            if self.oracle.backlog() < N_LONG:
+                self.stream.send_long(N_LONG)
+            return set(self.proxies[name].workers()) & self.oracle.read().running.keys()
         wait_until(works, timeout, f"the workers of {name} work")
 
-    def wait_moment(self):
+    def wait_moment(self, name="qbus"):
         """Waits for a moment at random, counted in work and not in time: a quick machine is struck at work too."""
         self.wait_done(max(1, int(self.oracle.read().backlog() * self.chance.uniform(0, 0.6))))
+        self.wait_work(name)
 
     def wait_all(self, timeout=120):
-        wait_until(lambda: not self.oracle.backlog(), timeout,
-                   f"all is handled; {self.oracle.backlog()} are not, as {sorted(self.oracle.confirmed - self.oracle.settled())[:5]}")
+        def what():
+            left = sorted(self.oracle.confirmed - self.oracle.settled())
+            return f"all is handled; {len(left)} are not, as {left[:5]}"
+        wait_until(lambda: not self.oracle.backlog(), timeout, what)
 
     def kill_proxy(self, name="qbus", workers=()):
         """kill -9 of a proxy, and of some of its workers right before; returns the handlers that it struck."""
@@ -186,20 +200,19 @@ class Case:
 
     def end(self):
         """Works everything off, stops, and judges the whole."""
-        faults = []
         try:
             self.wait_all()
         except AssertionError as error:
-            faults.append(str(error))
+            self.found.append(str(error))
         for name, proxy in self.proxies.items():
             if proxy.process.is_running():
                 code = proxy.stop()
-                faults += [f"{name} ends with exit code {code}"] if code != EXIT_CLEAN else []
+                self.found += [f"{name} ends with exit code {code}"] if code != EXIT_CLEAN else []
         report = self.oracle.report()
-        faults += report.faults() + self.oracle.order_faults[:3] + self.judge_end()
+        self.found += report.faults() + self.oracle.order_faults[:3]
         if self.is_twin and report.duplicated:
-            faults.append(f"{report.duplicated} duplicates without any fault")
-        return report, faults
+            self.found.append(f"{report.duplicated} duplicates without any fault")
+        return report, self.judge_end()
 
     def finish(self):
         for proxy in self.proxies.values():

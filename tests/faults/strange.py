@@ -135,7 +135,7 @@ class EmptyHeaderNameKafka(Strange):
         assert not self.stream.producer.flush(30)
         reader = self.kafka.consumer("mirror")
         reader.assign([confluent_kafka.TopicPartition(self.stream.topic, 0, 0)])
-        found = [message.headers() for message in reader.consume(2, timeout=20)]
+        found = [message.headers() for message in reader.consume(2, timeout=60)]
         reader.close()
         assert found == [self.headers] * 2, found
         return {orders[1]["id"]}

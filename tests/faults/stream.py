@@ -37,6 +37,10 @@ class Stream:
         self.publish(orders)
         return [order["id"] for order in orders]
 
+    def send_long(self, count, us=1_000_000):
+        """Sends messages that all take so long."""
+        self.publish([{**self.make(None), "us": us} for _ in range(count)])
+
     def fill(self, backlog):
         """Sends what is missing until so many messages wait."""
         missing = backlog - self.oracle.backlog()

@@ -12,7 +12,7 @@ from scene import status
 
 class Page(http.client.HTTPConnection):
     def __init__(self, path):
-        super().__init__("localhost", timeout=10)
+        super().__init__("localhost", timeout=60)
         self.path = path
 
     def connect(self):
@@ -37,11 +37,11 @@ def reasons(proxy, word):
     return [reason for reason in (told or {"reasons": []})["reasons"] if reason["reason"] == word]
 
 
-def wait_wedged(proxy, topic, partition, timeout=60):
+def wait_wedged(proxy, topic, partition, timeout=120):
     def find():
         return [reason for reason in reasons(proxy, "lane wedged")
                 if (reason["source"], reason["partition"]) == (topic, partition)]
-    return wait_until(find, timeout, f"{topic}[{partition}] is told as wedged\n{proxy.process.tail(5)}")[0]
+    return wait_until(find, timeout, lambda: f"{topic}[{partition}] is told as wedged\n{proxy.process.tail(5)}")[0]
 
 
 def judge_wedged(proxy, topic, partition, offset, words):
