@@ -21,8 +21,9 @@ $processes = static function (string $peer) use ($peers): array {
 
     return array_map(intval(...), array_filter([$pid, ...explode(' ', $children)]));
 };
+/** Or gone: a server's child may end before the signal reaches it. */
 $isStopped = static fn (int $pid): bool
-    => preg_match('/^State:\s+[TZ]/m', file_get_contents("/proc/{$pid}/status")) === 1;
+    => preg_match('/^State:\s+[^TZ]/m', (string) @file_get_contents("/proc/{$pid}/status")) === 0;
 $freeze = static function (string $peer) use ($processes, $isStopped): void {
     foreach ($processes($peer) as $pid) {
         posix_kill($pid, SIGSTOP);

@@ -34,7 +34,7 @@ class Server:
 
     def start(self):
         self.process = Process(self.command(), self.directory.with_suffix(".log"))
-        wait_until(self.answers, 30, f"{self.name} listens\n{self.process.tail()}")
+        wait_until(self.answers, 120, lambda: f"{self.name} listens\n{self.process.tail()}")
         return self
 
     def answers(self):
@@ -81,6 +81,11 @@ class PostgreSQL(Server):
         subprocess.run([*self.other_user(), f"{self.binaries}/initdb", "-D", self.directory, "-A", "trust", "-N",
                         "-U", "qbus"], check=True, capture_output=True, cwd="/")
         return super().start()
+
+    def answers(self):
+        """It listens before it lets anybody in."""
+        ask = [f"{self.binaries}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return super().answers() and subprocess.run(ask, check=False).returncode == 0
 
     @staticmethod
     def other_user():

@@ -106,7 +106,7 @@ def settings(directory, pipelines, handler, workers, name):
 
 def counters(proxy):
     """{(metric, pipeline): value}; of those with a stage or a reason: {(metric, pipeline, stage or reason): value}"""
-    connection = http.client.HTTPConnection("127.0.0.1", proxy.admin_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.admin_port, timeout=60)
     connection.request("GET", "/metrics")
     text = connection.getresponse().read().decode()
     connection.close()

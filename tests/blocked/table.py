@@ -9,7 +9,7 @@ from process import is_alive, wait_until
 from scene import HERE, counters, settings
 
 TIMEOUT_MS, BREAK_MS, GRACE_MS, DESTROY_MS = 500, 100, 1000, 500
-SLACK_MS = 3000     # of a busy machine
+SLACK_MS = 15_000   # of a busy machine
 GOAL_MS = 250       # from the deadline to the exit of a handler whose call was broken
 COLUMNS = ("call", "outcome", "exception", "ms", "worker lived", "what the handler saw")
 
@@ -62,7 +62,7 @@ def outcome_of(count, call):
 def judge(call, row, again, profile):
     """Sentences about what is wrong with it."""
     expected = call.outcome_under(profile)
-    limit = BREAK_MS + GRACE_MS + DESTROY_MS + SLACK_MS
+    limit = BREAK_MS + SLACK_MS + (GRACE_MS + DESTROY_MS if expected == ENDED else 0)
     faults = []
     if row.outcome != expected:
         faults.append(f"{row.outcome}, not {expected}")
@@ -101,12 +101,19 @@ def possible(scene, calls):
     return [call for call in calls if call.name not in names], skipped
 
 
+def pipeline(call, profile):
+    """What is not to be ended has time enough for that also where the machine stands still; so has what is only told."""
+    expected = call.outcome_under(profile)
+    return {"source": {"messages": 1}, "backoff": {"initial": "50ms", "max": "100ms"},
+            "handler_timeout": f"{TIMEOUT_MS}ms",
+            "handler_break": f"{SLACK_MS}ms" if expected == TOLD else call.handler_break,
+            "handler_grace": f"{GRACE_MS if expected == ENDED else 2 * SLACK_MS}ms"}
+
+
 def configuration(scene, calls, ledger):
-    one = {"source": {"messages": 1}, "handler_timeout": f"{TIMEOUT_MS}ms", "handler_grace": f"{GRACE_MS}ms",
-           "backoff": {"initial": "50ms", "max": "100ms"}}
     handler = [HERE / "handler.php", ledger.path, json.dumps(scene.addresses()), *(call.name for call in calls)]
     after = {"source": {"rate": 20}}    # so that a worker that lives has a next message
-    each = {call.name: {**one, "handler_break": call.handler_break} for call in calls}
+    each = {call.name: pipeline(call, scene.profile) for call in calls}
     return settings(scene.directory, {"after": after, **each}, [*handler, "after"], 1, "table")
 
 
@@ -125,7 +132,7 @@ def play(scene, wanted):
 
     count = wait_until(all_is_acked, seconds, "every call has ended and every message is acked")
     last_us = time.monotonic_ns() // 1000
-    wait_until(lambda: any(line["us"] > last_us for line in ledger.read()), 10, "one more message is handled")
+    wait_until(lambda: any(line["us"] > last_us for line in ledger.read()), 60, "one more message is handled")
     proxy.stop()    # its handlers would let the peers of others go on
     rows = [judged(call, ledger, count, scene.profile) for call in calls]
     return rows, skipped, proxy.wait_log(r"php: (calls that hang .*)")[1]

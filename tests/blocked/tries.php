@@ -71,7 +71,8 @@ $try = static function (Qbus\Message $message) use ($ledger, $after, $kept, $get
         $seen['by'] = $receipt % 4 === 3 ? 'curl' : 'stream';
         $seen['got'] = $seen['by'] === 'curl' ? $get("try/{$receipt}/{$deadlineUs}")
             : $kept->ask("try {$receipt} {$deadlineUs}");
-        $seen['cpu'] = ($cpu() - $cpuBegin) / ((hrtime(true) - $begin) / 1e9);
+        $seen['took'] = (hrtime(true) - $begin) / 1e9;
+        $seen['cpu'] = ($cpu() - $cpuBegin) / $seen['took'];
     }
     fwrite($ledger, json_encode($seen, JSON_THROW_ON_ERROR) . "\n");
 };

@@ -34,7 +34,7 @@ def play(scene):
     """[(call, cells, faults)], and the microseconds that an empty part costs."""
     calls = [*possible(scene, PARTS)[0], EMPTY]
     ledger = Ledger(scene.directory / "within.ledger")
-    one = {"source": {"messages": 1}, "handler_timeout": "60s", "handler_break": "100ms", "handler_grace": "1s"}
+    one = {"source": {"messages": 1}, "handler_timeout": "60s", "handler_break": "100ms", "handler_grace": f"{2 * SLACK_MS}ms"}
     handler = [HERE / "handler.php", ledger.path, json.dumps(scene.addresses()), *(call.name for call in calls)]
     proxy = scene.serve(settings(scene.directory, {call.name: one for call in calls}, handler, 1, "within"), "within")
 
@@ -42,7 +42,7 @@ def play(scene):
         count = counters(proxy)
         return all(count.get(("qbus_messages_acked_total", call.name)) for call in calls) and count
 
-    count = wait_until(all_is_acked, 90, "every part has ended and every message is acked")
+    count = wait_until(all_is_acked, 180, "every part has ended and every message is acked")
     proxy.stop()
     ledger.read()
     rows = []
