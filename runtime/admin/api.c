@@ -256,14 +256,15 @@ void api_write_status(FILE *out, const struct snapshot *snapshot)
 	for (size_t i = 0; i < snapshot->n_pools; i++)
 		if (*snapshot->pools[i].name)
 			json_array_append_new(pools, api_pool(&snapshot->pools[i]));
-	api_write(out,
-		json_pack("{s:s, s:i, s:s, s:o, s:b, s:o, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-			snapshot->version, "pid", (int)snapshot->process.pid, "state", snapshot->step, "uptime_seconds",
-			api_seconds(snapshot->uptime_us), "ready", json_array_size(reasons) == 0, "reasons", reasons, "memory",
-			"used_bytes", api_count(snapshot->memory_used), "max_bytes", api_count(snapshot->memory_max), "rss_bytes",
-			api_count(snapshot->process.resident_bytes), "late_verdicts", api_count(snapshot->n_late_verdicts),
-			"pipelines", pipelines, "workers", workers, "pools", pools, "breaking",
-			api_text(snapshot->pools[snapshot->n_pools - 1].breaking), "cgroups", api_text(snapshot->cgroups)));
+	api_write(
+		out, json_pack("{s:s, s:i, s:s, s:b, s:o, s:b, s:o, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o}",
+				 "version", snapshot->version, "pid", (int)snapshot->process.pid, "state", snapshot->step,
+				 "reload_refused", (int)snapshot->is_reload_refused, "uptime_seconds", api_seconds(snapshot->uptime_us),
+				 "ready", json_array_size(reasons) == 0, "reasons", reasons, "memory", "used_bytes",
+				 api_count(snapshot->memory_used), "max_bytes", api_count(snapshot->memory_max), "rss_bytes",
+				 api_count(snapshot->process.resident_bytes), "late_verdicts", api_count(snapshot->n_late_verdicts),
+				 "pipelines", pipelines, "workers", workers, "pools", pools, "breaking",
+				 api_text(snapshot->pools[snapshot->n_pools - 1].breaking), "cgroups", api_text(snapshot->cgroups)));
 }
 
 /* ---- in flight ---- */

@@ -346,6 +346,10 @@ static void metrics_process(FILE *out, const struct snapshot *snapshot)
 		"Bytes of all messages held, here and in the client libraries.", (double)snapshot->memory_used);
 	metrics_single(
 		out, "qbus_memory_max_bytes", "gauge", "memory.max_bytes of the configuration.", (double)snapshot->memory_max);
+	metrics_single(out, "qbus_config_last_reload_successful", "gauge",
+		"1 when the configuration that is served is the one that was last asked for.", !snapshot->is_reload_refused);
+	metrics_single(out, "qbus_config_last_reload_success_timestamp_seconds", "gauge",
+		"When the configuration that is served was read, since the epoch.", process->start_seconds);
 	metrics_single(
 		out, "process_cpu_seconds_total", "counter", "Processor time, user and system.", process->cpu_seconds);
 	metrics_single(

@@ -100,8 +100,8 @@ struct snapshot {
 	const char *version, *cgroups; /* cgroups: what those of workers can, "kill memory pids"; or "none: " and why */
 	const struct snapshot_library *libraries;
 	size_t n_libraries;
-	const char *step; /* of the way down: "serving", "draining", ... */
-	bool is_listening, is_draining;
+	const char *step;                                  /* of the way down: "serving", "draining", ... */
+	bool is_listening, is_draining, is_reload_refused; /* refused: what is served is older than the file */
 	int64_t uptime_us;
 	uint64_t memory_used, memory_max, n_late_verdicts, n_log_dropped;
 	struct snapshot_process process;

@@ -334,6 +334,8 @@ static void head_status(FILE *out, json_t *answer)
 	cell_write(field_find(answer, "memory.rss_bytes"), CELL_BYTES, resident, sizeof resident);
 	fprintf(out, "qbus-proxy %s is %s, up %s, pid %" JSON_INTEGER_FORMAT "\n", version, state, uptime,
 		json_integer_value(json_object_get(answer, "pid")));
+	if (json_is_true(json_object_get(answer, "reload_refused")))
+		fputs("SIGHUP found the configuration wrong, its log tells how: what is served is what was read before\n", out);
 	fprintf(out, "messages take %s of %s, the process %s\n", used, most, resident);
 	cell_write(json_object_get(answer, "breaking"), CELL_TEXT, breaking, sizeof breaking);
 	fprintf(out, "calls that hang in workers from outside can be broken by %s\n", breaking);

@@ -321,6 +321,7 @@ bool glance_take(const struct glance_origin *origin, const char *only, bool want
 		.step = shutdown_step_name(runtime->step),
 		.is_listening = runtime->listener,
 		.is_draining = runtime->step != SHUTDOWN_NOT,
+		.is_reload_refused = runtime->reload.is_refused,
 		.uptime_us = now_us - origin->opened_us,
 		.memory_max = (uint64_t)runtime->conf->memory_max_bytes,
 		.n_late_verdicts = session_set_n_late(runtime->sessions),

@@ -2,7 +2,9 @@
 /* Sends datagrams to the service manager. */
 #include "host/notify.h"
 
+#include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,4 +58,11 @@ void notify_say(const struct notify *notify, const char *state)
 	const struct sockaddr *address = (const struct sockaddr *)&notify->address;
 	if (notify->fd >= 0)
 		sendto(notify->fd, state, strlen(state), MSG_NOSIGNAL, address, notify->address_len);
+}
+
+void notify_reloading(const struct notify *notify, int64_t now_us)
+{
+	char state[64];
+	snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, now_us);
+	notify_say(notify, state);
 }

@@ -21,5 +21,7 @@ void notify_open(struct notify *notify);
 void notify_close(struct notify *notify);
 /* "READY=1" and so on. Never waits; what cannot be sent is lost. */
 void notify_say(const struct notify *notify, const char *state);
+/* "RELOADING=1", to be followed by "READY=1"; now_us is of the monotonic clock. */
+void notify_reloading(const struct notify *notify, int64_t now_us);
 
 #endif

@@ -151,8 +151,23 @@ static void runtime_on_stop(evutil_socket_t signal, short what, void *ctx)
 
 static void runtime_on_hangup(evutil_socket_t signal, short what, void *ctx)
 {
-	(void)signal, (void)what, (void)ctx;
-	log_say(LOG_WARN, NULL, "SIGHUP: the configuration is read at the start only, restart to change it");
+	struct runtime *runtime = ctx;
+	(void)signal, (void)what;
+	runtime_now(runtime);
+	if (runtime->step != SHUTDOWN_NOT)
+		log_say(LOG_WARN, NULL, "SIGHUP: not heeded, the proxy is %s", shutdown_step_name(runtime->step));
+	else if (reload_check(&runtime->reload))
+		notify_reloading(&runtime->notify, runtime->now_us);
+}
+
+/* What is good is served after a drain. */
+static void runtime_on_judged(void *ctx, bool is_good)
+{
+	struct runtime *runtime = ctx;
+	if (is_good)
+		shutdown_begin_again(runtime);
+	else
+		notify_say(&runtime->notify, "READY=1\nSTATUS=the new configuration is refused");
 }
 
 static void runtime_on_child(evutil_socket_t signal, short what, void *ctx)
@@ -199,6 +214,8 @@ static bool runtime_build_loop(struct runtime *runtime)
 	runtime->base = event_base_new();
 	if (!runtime->base)
 		return false;
+	runtime->reload = (struct reload){
+		.base = runtime->base, .file = runtime->conf->file, .judged = runtime_on_judged, .ctx = runtime};
 	runtime->timer = evtimer_new(runtime->base, runtime_on_timer, runtime);
 	runtime->every_second = event_new(runtime->base, -1, EV_PERSIST, runtime_on_second, runtime);
 	runtime->watchdog = event_new(runtime->base, -1, EV_PERSIST, runtime_on_watchdog, runtime);
@@ -381,11 +398,16 @@ static void runtime_leave_hanging(const struct runtime *runtime)
 	if (!runtime->dispatcher || runtime->step != SHUTDOWN_DONE || dispatcher_is_closed(runtime->dispatcher))
 		return;
 	log_say(LOG_ERROR, NULL, "a broker library does not close in time: ending without it");
+	if (runtime->is_again)
+		reload_again();
 	_exit(EXIT_CUT_SHORT);
 }
 
 static void runtime_done(struct runtime *runtime)
 {
+	if (runtime->is_again)
+		reload_hold_signals();
+	reload_done(&runtime->reload);
 	glance_close(runtime->glance);
 	pools_free(runtime);
 	listener_close(runtime->listener);
@@ -405,6 +427,18 @@ static void runtime_begin_log(const struct conf *conf)
 	log_configure(conf->log.level, json);
 }
 
+/* Returns the exit code, or does not return: what is to begin anew has the process from here on. */
+static int runtime_end(const struct runtime *runtime)
+{
+	log_say(LOG_INFO, NULL, "ends %s%s", runtime->is_cut_short ? "before everything was settled" : "clean",
+		runtime->is_again ? ", begins anew" : "");
+	if (runtime->is_again) {
+		reload_again();
+		return EXIT_ERROR;
+	}
+	return runtime->is_cut_short ? EXIT_CUT_SHORT : EXIT_CLEAN;
+}
+
 int runtime_serve(struct conf *conf)
 {
 	struct runtime runtime = {.conf = conf, .now_us = clock_now_us()};
@@ -417,18 +451,16 @@ int runtime_serve(struct conf *conf)
 	bool is_built = runtime_build_loop(&runtime) && runtime_build_pipelines(&runtime) &&
 	                runtime_build_sessions(&runtime) && pools_build(&runtime) &&
 	                glance_open(&runtime, &runtime.glance) == 0 && runtime_start(&runtime);
+	reload_let_signals();
 	if (is_built) {
 		log_say(LOG_INFO, NULL, "serving version=%s socket=%s pipelines=%zu pools=%zu", version_own(),
 			conf->socket.path, conf->n_pipelines, conf->n_pools);
 		notify_say(&runtime.notify, "READY=1");
 		runtime_turn(&runtime);
 	}
-	bool is_cut_short = runtime.is_cut_short;
 	runtime_done(&runtime);
 	keeper_stop(&runtime.keeper);
 	cgroups_close(runtime.cgroups);
 	notify_close(&runtime.notify);
-	if (is_built)
-		log_say(LOG_INFO, NULL, "ends %s", is_cut_short ? "before everything was settled" : "clean");
-	return !is_built ? EXIT_ERROR : is_cut_short ? EXIT_CUT_SHORT : EXIT_CLEAN;
+	return is_built ? runtime_end(&runtime) : EXIT_ERROR;
 }

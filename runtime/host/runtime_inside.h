@@ -8,6 +8,7 @@
 #include "host/breaking.h"
 #include "host/conf.h"
 #include "host/notify.h"
+#include "host/reload.h"
 #include "pool/cgroup.h"
 #include "pool/keeper.h"
 #include "pool/pool.h"
@@ -59,6 +60,8 @@ struct runtime {
 	enum shutdown_step step;
 	int64_t step_until_us; /* when the step is cut short */
 	bool is_cut_short;
+	struct reload reload;
+	bool is_again; /* what goes down begins anew */
 };
 
 /* pools.c */
@@ -73,6 +76,7 @@ void pools_worker_grown(void *ctx, const struct session *session); /* session_ho
 
 /* shutdown.c */
 void shutdown_begin(struct runtime *runtime, const char *why); /* said again: at once */
+void shutdown_begin_again(struct runtime *runtime);            /* to begin anew afterwards, unless a stop follows */
 /* After each turn: takes the next step when it can be taken. Returns when it wants to be asked again, or CLOCK_NEVER.
  */
 int64_t shutdown_advance(struct runtime *runtime);

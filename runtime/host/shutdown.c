@@ -47,15 +47,32 @@ static void shutdown_close(struct runtime *runtime, int64_t sources_us)
 	runtime->wants_turn = true;
 }
 
+static void shutdown_drain(struct runtime *runtime, const char *why)
+{
+	log_say(LOG_INFO, NULL, "draining: fetching stops, running handlers finish why=%s", why);
+	runtime->step = SHUTDOWN_DRAINING;
+	runtime->step_until_us = runtime->now_us + runtime->conf->drain_timeout_us;
+	dispatcher_stop(runtime->dispatcher);
+	runtime->wants_turn = true;
+}
+
+void shutdown_begin_again(struct runtime *runtime)
+{
+	if (runtime->step != SHUTDOWN_NOT)
+		return;
+	runtime->is_again = true;
+	shutdown_drain(runtime, "SIGHUP");
+}
+
 void shutdown_begin(struct runtime *runtime, const char *why)
 {
-	if (runtime->step == SHUTDOWN_NOT) {
-		log_say(LOG_INFO, NULL, "draining: fetching stops, running handlers finish why=%s", why);
+	if (runtime->step == SHUTDOWN_NOT || runtime->is_again)
 		notify_say(&runtime->notify, "STOPPING=1\nSTATUS=draining");
-		runtime->step = SHUTDOWN_DRAINING;
-		runtime->step_until_us = runtime->now_us + runtime->conf->drain_timeout_us;
-		dispatcher_stop(runtime->dispatcher);
-		runtime->wants_turn = true;
+	if (runtime->step == SHUTDOWN_NOT) {
+		shutdown_drain(runtime, why);
+	} else if (runtime->is_again) {
+		log_say(LOG_INFO, NULL, "told to stop: nothing is begun anew why=%s", why);
+		runtime->is_again = false;
 	} else if (runtime->step == SHUTDOWN_DRAINING) {
 		log_say(LOG_WARN, NULL, "told to stop again: what runs is not waited for why=%s", why);
 		runtime->is_cut_short = true;

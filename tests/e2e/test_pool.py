@@ -288,14 +288,6 @@ def test_in_a_cgroup_of_its_own_all_of_a_worker_ends_with_it(tmp_path, serve, de
     wait_until(lambda: not list(folder.glob("qbus-*")), 5, "the proxy's cgroups are gone")
 
 
-def test_sighup_answers_that_a_restart_is_needed_and_changes_nothing(tmp_path, serve):
-    proxy = serve(watched(tmp_path, ["sleep", "1000"], {"messages": 1}))
-    proxy.process.send(signal.SIGHUP)
-    proxy.wait_log("SIGHUP: the configuration is read at the start only, restart to change it")
-    assert told(proxy)["state"] == "serving"
-    assert proxy.stop() == EXIT_CLEAN
-
-
 def test_the_service_manager_is_told(tmp_path, serve, monkeypatch):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
