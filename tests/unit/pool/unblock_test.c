@@ -284,7 +284,8 @@ static void run_script(size_t i)
 	if (!hung_free(&hung, hung_stages()))
 		fail_msg("%zu: %s", i, unblock_describe(&hung.unblock, text, sizeof(text)));
 	if (strncmp(hung.said, scripts[i].first, strlen(scripts[i].first)) != 0)
-		fail_msg("%zu: it says %s", i, hung.said);
+		fail_msg("%zu: after %lld ms it says '%s' (%s); it %s", i, (long long)hung.took_us / 1000, hung.said,
+			unblock_describe(&hung.unblock, text, sizeof(text)), rig_is_running(hung.pid) ? "runs" : "has ended");
 	assert_true(hung.took_us < FREED_US);
 	if (scripts[i].second)
 		assert_string_equal(hung_next(&hung), scripts[i].second);
