@@ -66,9 +66,14 @@ static void message_take(struct batch *batch, struct lane *lane, rd_kafka_messag
 /* What lies behind an error that holds the lane comes again: it is read anew from there. */
 static void other_take(struct gathering *gathering, struct lane *lane, rd_kafka_message_t *from)
 {
-	lane->is_healed = false;
-	if (from->err && !lane->wedge.is_held)
-		gathering->error(gathering->ctx, lane, from->err, rd_kafka_message_errstr(from));
+	if (from->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+		lane->end = lane->wedge.is_held ? 0 : from->offset;
+		gathering->batch->has_ends = true;
+	} else {
+		lane->is_healed = false;
+		if (from->err && !lane->wedge.is_held)
+			gathering->error(gathering->ctx, lane, from->err, rd_kafka_message_errstr(from));
+	}
 	rd_kafka_message_destroy(from);
 }
 

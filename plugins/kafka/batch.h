@@ -21,6 +21,7 @@ struct batch {
 	size_t wake_bytes, wake_messages;
 	bool wants_wake;
 	size_t largest; /* of all messages ever taken, with their keys */
+	bool has_ends;  /* lanes have told where they end */
 };
 
 /* What is no message on the queue of a lane. */

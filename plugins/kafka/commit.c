@@ -103,7 +103,7 @@ void commit_take(struct consumer *consumer, const struct qb_settlement *settleme
 /* A lane that is about to be given up commits only what is newer than what the broker has. */
 static bool is_due(const struct lane *lane)
 {
-	return lane->commit.is_dirty && (lane->state == LANE_OPEN || !lane->commit.is_healing);
+	return lane->commit.is_dirty && !lane->commit.is_gone && (lane->state == LANE_OPEN || !lane->commit.is_healing);
 }
 
 static void list_add(rd_kafka_topic_partition_list_t *list, struct lane *lane, uint64_t number)
@@ -208,6 +208,17 @@ static void lane_result(struct consumer *consumer, struct lane *lane, rd_kafka_r
 	} else {
 		settled_tell(consumer, lane, status_of(error));
 	}
+	if (error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+		commit_end(consumer, lane->topic);
+		commits->is_void = true;
+	}
+}
+
+void commit_end(struct consumer *consumer, const char *topic)
+{
+	for (size_t i = 0; i < consumer->lanes.n; i++)
+		if (!strcmp(consumer->lanes.sorted[i]->topic, topic))
+			consumer->lanes.sorted[i]->commit.is_gone = true;
 }
 
 void commit_result(struct consumer *consumer, rd_kafka_event_t *event, int64_t now_us)
@@ -237,7 +248,7 @@ bool commit_is_pending(const struct consumer *consumer, bool only_closing)
 	for (size_t i = 0; i < consumer->lanes.n; i++) {
 		const struct lane *lane = consumer->lanes.sorted[i];
 
-		if (only_closing && lane->state == LANE_OPEN)
+		if (lane->commit.is_gone || (only_closing && lane->state == LANE_OPEN))
 			continue;
 		if (lane->commit.sent_by || (lane->commit.is_dirty && !lane->commit.is_healing))
 			return true;

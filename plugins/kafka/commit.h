@@ -19,6 +19,7 @@ struct commits {
 	uint64_t under_way;    /* number of the commit that waits for its outcome, 0: none */
 	int64_t not_before_us; /* the broker has asked for patience */
 	int64_t n_errors;
+	bool is_void; /* a topic has gone under its lanes */
 };
 
 void commit_take(struct consumer *consumer, const struct qb_settlement *settlement);
@@ -31,6 +32,8 @@ void commit_result(struct consumer *consumer, rd_kafka_event_t *event, int64_t n
 void commit_begin(struct lane *lane, int64_t committed, const char *memo, size_t memo_len);
 /* Something settled is not known to be kept yet; only_closing: in a lane that is being given up. */
 bool commit_is_pending(const struct consumer *consumer, bool only_closing);
+/* The topic was deleted: nothing of its lanes is committed any more. */
+void commit_end(struct consumer *consumer, const char *topic);
 /* The outcome of what is under way is of no interest any more. */
 void commit_forget(struct consumer *consumer);
 

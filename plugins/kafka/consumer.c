@@ -224,6 +224,25 @@ static void lanes_heal(struct consumer *consumer)
 	}
 }
 
+/* What stands between the last message and the end of the partition is no message: marks of transactions, and what
+ * aborted ones have left. Else the position would stay below them, and a lag would for ever be told. */
+static void ends_tell(struct consumer *consumer)
+{
+	const struct qb_host *host = consumer->host;
+	bool can_pass = host->size > offsetof(struct qb_host, passed) && host->passed; /* it came later */
+
+	for (size_t i = 0; i < consumer->lanes.n; i++) {
+		struct lane *lane = consumer->lanes.sorted[i];
+
+		if (can_pass && lane->end > 0 && lane->end > lane->next) {
+			lane->next = lane->end;
+			host->passed(host->self, lane->id, lane->end - 1);
+		}
+		lane->end = 0;
+	}
+	consumer->batch.has_ends = false;
+}
+
 static size_t deliver(struct consumer *consumer, const struct qb_budget *budget)
 {
 	const struct qb_host *host = consumer->host;
@@ -241,6 +260,8 @@ static size_t deliver(struct consumer *consumer, const struct qb_budget *budget)
 		host->deliver(host->self, batch->messages, n);
 		batch_release(batch);
 	}
+	if (batch->has_ends)
+		ends_tell(consumer);
 	if (batch->wants_wake)
 		fetchers_wake(consumer);
 	return n;
@@ -381,8 +402,7 @@ void consumer_close(void *source, int timeout_ms)
 		consumer_wait(consumer, IMPATIENT_MS);
 	}
 	rebalance_void(consumer);
-	if (consumer->rebalance.list)
-		rd_kafka_topic_partition_list_destroy(consumer->rebalance.list);
+	rebalance_done(&consumer->rebalance);
 	rd_kafka_queue_io_event_enable(consumer->events, -1, NULL, 0);
 	is_destroyable = consumer->rebalance.was_assigned || !options_is_cooperative(consumer->conf) ||
 	                 rd_kafka_version() >= VERSION_DESTROYABLE;

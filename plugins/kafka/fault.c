@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "consumer.h"
 
@@ -100,6 +101,18 @@ void fault_turn(struct consumer *consumer)
 		source_say(consumer, QB_CONNECTED, &faults->is_connected, true, NULL);
 }
 
+/* The event names no topic, but its sentence does: "Subscribed topic not available: NAME: why". */
+static void topics_end(struct consumer *consumer, const char *sentence)
+{
+	char name[260]; /* a topic has 249 at most */
+
+	for (size_t i = 0; i < consumer->lanes.n; i++) {
+		snprintf(name, sizeof(name), " %s: ", consumer->lanes.sorted[i]->topic);
+		if (strstr(sentence, name))
+			commit_end(consumer, consumer->lanes.sorted[i]->topic);
+	}
+}
+
 enum qb_result fault_source(struct consumer *consumer, rd_kafka_event_t *event, int64_t now_us)
 {
 	rd_kafka_resp_err_t error = rd_kafka_event_error(event);
@@ -122,6 +135,7 @@ enum qb_result fault_source(struct consumer *consumer, rd_kafka_event_t *event, 
 		return QB_OK;
 	case FAULT_CANCELLED:
 		source_say(consumer, QB_CANCELLED, &consumer->faults.is_cancelled, true, reason);
+		topics_end(consumer, reason);
 		return QB_OK;
 	case FAULT_WEDGED:
 		wedge_source(consumer, reason, now_us);
@@ -138,8 +152,6 @@ void fault_lane(
 {
 	const struct qb_host *host = consumer->host;
 
-	if (error == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-		return;
 	if (kind_of(error) == FAULT_CANCELLED) {
 		if (!lane->is_cancelled)
 			host->condition(host->self, QB_CANCELLED, lane->id, true, text);

@@ -27,6 +27,7 @@ struct lane_commit {
 	char *memo;
 	size_t memo_len;
 	bool is_dirty;    /* position or memo is newer than what was sent last */
+	bool is_gone;     /* the topic was deleted: the offset would be one of its successor, so nothing is committed */
 	bool is_healing;  /* dirty only to overwrite what a stranger may have committed */
 	bool is_bare;     /* its memo was refused: the position goes without */
 	uint64_t sent_by; /* number of the commit under way, 0: none */
@@ -64,6 +65,7 @@ struct lane {
 	rd_kafka_queue_t *queue;
 	struct surplus surplus; /* was in the queue */
 	int64_t next;           /* lowest offset that may still come, -1: unknown */
+	int64_t end;            /* where the partition ended, after all that was taken from it; 0: not told */
 	size_t largest;         /* one byte more than the largest of the messages that were given last */
 	size_t taken_bytes;     /* since the fetchers were woken last */
 	size_t taken_messages;

@@ -63,10 +63,45 @@ static void unassign(struct consumer *consumer, const rd_kafka_topic_partition_l
 
 static rd_kafka_resp_err_t committed_read(struct consumer *consumer, rd_kafka_topic_partition_list_t *list)
 {
-	rd_kafka_resp_err_t error = rd_kafka_committed(consumer->rk, list, COMMITTED_MS);
+	rd_kafka_resp_err_t error =
+		list->cnt ? rd_kafka_committed(consumer->rk, list, COMMITTED_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
 
 	for (int i = 0; !error && i < list->cnt; i++)
 		error = list->elems[i].err;
+	return error;
+}
+
+static void old_forget(struct rebalance *rebalance)
+{
+	if (rebalance->old)
+		rd_kafka_metadata_destroy(rebalance->old);
+	rebalance->old = NULL;
+}
+
+static bool is_new(const struct consumer *consumer, const rd_kafka_topic_partition_t *entry)
+{
+	const struct rd_kafka_metadata *old = consumer->rebalance.old;
+
+	for (int i = 0; i < old->topic_cnt; i++)
+		if (!strcmp(old->topics[i].topic, entry->topic))
+			return entry->partition >= old->topics[i].partition_cnt;
+	return true;
+}
+
+/* Partitions that come while we run hold nothing from before: a group that starts at the end has begun by then. Which
+ * are old is written down at the first assignment. */
+static rd_kafka_resp_err_t old_find(struct consumer *consumer, const rd_kafka_topic_partition_list_t *list)
+{
+	rd_kafka_resp_err_t error;
+
+	if (consumer->rebalance.old)
+		return RD_KAFKA_RESP_ERR_NO_ERROR;
+	error = rd_kafka_metadata(consumer->rk, 1, NULL, &consumer->rebalance.old, END_MS);
+	for (int i = 0; !error && i < list->cnt; i++)
+		if (is_new(consumer, &list->elems[i]))
+			error = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE; /* the brokers do not agree yet */
+	if (error)
+		old_forget(&consumer->rebalance);
 	return error;
 }
 
@@ -78,7 +113,7 @@ static rd_kafka_resp_err_t ends_find(struct consumer *consumer, rd_kafka_topic_p
 	rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
 
 	for (int i = 0; i < list->cnt; i++)
-		if (list->elems[i].offset == RD_KAFKA_OFFSET_INVALID)
+		if (list->elems[i].offset == RD_KAFKA_OFFSET_INVALID && !is_new(consumer, &list->elems[i]))
 			rd_kafka_topic_partition_list_add(ends, list->elems[i].topic, list->elems[i].partition)->offset =
 				RD_KAFKA_OFFSET_END;
 	if (ends->cnt)
@@ -101,7 +136,8 @@ static rd_kafka_resp_err_t starts_find(struct consumer *consumer, rd_kafka_topic
 
 	if (error || strcmp(options_text(consumer->conf, OPTION_START), "latest"))
 		return error;
-	return ends_find(consumer, list);
+	error = old_find(consumer, list);
+	return error ? error : ends_find(consumer, list);
 }
 
 static void lane_begin(struct consumer *consumer, const rd_kafka_topic_partition_t *entry)
@@ -144,7 +180,7 @@ static void assign_try(struct consumer *consumer, int64_t now_us)
 {
 	struct rebalance *rebalance = &consumer->rebalance;
 	rd_kafka_topic_partition_list_t *starts = rd_kafka_topic_partition_list_copy(rebalance->list);
-	rd_kafka_resp_err_t error = starts->cnt ? starts_find(consumer, starts) : RD_KAFKA_RESP_ERR_NO_ERROR;
+	rd_kafka_resp_err_t error = starts_find(consumer, starts);
 
 	if (error) {
 		fault_say(
@@ -330,4 +366,12 @@ void rebalance_leave(struct consumer *consumer, int64_t now_us)
 	rebalance->is_leaving = true;
 	if (rebalance->state == REBALANCE_DRAINING)
 		rebalance->deadline_us = now_us;
+}
+
+void rebalance_done(struct rebalance *rebalance)
+{
+	old_forget(rebalance);
+	if (rebalance->list)
+		rd_kafka_topic_partition_list_destroy(rebalance->list);
+	rebalance->list = NULL;
 }

@@ -28,9 +28,10 @@ struct rebalance {
 	rd_kafka_topic_partition_list_t *list; /* what comes or goes; NULL in REBALANCE_NONE */
 	int64_t deadline_us;
 	int64_t n;
-	bool was_assigned;  /* an assignment has come since the start */
-	bool awaits_assign; /* something was given up, so an assignment will follow */
-	bool is_leaving;    /* new assignments are answered with nothing */
+	const struct rd_kafka_metadata *old; /* all topics at the first assignment; NULL: none yet, or not needed */
+	bool was_assigned;                   /* an assignment has come since the start */
+	bool awaits_assign;                  /* something was given up, so an assignment will follow */
+	bool is_leaving;                     /* new assignments are answered with nothing */
 };
 
 /* A REBALANCE event. */
@@ -43,5 +44,7 @@ void rebalance_drained(struct consumer *consumer, struct lane *lane);
 void rebalance_leave(struct consumer *consumer, int64_t now_us);
 /* Every lane is closed, nothing is committed. */
 void rebalance_void(struct consumer *consumer);
+/* Frees what an unfinished rebalance has left, and what it had to remember. */
+void rebalance_done(struct rebalance *rebalance);
 
 #endif

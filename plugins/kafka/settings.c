@@ -61,8 +61,9 @@ static const struct fixed fixed_consumer[] = {
 	{"enable.auto.commit", "false"},
 	{"enable.auto.offset.store", "false"},
 	{"auto.offset.reset", "error"},
-	{"enable.partition.eof", "false"},
-	{"check.crcs", "true"}, /* else a damaged batch is delivered as if it were good */
+	{"enable.partition.eof", "true"},                /* tells of what stands there and is no message */
+	{"topic.metadata.refresh.interval.ms", "10000"}, /* so soon topics that come, go or grow are noticed */
+	{"check.crcs", "true"},                          /* else a damaged batch is delivered as if it were good */
 	{"statistics.interval.ms", "1000"},
 };
 
@@ -99,7 +100,7 @@ static const struct owned {
 	{"enable.auto.commit", "offsets are committed when handlers have acked, never by the library"},
 	{"auto.commit.enable", "offsets are committed when handlers have acked, never by the library"},
 	{"enable.auto.offset.store", "offsets are committed when handlers have acked, never by the library"},
-	{"enable.partition.eof", "it is of no use here"},
+	{"enable.partition.eof", "the end of a partition is always asked for"},
 	{"check.crcs", "what is damaged is never delivered"},
 	{"fetch.max.bytes", "use fetch.max_bytes of the pipeline"},
 	{"fetch.message.max.bytes", "use fetch.max_partition_bytes of the pipeline"},

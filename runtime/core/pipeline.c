@@ -301,7 +301,8 @@ static void pipeline_on_kept(void *ctx, struct lane *lane, int64_t receipt, int 
 	commit_kept(ctx, lane, receipt, status);
 }
 
-/* What the lane was wedged at takes its place as something settled, so that the position passes it in its turn. */
+/* What the lane was wedged at, or what is no message, takes its place as something settled, so that the position passes
+ * it in its turn. */
 static void pipeline_on_skipped(void *ctx, struct lane *lane, int64_t receipt, int status)
 {
 	struct pipeline *pipeline = ctx;
@@ -314,8 +315,10 @@ static void pipeline_on_skipped(void *ctx, struct lane *lane, int64_t receipt, i
 		return;
 	}
 	const struct msg_item item = {.lane = lane, .receipt = receipt};
-	log_say(LOG_WARN, pipeline->conf->name, "lane goes on behind what was given up source=%s partition=%d behind=%lld",
-		lane->source, lane->partition, (long long)receipt);
+	if (status != SOURCE_PASSED)
+		log_say(LOG_WARN, pipeline->conf->name,
+			"lane goes on behind what was given up source=%s partition=%d behind=%lld", lane->source, lane->partition,
+			(long long)receipt);
 	ledger_skip(&pipeline->ledger, &item);
 	commit_dirty(pipeline, lane);
 	pipeline_lane_changed(pipeline, lane);

@@ -20,6 +20,9 @@ struct source;
 
 enum source_state { SOURCE_OPENING, SOURCE_OPEN, SOURCE_LOST, SOURCE_REFUSED, SOURCE_CLOSED };
 
+/* The status of what is skipped. 0: an operator says so; this: no message stands there; negative: it is not skipped. */
+enum { SOURCE_PASSED = 1 };
+
 /* News from a source, on the loop's thread, in the order in which they happened. */
 struct source_sink {
 	void (*lane_open)(void *ctx, struct lane *lane, const char *memo, size_t memo_len); /* the callee owns it now */

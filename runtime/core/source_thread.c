@@ -172,6 +172,21 @@ static void source_on_drained(void *self)
 	news_post(self, news_new(NEWS_DRAINED, NULL, 0));
 }
 
+/* Taken from the budget like one that was delivered, for the ledger will release it. */
+static void source_on_passed(void *self, uint64_t number, int64_t receipt)
+{
+	struct source *source = self;
+	struct source_lane *known = source_find_lane(source, number);
+	if (!known)
+		return;
+	struct news *news = news_new(NEWS_SKIPPED, NULL, 0);
+	news->lane = known->lane;
+	news->number = receipt;
+	news->code = SOURCE_PASSED;
+	source->taken_messages++;
+	news_post(source, news);
+}
+
 static void source_on_log(void *self, enum qb_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -398,6 +413,7 @@ void *source_thread_main(void *self)
 		.measure = source_on_measure,
 		.log = source_on_log,
 		.drained = source_on_drained,
+		.passed = source_on_passed,
 	};
 	source->seed = (uint64_t)clock_now_us() ^ (uint64_t)(uintptr_t)source;
 	while (!source->is_done) {

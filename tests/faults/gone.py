@@ -58,8 +58,7 @@ class DeletedTopic(Gone):
         self.kafka = self.scene.kafka()
         self.make()
         self.stream = KafkaStream(self.oracle, f"{self.scene.seed} {self.label}", self.kafka, self.label, max_us=500)
-        self.serve(self.kafka_configuration(self.kafka, self.label, brokers={"b": {"properties": {
-            "topic.metadata.refresh.interval.ms": 1000}}}, pools={"php": {"num_workers": 2}}))
+        self.serve(self.kafka_configuration(self.kafka, self.label, pools={"php": {"num_workers": 2}}))
 
     def make(self):
         self.kafka.create_topic(self.label, 2)

@@ -53,8 +53,7 @@ struct qb_message {
 	size_t n_headers;
 };
 
-/* ---- configuration: a plugin declares its options, the runtime reads and checks the file against them -------------
- */
+/* ---- configuration: a plugin declares its options, the runtime reads and checks the file against them ----------- */
 
 enum qb_kind {
 	QB_STRING,
@@ -104,8 +103,7 @@ struct qb_value {
 	size_t n_items; /* LIST, MAP */
 };
 
-/* ---- results and words --------------------------------------------------------------------------------------------
- */
+/* ---- results and words ------------------------------------------------------------------------------------------ */
 
 /* What poll and open say. LOST: the runtime closes this source, backs off and opens it again. FATAL: the operator must
  * act (refused credentials, missing queue); the runtime says so and tries again slowly. */
@@ -162,8 +160,7 @@ struct qb_lane_info {
 	struct qb_bytes memo; /* what the last settlement left, or what a stranger left; may be empty */
 };
 
-/* ---- the host: what a plugin may ask of the runtime (source's thread only) -----------------------------------------
- */
+/* ---- the host: what a plugin may ask of the runtime (source's thread only) -------------------------------------- */
 
 struct qb_host {
 	uint32_t size;
@@ -190,6 +187,10 @@ struct qb_host {
 	/* After drain: everything that was received has been delivered, nothing more will come. Said once; a stop waits for
 	 * it where the plugin has QB_FINISH_BUFFERED, other plugins need not say it. */
 	void (*drained)(void *self);
+	/* QB_SETTLE_PREFIX: nothing of the lane is left to come up to this receipt, which is higher than any before: what
+	 * stands there is no message, as the marks of a transaction. The position passes it once all below is settled.
+	 */
+	void (*passed)(void *self, uint64_t lane, int64_t receipt);
 };
 
 /* What open gets. Valid until close returns. */
@@ -210,8 +211,7 @@ struct qb_budget {
 	size_t bytes; /* a message that begins within the budget is delivered whole */
 };
 
-/* ---- the plugin -----------------------------------------------------------------------------------------------------
- */
+/* ---- the plugin ------------------------------------------------------------------------------------------------- */
 
 enum qb_trait {
 	QB_SETTLE_PREFIX = 1,   /* the broker keeps one position a lane (Kafka) */
