@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOG_LINE_BYTES = 4096, LOG_TAIL_BYTES = 8, LOG_WHO_BYTES = 256 };
+enum { LOG_LINE_BYTES = 4096, LOG_TAIL_BYTES = 8, LOG_WHO_BYTES = 256, LOG_FACT_BYTES = 200 };
 _Static_assert(LOG_LINE_BYTES <= PIPE_BUF, "a line must go into a pipe in one piece");
 
 enum log_sink { SINK_ASK, SINK_DIRECT, SINK_SOCKET };
@@ -284,36 +284,46 @@ static ssize_t log_write(const char *bytes, size_t len)
 	return write(log_conf.fd, bytes, len);
 }
 
+/* What stands before the members. LOG_TAIL_BYTES were kept for what ends the sentence and the line. */
+static void log_begin(struct log_line *line, enum log_level level, const char *who, const char *sentence)
+{
+	line->len = 0;
+	line->limit = LOG_LINE_BYTES - LOG_TAIL_BYTES;
+	line->is_cut = false;
+	line->is_json = log_conf.is_json;
+	if (atomic_exchange(&is_torn, false))
+		log_put_string(line, "\n");
+	(line->is_json ? log_form_json : log_form_text)(line, level, who, sentence);
+	line->len += (size_t)snprintf(line->bytes + line->len, sizeof line->bytes - line->len, "%s%s",
+		line->is_cut ? "..." : "", line->is_json ? "\"" : "");
+}
+
+static void log_end(struct log_line *line)
+{
+	line->len +=
+		(size_t)snprintf(line->bytes + line->len, sizeof line->bytes - line->len, "%s\n", line->is_json ? "}" : "");
+	ssize_t n = log_write(line->bytes, line->len);
+	if (n != (ssize_t)line->len)
+		atomic_fetch_add_explicit(&n_dropped, 1, memory_order_relaxed);
+	if (n > 0 && n != (ssize_t)line->len)
+		atomic_store(&is_torn, true);
+}
+
 void log_say_list(enum log_level level, const char *who, const char *format, va_list list)
 {
 	if (!log_is_on(level))
 		return;
 	int saved_errno = errno;
-	char sentence[LOG_LINE_BYTES];
+	char sentence[LOG_LINE_BYTES] = "";
 	struct log_line line;
-	line.len = 0;
-	line.limit = LOG_LINE_BYTES - LOG_TAIL_BYTES;
-	line.is_cut = false;
-	line.is_json = log_conf.is_json;
 	va_list copy;
-	sentence[0] = '\0';
 	va_copy(copy, list);
 	vsnprintf(sentence, sizeof sentence, format, copy);
 	va_end(copy);
-	if (atomic_exchange(&is_torn, false))
-		log_put_string(&line, "\n");
-	(line.is_json ? log_form_json : log_form_text)(&line, level, who, sentence);
-	/* LOG_TAIL_BYTES were kept for what ends the sentence and the line. */
-	line.len += (size_t)snprintf(line.bytes + line.len, sizeof line.bytes - line.len, "%s%s", line.is_cut ? "..." : "",
-		line.is_json ? "\"" : "");
+	log_begin(&line, level, who, sentence);
 	if (line.is_json)
 		log_put_facts(&line, format, list, sentence);
-	line.len += (size_t)snprintf(line.bytes + line.len, sizeof line.bytes - line.len, "%s\n", line.is_json ? "}" : "");
-	ssize_t n = log_write(line.bytes, line.len);
-	if (n != (ssize_t)line.len)
-		atomic_fetch_add_explicit(&n_dropped, 1, memory_order_relaxed);
-	if (n > 0 && n != (ssize_t)line.len)
-		atomic_store(&is_torn, true);
+	log_end(&line);
 	errno = saved_errno;
 }
 
@@ -323,4 +333,40 @@ void log_say(enum log_level level, const char *who, const char *format, ...)
 	va_start(list, format);
 	log_say_list(level, who, format, list);
 	va_end(list);
+}
+
+/* ---- facts that are handed over as such ---- */
+
+/* The value as it is shown; "": it is left out. */
+static void fact_show(const struct log_fact *fact, char text[LOG_FACT_BYTES + 1])
+{
+	if (fact->kind == LOG_NUMBER)
+		snprintf(text, LOG_FACT_BYTES + 1, "%lld", (long long)fact->number);
+	else
+		snprintf(text, LOG_FACT_BYTES + 1, "%s", fact->kind != LOG_NOTHING && fact->text ? fact->text : "");
+}
+
+void log_tell(enum log_level level, const char *who, const char *sentence, const struct log_fact *facts, size_t n_facts)
+{
+	if (!log_is_on(level))
+		return;
+	int saved_errno = errno;
+	char whole[LOG_LINE_BYTES], text[LOG_FACT_BYTES + 1];
+	struct log_line line;
+	size_t len = (size_t)snprintf(whole, sizeof whole, "%s", sentence);
+	for (size_t i = 0; i < n_facts && len < sizeof whole; i++) {
+		const char *quote = facts[i].kind == LOG_TEXT ? "\"" : "";
+		fact_show(&facts[i], text);
+		if (*text)
+			len += (size_t)snprintf(whole + len, sizeof whole - len, " %s=%s%s%s", facts[i].name, quote, text, quote);
+	}
+	log_begin(&line, level, who, whole);
+	for (size_t i = 0; i < n_facts && line.is_json && !line.is_cut; i++) {
+		fact_show(&facts[i], text);
+		if (*text)
+			log_put_member(
+				&line, facts[i].name, strlen(facts[i].name), text, strlen(text), facts[i].kind == LOG_NUMBER);
+	}
+	log_end(&line);
+	errno = saved_errno;
 }

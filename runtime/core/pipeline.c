@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -367,12 +368,10 @@ static void pipeline_on_condition(void *ctx, enum qb_condition what, struct lane
 		lane->is_wedged = on;
 	bool is_good = on == (what == QB_CONNECTED);
 	enum log_level level = is_good ? LOG_INFO : LOG_WARN;
-	if (!lane)
-		log_say(level, pipeline->conf->name, "%s%s%s", sentences[what][on], reason ? ": " : "", reason ? reason : "");
-	else if (reason)
-		log_say(level, pipeline->conf->name, "%s source=%s: %s", sentences[what][on], lane->source, reason);
-	else
-		log_say(level, pipeline->conf->name, "%s source=%s", sentences[what][on], lane->source);
+	const struct log_fact source = log_word("source", lane ? lane->source : NULL);
+	char sentence[512];
+	snprintf(sentence, sizeof sentence, "%s%s%s", sentences[what][on], reason ? ": " : "", reason ? reason : "");
+	log_tell(level, pipeline->conf->name, sentence, &source, 1);
 }
 
 static void pipeline_on_measure(void *ctx, enum qb_measure what, struct lane *lane, int64_t value)

@@ -24,7 +24,8 @@ enum {
 	VERDICT_FACTS = 7,
 	VERDICT_ERROR_MAX = 1024,
 	VERDICT_ORIGIN_BYTES = 768, /* exchange and routing key have 255 at most */
-	VERDICT_PROBES = 3
+	VERDICT_PROBES = 3,
+	VERDICT_MORE = 3 /* facts of a line beside those that all have */
 };
 
 static const char *const reason_names[N_REASONS] = {
@@ -47,6 +48,25 @@ const char *pipeline_reason_name(enum pipeline_reason reason)
 static const char *verdict_or_empty(const char *text)
 {
 	return text ? text : "";
+}
+
+static void verdict_say(const struct pipeline *pipeline, enum log_level level, const char *sentence,
+	const struct log_fact more[VERDICT_MORE], const struct entry *entry, const struct verdict_cause *cause)
+{
+	const struct lane *lane = entry->lane;
+	const struct log_fact facts[] = {
+		more[0],
+		more[1],
+		more[2],
+		log_word("reason", reason_names[cause->reason]),
+		log_number("attempt", entry->attempt),
+		log_word("source", lane->source),
+		log_number("partition", lane->partition),
+		log_number("receipt", entry->receipt),
+		log_text("exit", cause->exit),
+		log_text("error", cause->error),
+	};
+	log_tell(level, pipeline->conf->name, sentence, facts, sizeof facts / sizeof facts[0]);
 }
 
 /* Each kind of failure every ten seconds, all of them for those who debug: an outage fails thousands a second. */
@@ -82,12 +102,12 @@ void verdict_failed(
 		delay_us = retry_delay(&conf->backoff, entry->attempt, &pipeline->dispatcher->seed);
 	uint64_t n_hidden = 0;
 	enum log_level level = verdict_log_level(pipeline, cause, now_us, &n_hidden);
-	log_say(level, conf->name,
-		"message waits for its next attempt failed=%llu hidden=%llu reason=%s attempt=%u delay_ms=%lld source=%s "
-		"partition=%d receipt=%lld exit=\"%s\" error=\"%.200s\"",
-		(unsigned long long)pipeline->n_failed, (unsigned long long)n_hidden, reason_names[cause->reason],
-		entry->attempt, (long long)(delay_us / 1000), entry->lane->source, entry->lane->partition,
-		(long long)entry->receipt, verdict_or_empty(cause->exit), verdict_or_empty(cause->error));
+	const struct log_fact more[VERDICT_MORE] = {
+		log_number("failed", (int64_t)pipeline->n_failed),
+		log_number("hidden", (int64_t)n_hidden),
+		log_number("delay_ms", delay_us / 1000),
+	};
+	verdict_say(pipeline, level, "message waits for its next attempt", more, entry, cause);
 	struct lane *lane = entry->lane;
 	entry->attempt += is_charged;
 	pipeline->counts.retried++;
@@ -101,11 +121,10 @@ static void verdict_drop(struct pipeline *pipeline, struct entry *entry, const s
 	bool by_broker = pipeline->plugin->traits & QB_SETTLE_EACH;
 	pipeline->counts.rejected++;
 	pipeline->counts.rejected_by[cause->reason]++;
-	log_say(LOG_WARN, pipeline->conf->name,
-		"message is rejected, %s reason=%s attempt=%u source=%s partition=%d receipt=%lld exit=\"%s\" error=\"%.200s\"",
-		by_broker ? "the queue's dead-letter exchange has it if there is one" : "no dead_letter is configured",
-		reason_names[cause->reason], entry->attempt, entry->lane->source, entry->lane->partition,
-		(long long)entry->receipt, verdict_or_empty(cause->exit), verdict_or_empty(cause->error));
+	verdict_say(pipeline, LOG_WARN,
+		by_broker ? "message is rejected, the queue's dead-letter exchange has it if there is one"
+				  : "message is rejected, no dead_letter is configured",
+		(const struct log_fact[VERDICT_MORE]){{0}}, entry, cause);
 	pipeline_settle(pipeline, entry, by_broker ? QB_REJECT : QB_ACK);
 }
 
@@ -276,10 +295,9 @@ void verdict_published(struct pipeline *pipeline, uint64_t token, int status, co
 	}
 	pipeline->counts.dead_lettered++;
 	pipeline->counts.dead_lettered_by[entry->grave->reason]++;
-	log_say(LOG_WARN, pipeline->conf->name,
-		"message is dead-lettered reason=%s attempt=%u target=%s source=%s partition=%d receipt=%lld exit=\"%s\" "
-		"error=\"%.200s\"",
-		reason_names[entry->grave->reason], entry->attempt, pipeline->conf->dead_letter.target, entry->lane->source,
-		entry->lane->partition, (long long)entry->receipt, entry->grave->exit, entry->grave->error);
+	const struct log_fact more[VERDICT_MORE] = {log_word("target", pipeline->conf->dead_letter.target)};
+	const struct grave *grave = entry->grave;
+	verdict_say(pipeline, LOG_WARN, "message is dead-lettered", more, entry,
+		&(struct verdict_cause){(enum pipeline_reason)grave->reason, grave->error, grave->exit});
 	pipeline_settle(pipeline, entry, QB_ACK);
 }

@@ -423,18 +423,19 @@ static void place_say_end(const struct place *place, int64_t lived_us, int64_t d
 {
 	enum log_level level = is_failure ? LOG_WARN : LOG_INFO;
 	char how[256], status[64];
-	int pid = (int)place->process.pid;
 
 	process_describe(place->process.status, status, sizeof(status));
 	if (process_failure(&place->process, &place->common->plan, how, sizeof(how)))
 		level = LOG_ERROR;
 	else
 		snprintf(how, sizeof(how), "ends with %s", status);
-	if (delay_us == CLOCK_NEVER)
-		log_say(level, place->who, "%s pid=%d lived_ms=%" PRId64, how, pid, lived_us / 1000);
-	else
-		log_say(level, place->who, "%s pid=%d lived_ms=%" PRId64 " restart_ms=%" PRId64, how, pid, lived_us / 1000,
-			delay_us / 1000);
+	const struct log_fact facts[] = {
+		log_number("pid", place->process.pid),
+		log_number("lived_ms", lived_us / 1000),
+		delay_us == CLOCK_NEVER ? (struct log_fact){.kind = LOG_NOTHING} : log_number("restart_ms", delay_us / 1000),
+	};
+
+	log_tell(level, place->who, how, facts, sizeof(facts) / sizeof(facts[0]));
 }
 
 static void place_exited(struct place *place)

@@ -164,8 +164,13 @@ static void session_report(struct session *session)
 		return;
 	session->is_known = false;
 	session->worker.exit = session->exit[0] ? session->exit : NULL;
-	log_say(LOG_INFO, session->who, "leaves reason=\"%s\" exit=\"%s\" held=%u in_peace=%s", session->end_reason,
-		session->exit, (unsigned)session->worker.n_held, session->is_in_peace ? "yes" : "no");
+	const struct log_fact facts[] = {
+		log_text("reason", session->end_reason),
+		log_text("exit", session->exit),
+		log_number("held", session->worker.n_held),
+		log_word("in_peace", session->is_in_peace ? "yes" : "no"),
+	};
+	log_tell(LOG_INFO, session->who, "leaves", facts, sizeof facts / sizeof facts[0]);
 	dispatcher_worker_gone(session->set->dispatcher, &session->worker, session->is_in_peace, session->end_reason,
 		session->set->host->now(session->set->ctx));
 	session->set->host->changed(session->set->ctx);

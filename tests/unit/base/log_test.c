@@ -33,6 +33,15 @@ static void stderr_comes_back(void)
 	log_configure(LOG_INFO, false);
 }
 
+static const char *read_said(int fd)
+{
+	ssize_t n = read(fd, said, sizeof said - 1);
+	close(fd);
+	assert_true(n > 0);
+	said[n] = '\0';
+	return said;
+}
+
 /* What one line looks like. */
 static const char *said_of(bool json, const char *who, const char *sentence)
 {
@@ -42,11 +51,7 @@ static const char *said_of(bool json, const char *who, const char *sentence)
 	log_configure(LOG_INFO, json);
 	log_say(LOG_INFO, who, "%s", sentence);
 	stderr_comes_back();
-	ssize_t n = read(ends[0], said, sizeof said - 1);
-	close(ends[0]);
-	assert_true(n > 0);
-	said[n] = '\0';
-	return said;
+	return read_said(ends[0]);
 }
 
 static void a_text_line_has_time_level_who_and_sentence(void **state)
@@ -117,6 +122,47 @@ static void what_a_format_is_filled_with_makes_no_members(void **state)
 	assert_string_equal(members_of("%s", "fails level=error ts=0"), "}\n");
 	assert_string_equal(members_of("fails error=\"%s\" n=%d", "\" n=9 level=\"error\n", 1),
 		",\"error\":\"\\\" n=9 level=\\\"error\\\\x0a\",\"n\":1}\n");
+}
+
+/* What is told of a worker's end, in either form. */
+static const char *end_of(bool json, const char *why, bool restarts)
+{
+	const struct log_fact facts[] = {
+		log_number("pid", -7),
+		log_text("error", why),
+		log_word("pool", "php"),
+		restarts ? log_number("restart_ms", 0) : (struct log_fact){.kind = LOG_NOTHING},
+	};
+	int ends[2];
+	assert_int_equal(pipe(ends), 0);
+	stderr_becomes(ends[1]);
+	log_configure(LOG_INFO, json);
+	log_tell(LOG_INFO, NULL, "ends with 50 %s", facts, sizeof facts / sizeof facts[0]);
+	stderr_comes_back();
+	return read_said(ends[0]);
+}
+
+static void facts_that_are_not_there_are_left_out(void **state)
+{
+	(void)state;
+	assert_non_null(
+		strstr(end_of(false, "not found", true), "ends with 50 %s pid=-7 error=\"not found\" pool=php restart_ms=0\n"));
+	assert_non_null(strstr(end_of(false, "", false), "ends with 50 %s pid=-7 pool=php\n"));
+	assert_non_null(strstr(end_of(true, NULL, false), "pid=-7 pool=php\",\"pid\":-7,\"pool\":\"php\"}\n"));
+	assert_non_null(strstr(end_of(true, "say \"no\"\n", true),
+		",\"pid\":-7,\"error\":\"say \\\"no\\\"\\\\x0a\",\"pool\":\"php\",\"restart_ms\":0}\n"));
+}
+
+static void a_long_fact_is_cut(void **state)
+{
+	char text[1000];
+	const char *shown;
+	(void)state;
+	memset(text, 'x', sizeof text - 1);
+	text[sizeof text - 1] = '\0';
+	shown = strstr(end_of(true, text, false), ",\"error\":\"") + strlen(",\"error\":\"");
+	assert_int_equal(strspn(shown, "x"), 200);
+	assert_non_null(strstr(shown, "\",\"pool\":\"php\"}\n"));
 }
 
 static void a_member_without_room_is_left_out(void **state)
@@ -252,6 +298,8 @@ int main(void)
 		cmocka_unit_test(a_text_line_has_time_level_who_and_sentence),
 		cmocka_unit_test(a_line_about_the_process_has_no_who),
 		cmocka_unit_test(a_json_line_is_one_object),
+		cmocka_unit_test(facts_that_are_not_there_are_left_out),
+		cmocka_unit_test(a_long_fact_is_cut),
 		cmocka_unit_test(the_facts_of_a_format_are_members_of_a_json_line),
 		cmocka_unit_test(what_a_format_is_filled_with_makes_no_members),
 		cmocka_unit_test(a_member_without_room_is_left_out),
