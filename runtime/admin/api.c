@@ -83,8 +83,9 @@ static json_t *api_reasons(const struct snapshot *snapshot)
 			api_add_reason(reasons, "no worker", pipeline);
 		if (!pipeline->counts.is_connected)
 			json_array_append_new(
-				reasons, json_pack("{s:s, s:o, s:o}", "reason", "broker not connected", "pipeline",
-							 api_text(pipeline->conf->name), "broker", api_text(pipeline->conf->broker)));
+				reasons, json_pack("{s:s, s:o, s:o, s:o*}", "reason", "broker not connected", "pipeline",
+							 api_text(pipeline->conf->name), "broker", api_text(pipeline->conf->broker), "why",
+							 pipeline->look.absent ? api_text(pipeline->look.absent) : NULL));
 		if (pipeline->is_paused)
 			api_add_reason(reasons, "pipeline paused", pipeline);
 		if (pipeline->look.is_held)

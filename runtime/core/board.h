@@ -44,7 +44,7 @@ struct pipeline {
 	struct pipeline_times times;
 	bool is_connected, is_blocked, is_held, is_memo_told; /* held by an operator; the log said that memos are cut */
 	bool is_refused, is_drained; /* no dead letter confirmed since one was refused; the source has no more to give */
-	char *cancelled, *missing; /* why the broker ended the consumer; what the dead-letter target lacks; NULL: nothing */
+	char *absent, *cancelled, *missing; /* why the broker is not connected, ended the consumer; what the target lacks */
 };
 
 /* Workers that serve the same pipelines, by what they can take. */

@@ -26,6 +26,7 @@ void look_pipeline(const struct pipeline *pipeline, struct pipeline_look *ret_lo
 		.is_refused = verdict_is_refused(pipeline),
 		.is_settled_singly = pipeline->plugin->traits & QB_SETTLE_EACH,
 		.is_blocked = pipeline->is_blocked,
+		.absent = pipeline->absent,
 		.cancelled = pipeline->cancelled,
 		.missing = pipeline->missing,
 	};

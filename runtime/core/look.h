@@ -32,6 +32,7 @@ struct pipeline_look {
 	bool is_refused;        /* its dead-letter target makes it wait */
 	bool is_settled_singly; /* a queue: the broker wants each receipt */
 	bool is_blocked;        /* the broker takes no publications */
+	const char *absent;     /* why the broker is not connected; NULL: it is, or nothing is known yet */
 	const char *cancelled;  /* why the broker ended the consumer; NULL: it did not */
 	const char *missing;    /* why the dead-letter target can take nothing; NULL: nothing is known against it */
 };

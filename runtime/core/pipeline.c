@@ -208,6 +208,7 @@ void pipeline_free(struct pipeline *pipeline)
 	ledger_done(&pipeline->ledger);
 	free(pipeline->settlements);
 	free(pipeline->servers);
+	free(pipeline->absent);
 	free(pipeline->cancelled);
 	free(pipeline->missing);
 	free(pipeline);
@@ -350,6 +351,7 @@ static void pipeline_on_condition(void *ctx, enum qb_condition what, struct lane
 	if (what == QB_CONNECTED) {
 		pipeline->counts.connects += on && !pipeline->is_connected;
 		pipeline->is_connected = on;
+		pipeline_keep_text(&pipeline->absent, !on, reason);
 	}
 	if (what == QB_BLOCKED)
 		pipeline->is_blocked = on;

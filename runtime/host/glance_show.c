@@ -308,7 +308,8 @@ static const struct table deliveries_table = {"In flight", "deliveries", COLUMNS
 static void reason_print(FILE *out, const json_t *reason)
 {
 	static const char *const facts[] = {"pipeline", "pool", "broker", "source", "partition", "offset"};
-	cell text;
+	const json_t *why = json_object_get(reason, "why");
+	char text[512];
 	cell_write(json_object_get(reason, "reason"), CELL_TEXT, text, sizeof text);
 	fprintf(out, "not ready: %s", text);
 	for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
@@ -318,7 +319,9 @@ static void reason_print(FILE *out, const json_t *reason)
 		cell_write(fact, json_is_integer(fact) ? CELL_NUMBER : CELL_TEXT, text, sizeof text);
 		fprintf(out, " %s=%s", facts[i], text);
 	}
-	fputc('\n', out);
+	if (why)
+		cell_write(why, CELL_TEXT, text, sizeof text);
+	fprintf(out, "%s%s\n", why ? ": " : "", why ? text : "");
 }
 
 static void head_status(FILE *out, json_t *answer)

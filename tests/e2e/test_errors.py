@@ -200,9 +200,12 @@ def test_an_unreachable_rabbitmq_is_told(ledger, serve, tmp_path):
     class Nobody:
         url = f"amqp://guest:guest@127.0.0.1:{port}/%2f"
 
-    proxy = serve(amqp_config(tmp_path, Nobody, "orders", ledger))
+    proxy = serve(amqp_config(tmp_path, Nobody, "orders", ledger, admin={"socket": f"{tmp_path}/admin.sock"}))
     line = told(proxy, "connect|refused|reach")
     assert "guest:guest" not in line
+    status = wait_until(lambda: re.search(r"^not ready: broker not connected pipeline=orders broker=b: (.+)$",
+                                          run("status", "-c", proxy.file).stdout, re.M), 60, "status tells why")
+    assert re.search("connect|refused|reach", status[1]) and "guest:guest" not in status[1]
     assert proxy.stop() == EXIT_CLEAN
 
 

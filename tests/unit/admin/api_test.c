@@ -80,6 +80,10 @@ static void each_trouble_is_a_reason(void **state)
 	scene.pipelines[SCENE_GOOD].counts.is_connected = false;
 	assert_reason("broker not connected", "broker", "events");
 	set(NULL);
+	scene.pipelines[SCENE_GOOD].counts.is_connected = false;
+	scene.pipelines[SCENE_GOOD].look.absent = why;
+	assert_reason("broker not connected", "why", why);
+	set(NULL);
 	scene.pipelines[SCENE_GOOD].is_paused = true;
 	assert_reason("pipeline paused", "pipeline", "orders");
 	set(NULL);
