@@ -20,6 +20,7 @@ void ahead_init(struct ahead *ahead, int64_t queue_bytes, int64_t partition_byte
 void ahead_see(struct ahead *ahead, int64_t bytes)
 {
 	ahead->largest = larger(ahead->largest, bytes);
+	ahead->largest_recent = larger(ahead->largest_recent, bytes);
 }
 
 /* Moves *at behind the next `name`. False: there is none. */
@@ -41,6 +42,15 @@ static void queue_see(struct ahead *ahead, int64_t n, int64_t bytes)
 		ahead_see(ahead, larger(bytes - ahead->queue_bytes, bytes / n));
 }
 
+static void ahead_age(struct ahead *ahead)
+{
+	if (++ahead->n_readings < AHEAD_READINGS)
+		return;
+	ahead->n_readings = 0;
+	ahead->largest = ahead->largest_recent;
+	ahead->largest_recent = 0;
+}
+
 /* Nothing else is read of them: the partitions that each broker leads, and what their queues hold. */
 void ahead_read(struct ahead *ahead, const char *statistics)
 {
@@ -51,6 +61,7 @@ void ahead_read(struct ahead *ahead, const char *statistics)
 		n_brokers += *at == '"';
 	if (n_brokers)
 		ahead->n_brokers = n_brokers;
+	ahead_age(ahead);
 	ahead->held = 0;
 	for (at = statistics; next(&at, "\"fetchq_cnt\":");) {
 		int64_t n = strtoll(at, NULL, 10);

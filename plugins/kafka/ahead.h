@@ -5,7 +5,7 @@
  *  - a partition is put into a fetch while its queue holds less than queue_bytes (rd_kafka_toppar_fetch_decide), so at
  *    most queue_bytes and one fetch of it come together there;
  *  - a fetch of a partition is max_partition_bytes, but the first batch of an answer comes whole (KIP-74), and what it
- *    becomes when it is unpacked is bounded by nothing: so the largest one that was seen counts when it is more;
+ *    becomes when it is unpacked is bounded by nothing: so the largest one of the last minutes counts when it is more;
  *  - one fetch at a time is under way at a broker; its answer is max_bytes or that first batch. Until it is taken
  *    apart, and while a message that is left keeps the rest of it, it is there beside what the queues count.
  * Not in it: about 315 bytes for each message, and the answers that a partition's few messages keep while their lane is
@@ -16,9 +16,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* AHEAD_READINGS: how many of ahead_read, of which there is one each second, make a period. What was large counts for
+ * the rest of its period and for the next: one large message in a day shall not leave others without memory all day. */
+enum { AHEAD_READINGS = 300 };
+
 struct ahead {
 	int64_t queue_bytes, partition_bytes, answer_bytes; /* the options */
 	int64_t largest;                                    /* most of a partition that came in one piece, unpacked */
+	int64_t largest_recent;                             /* the same, of the period that goes on */
+	unsigned n_readings;                                /* of that period */
 	int64_t n_brokers;                                  /* that lead partitions of ours; 0: not known yet */
 	int64_t held;                                       /* in all queues, when the statistics were read last */
 };

@@ -20,7 +20,7 @@ struct batch {
 	 * themselves. */
 	size_t wake_bytes, wake_messages;
 	bool wants_wake;
-	size_t largest; /* of all messages ever taken, with their keys */
+	size_t largest; /* of all messages taken since it was read last, with their keys */
 	bool has_ends;  /* lanes have told where they end */
 };
 

@@ -40,6 +40,7 @@ void event_limit(struct consumer *consumer)
 	int64_t limit;
 
 	ahead_see(&consumer->ahead, (int64_t)consumer->batch.largest);
+	consumer->batch.largest = 0;
 	limit = ahead_limit(&consumer->ahead, consumer->lanes.n) + surplus_bytes(&consumer->lanes);
 	consumer->host->measure(consumer->host->self, QB_QUEUE_LIMIT, 0, limit);
 }

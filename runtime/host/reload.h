@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* SIGHUP: everything is read anew, or nothing is. A process of the program as it lies on the disk by then judges the
  * configuration (`check-config`); when that is refused, all goes on as it was. When it is good, this process drains as
- * for a stop and becomes that program (execve): its number, its streams, its service manager stay. So what is new may be
- * anything: keys, secrets, certificates, the program itself. Main thread. */
+ * for a stop and becomes that program (execve): its number, its streams, its service manager stay. So what is new may
+ * be anything: keys, secrets, certificates, the program itself. Main thread. */
 #ifndef QBUS_HOST_RELOAD_H
 #define QBUS_HOST_RELOAD_H
 

@@ -55,6 +55,22 @@ static void a_larger_message_counts_in_place_of_the_fetch_and_of_the_answer(void
 	assert_int_equal(ahead_limit(&ahead, 200), 2000 * MIB + 9 * MIB);
 }
 
+static void what_was_large_is_forgotten_after_the_period_that_follows(void **state)
+{
+	struct ahead ahead = ahead_of(MIB, MIB, MIB);
+	int n = 0;
+
+	(void)state;
+	ahead_see(&ahead, 30 * MIB);
+	for (; ahead_limit(&ahead, 1) > 3 * MIB; n++)
+		ahead_read(&ahead, "{}");
+	assert_int_equal(n, 2 * AHEAD_READINGS);
+	ahead_read(&ahead, "{ " QUEUE(1, 31457280) "}"); /* what lies in a queue is seen each time */
+	for (int i = 0; i < 3 * AHEAD_READINGS; i++)
+		ahead_read(&ahead, "{ " QUEUE(1, 31457280) "}");
+	assert_int_equal(ahead_limit(&ahead, 1), 61 * MIB);
+}
+
 static void only_brokers_that_lead_partitions_count(void **state)
 {
 	struct ahead ahead = ahead_of(MIB, MIB, 8 * MIB);
@@ -109,6 +125,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_held_of_no_partition),
 		cmocka_unit_test(a_partition_holds_its_queue_and_one_fetch_and_a_broker_an_answer),
 		cmocka_unit_test(a_larger_message_counts_in_place_of_the_fetch_and_of_the_answer),
+		cmocka_unit_test(what_was_large_is_forgotten_after_the_period_that_follows),
 		cmocka_unit_test(only_brokers_that_lead_partitions_count),
 		cmocka_unit_test(statistics_tell_what_is_held_and_that_a_message_was_large),
 		cmocka_unit_test(what_a_batch_has_become_when_it_was_unpacked_counts),
