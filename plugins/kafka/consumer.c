@@ -17,6 +17,9 @@
 #define IMPATIENT_MS 10
 #define PATIENT_MS 1000
 
+/* For leaving the group, when nobody wants to wait: a LeaveGroup is answered in less, unless a JoinGroup is out. */
+#define HURRY_US 300000
+
 /* What destroying cannot be trusted with: librdkafka below 2.3 before the first cooperative assignment. */
 #define VERSION_DESTROYABLE 0x02030000
 #define VERSION_COMMITS_SAFELY 0x020a0000
@@ -369,13 +372,18 @@ static bool is_joining(const struct consumer *consumer, int64_t now_us)
 	       (is_told ? gate_is_joining(consumer->gate, now_us) : gate_may_join(consumer->gate, now_us));
 }
 
+static bool is_hurried(const struct qb_host *host)
+{
+	return host->size >= sizeof(*host) && host->is_hurried && host->is_hurried(host->self);
+}
+
 /* A member that leaves while its JoinGroup is out, or is about to be sent, stays in the group as a ghost until its
  * session ends, and all others wait for it: so wait for the join, and for the assignment that follows a revoke, unless
- * the brokers do not answer anyway. */
+ * the brokers do not answer anyway, or nobody wants to wait. */
 static bool is_unsettled(const struct consumer *consumer, int64_t now_us)
 {
 	return consumer->rebalance.state != REBALANCE_NONE || commit_is_pending(consumer, false) ||
-	       (consumer->faults.is_connected && is_joining(consumer, now_us));
+	       (consumer->faults.is_connected && !is_hurried(consumer->host) && is_joining(consumer, now_us));
 }
 
 static int left_ms(int64_t end_us)
@@ -401,6 +409,8 @@ void consumer_close(void *source, int timeout_ms)
 			break;
 		consumer_wait(consumer, IMPATIENT_MS);
 	}
+	if (is_hurried(host) && now_us + HURRY_US < end_us)
+		end_us = now_us + HURRY_US;
 	rebalance_void(consumer);
 	rebalance_done(&consumer->rebalance);
 	rd_kafka_queue_io_event_enable(consumer->events, -1, NULL, 0);

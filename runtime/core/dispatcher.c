@@ -422,6 +422,12 @@ void dispatcher_close(struct dispatcher *dispatcher, int64_t timeout_us, int64_t
 	}
 }
 
+void dispatcher_hurry(struct dispatcher *dispatcher)
+{
+	for (size_t i = 0; i < dispatcher->n_pipelines; i++)
+		source_hurry(dispatcher->pipelines[i]->source);
+}
+
 bool dispatcher_is_closed(const struct dispatcher *dispatcher)
 {
 	for (size_t i = 0; i < dispatcher->n_pipelines; i++)

@@ -104,14 +104,14 @@ void dispatcher_thaw(struct dispatcher *dispatcher, int64_t stood_us, int64_t no
  * loop; returns the next moment at which something is due, or CLOCK_NEVER. */
 int64_t dispatcher_tick(struct dispatcher *dispatcher, int64_t now_us);
 
-/* Drain: fetching stops, running handlers finish, buffered messages are handled where handing them back costs an
- * attempt. */
+/* Drain: fetching stops, running handlers finish; what is buffered is handled where a return costs an attempt. */
 void dispatcher_stop(struct dispatcher *dispatcher);
 bool dispatcher_is_idle(const struct dispatcher *dispatcher); /* nothing in flight that a stop waits for */
 /* Asks every worker to finish what it holds and to leave. */
 void dispatcher_drain_workers(struct dispatcher *dispatcher, const char *reason);
 /* Last settlements go out and the sources close; is_closed tells when all have. */
 void dispatcher_close(struct dispatcher *dispatcher, int64_t timeout_us, int64_t now_us);
+void dispatcher_hurry(struct dispatcher *dispatcher); /* closing, sources wait for nothing out of courtesy to others */
 bool dispatcher_is_closed(const struct dispatcher *dispatcher);
 
 /* The sentence that is wrong, or NULL. O(everything). */

@@ -203,6 +203,11 @@ void source_close(struct source *source, int64_t timeout_us)
 	source_post(source, order);
 }
 
+void source_hurry(struct source *source)
+{
+	atomic_store(&source->is_hurried, true);
+}
+
 /* The thread says that it starves before it looks at the budget for the last time, and this looks after the budget has
  * grown: so one of the two sees the other. */
 static void source_feed(struct source *source)

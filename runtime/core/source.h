@@ -62,6 +62,7 @@ void source_drain(struct source *source);
  * takes the place of an earlier one. Nothing is fetched before. */
 void source_confirm(struct source *source, uint64_t question);
 void source_close(struct source *source, int64_t timeout_us); /* the state SOURCE_CLOSED follows */
+void source_hurry(struct source *source); /* closing, it waits for nothing out of courtesy to others */
 
 /* Messages and bytes released by the loop since the start; wakes the thread when it starves. */
 void source_released(struct source *source, uint64_t n_messages, uint64_t n_bytes);

@@ -187,6 +187,12 @@ static void source_on_passed(void *self, uint64_t number, int64_t receipt)
 	news_post(source, news);
 }
 
+static bool source_on_is_hurried(void *self)
+{
+	struct source *source = self;
+	return atomic_load(&source->is_hurried);
+}
+
 static void source_on_log(void *self, enum qb_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -414,6 +420,7 @@ void *source_thread_main(void *self)
 		.log = source_on_log,
 		.drained = source_on_drained,
 		.passed = source_on_passed,
+		.is_hurried = source_on_is_hurried,
 	};
 	source->seed = (uint64_t)clock_now_us() ^ (uint64_t)(uintptr_t)source;
 	while (!source->is_done) {

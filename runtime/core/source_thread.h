@@ -83,6 +83,7 @@ struct source {
 
 	pthread_mutex_t wake_lock; /* guards is_open against a wake that comes while the plugin closes */
 	bool is_open;
+	atomic_bool is_hurried; /* an operator does not want to wait */
 	_Atomic int64_t released_messages, released_bytes;
 	_Atomic int64_t taken_messages, taken_bytes; /* delivered since the start; written by the thread only */
 	_Atomic int64_t limit_bytes;                 /* most that may be taken and not released */

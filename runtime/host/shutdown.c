@@ -76,7 +76,12 @@ void shutdown_begin(struct runtime *runtime, const char *why)
 	} else if (runtime->step == SHUTDOWN_DRAINING) {
 		log_say(LOG_WARN, NULL, "told to stop again: what runs is not waited for why=%s", why);
 		runtime->is_cut_short = true;
+		dispatcher_hurry(runtime->dispatcher);
 		shutdown_close(runtime, SHUTDOWN_SOURCES_US);
+	} else if (runtime->step == SHUTDOWN_CLOSING) {
+		log_say(
+			LOG_WARN, NULL, "told to stop again: other members of a group may have to wait for this one why=%s", why);
+		dispatcher_hurry(runtime->dispatcher);
 	}
 }
 

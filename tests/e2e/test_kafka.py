@@ -2,6 +2,7 @@
 """Orders on a real Kafka, handled by PHP workers; what counts is what the handlers wrote and what the broker keeps."""
 import random
 import re
+import signal
 
 import pytest
 
@@ -130,29 +131,54 @@ def owned(member):
     return sum(int(count) if word == "assigned" else -int(count) for word, count in found)
 
 
-def test_a_member_that_stops_while_it_is_about_to_join_again_leaves_the_group(kafka, fresh, ledger, serve, tmp_path):
-    def member(name):
-        return serve(kafka_config(tmp_path, kafka, fresh, ledger, group=fresh, name=name, workers=1,
+@pytest.fixture
+def member(kafka, ledger, serve, tmp_path):
+    """A cooperative member of a group that has the name of its topic; its log tells each request."""
+    def begin(topic, name):
+        return serve(kafka_config(tmp_path, kafka, topic, ledger, group=topic, name=name, workers=1,
                                   brokers={"b": {"properties": {"debug": "protocol"}}},
                                   pipelines={"orders": {"source": {"assignment": "cooperative-sticky"}}}), name=name)
+    return begin
 
+
+def has_joined_since_the_stop(member):
+    return "Sent JoinGroupRequest" in member.text().partition("draining: ")[2]
+
+
+def test_a_member_that_stops_while_it_is_about_to_join_again_leaves_the_group(kafka, fresh, member):
     def stop_strikes(name):
         """Whether the member's JoinGroup was still to be sent when it was told to stop. Either way no ghost may stay."""
         wait_until(lambda: owned(stays) == 4, 60, f"the one that stays has all\n{stays.text()}")
-        leaves = member(name)
+        leaves = member(fresh, name)
         leaves.wait_log("partitions are assigned count=0")  # the other gives some of its own up first, then both join again
         assert leaves.stop() == EXIT_CLEAN
         group, = kafka.admin().list_groups(fresh, timeout=60)
         assert len(group.members) == 1
-        return "Sent JoinGroupRequest" in leaves.text().partition("draining: ")[2]
+        return has_joined_since_the_stop(leaves)
 
     kafka.create_topic(fresh, 4)
-    stays = member("stays")
+    stays = member(fresh, "stays")
     strikes = []
     while sum(strikes) < 2 and len(strikes) < 6:
         strikes.append(stop_strikes(f"leaves-{len(strikes)}"))
     print(f"of {len(strikes)} stops {sum(strikes)} came before the JoinGroup")
     assert sum(strikes) == 2
+
+
+def test_a_second_signal_does_not_wait_for_a_join_that_is_due(kafka, fresh, member):
+    def is_cut(number):
+        """Whether the stop ended before the JoinGroup, for which it would have waited."""
+        topic = kafka.create_topic(f"{fresh}-{number}", 4)
+        member(topic, f"stays-{number}").wait_log("partitions are assigned count=4")
+        leaves = member(topic, f"leaves-{number}")
+        leaves.wait_log("partitions are assigned count=0")
+        leaves.process.send(signal.SIGTERM)
+        leaves.wait_log("draining: ")
+        assert leaves.stop() in (EXIT_CLEAN, EXIT_CUT_SHORT)
+        assert "told to stop again" in leaves.text()
+        return not has_joined_since_the_stop(leaves)
+
+    assert any(is_cut(number) for number in range(4))
 
 
 @pytest.fixture(scope="module")

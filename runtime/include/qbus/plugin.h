@@ -188,9 +188,9 @@ struct qb_host {
 	 * it where the plugin has QB_FINISH_BUFFERED, other plugins need not say it. */
 	void (*drained)(void *self);
 	/* QB_SETTLE_PREFIX: nothing of the lane is left to come up to this receipt, which is higher than any before: what
-	 * stands there is no message, as the marks of a transaction. The position passes it once all below is settled.
-	 */
+	 * stands there is no message, as marks of a transaction are. The position passes it once all below is settled. */
 	void (*passed)(void *self, uint64_t lane, int64_t receipt);
+	bool (*is_hurried)(void *self); /* asked in close: shall it wait for nothing but what would come again? */
 };
 
 /* What open gets. Valid until close returns. */
