@@ -80,8 +80,7 @@ class FakeRabbit:
         elif method:
             self.said.append((number, method))
         if isinstance(method, Basic.Consume):
-            for one in wanted:
-                connection.sendall(one(method.consumer_tag))
+            connection.sendall(b"".join(one(method.consumer_tag) for one in wanted))  # so that all is read at once
             wanted.clear()
         if isinstance(method, Connection.Close):
             connection.shutdown(socket.SHUT_RDWR)

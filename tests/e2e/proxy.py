@@ -38,9 +38,9 @@ def config(directory, broker, source, ledger, workers=4, handler=(), name="qbus"
     return merge(base, changes)
 
 
-def kafka_config(directory, kafka, topic, ledger, group="orders-php", session_timeout="6s", **options):
-    """config() on a topic of a Kafka; short sessions, so that a killed member is soon forgotten. What is too short for a
-    busy machine loses partitions and repeats messages."""
+def kafka_config(directory, kafka, topic, ledger, group="orders-php", session_timeout="20s", **options):
+    """config() on a topic of a Kafka. A session longer than a machine may stand still: a shorter one loses its partitions
+    then and repeats messages. No longer than it must be: so long a killed member is remembered."""
     broker = {"type": "kafka", "bootstrap_servers": kafka.bootstrap,
               "properties": {"heartbeat.interval.ms": 300}}
     source = {"topics": [topic], "group_id": group, "start": "earliest", "session_timeout": session_timeout}

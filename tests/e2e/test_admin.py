@@ -158,7 +158,7 @@ def test_ready_says_what_is_missing(watched):
         proxy.process.send(signal.SIGTERM)
         wait_until(lambda: '"draining"' in proxy.page("/readyz")[1], 60, "it is draining")
         assert proxy.page("/healthz")[0] == 200
-    assert proxy.process.wait(30) == EXIT_CLEAN
+    assert proxy.process.wait(90) == EXIT_CLEAN
 
 
 def test_the_public_door_shows_neither_status_nor_deliveries(watched):
@@ -220,7 +220,7 @@ def test_a_second_proxy_does_not_take_the_doors(watched, serve, tmp_path, ledger
     watched()
     other = config(tmp_path, {"type": "memory"}, {"lanes": 1}, ledger, name="other")
     second = serve(merge(other, {"admin": {"socket": f"{tmp_path}/admin.sock"}}), ready=False, name="other")
-    assert second.process.wait(20) == EXIT_ERROR
+    assert second.process.wait(60) == EXIT_ERROR
     assert "another qbus-proxy serves" in second.text()
     assert run("status", "--socket", f"{tmp_path}/admin.sock").returncode == EXIT_CLEAN
 

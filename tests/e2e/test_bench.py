@@ -102,13 +102,14 @@ def test_a_handler_can_be_told_to_read_large_bodies(tmp_path, read):
 
 
 def test_what_waited_before_the_measuring_is_not_in_the_times(tmp_path):
-    """The first messages wait for a worker that starts slowly; it is there before the measuring begins."""
+    """The first messages wait for a worker that starts slowly; it is there before the measuring begins. What a busy machine
+    lets messages wait then is much less."""
     slow = tmp_path / "slow.php"
-    slow.write_text(f"<?php usleep(1_500_000); require '{BENCH.parents[1]}/share/qbus/bench/worker.php';")
+    slow.write_text(f"<?php usleep(5_000_000); require '{BENCH.parents[1]}/share/qbus/bench/worker.php';")
     bench("run", "--generated", "--rate", "1000", "--seconds", "1", "--rounds", "1", "--no-syscalls", "--worker", slow,
           "--json", tmp_path / "r")
     told = values(tmp_path / "r")
-    assert told["start_seconds"] >= 1.5 and 0 < told["wait_max_ms"] < 1000
+    assert told["start_seconds"] >= 5 and 0 < told["wait_max_ms"] < 4500
     assert "end_to_end_p99_ms" not in told
 
 
@@ -213,7 +214,7 @@ def test_a_signal_to_tune_is_no_refusal_of_a_setting(tmp_path):
                            stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": folder}) as tune):
         wait_until((tmp_path / "asked").exists, 120, "the proxy is asked")
         tune.send_signal(signal.SIGINT)
-        told, _ = tune.communicate(timeout=60)
+        told, _ = tune.communicate(timeout=120)
         assert tune.returncode == 1 and told == "" and not os.listdir(folder)
 
 
@@ -282,7 +283,7 @@ def test_no_password_gets_into_a_report(tmp_path):
 
 
 def test_a_signal_ends_the_filling(kafka, fresh):
-    messages = 1_500_000
+    messages = 10_000_000   # takes longer than a busy machine lets this process wait
     words = ["run", "--kafka", kafka.bootstrap, "--topic", fresh, "--messages", str(messages)]
     with tempfile.TemporaryDirectory() as folder:
         running = subprocess.Popen([BENCH, *words], env={**os.environ, "TMPDIR": folder}, stderr=subprocess.DEVNULL)

@@ -93,7 +93,7 @@ def test_nothing_of_a_letter_moves_the_terminal(kafka, tmp_path, ledger, fresh):
     evil = f"title\x1b]0;x\x07 nul\0 c1 \u009b31m \u0085 del\x7f bell\n\u202egnp.exe {turning}".encode() + b"cut \xc3"
     for partition in (2, 0):
         producer.produce(graves, b"{}", partition=partition, headers={"x-qbus-error": evil, "x-qbus-reason": b"\xc2\x9b2J"})
-    assert producer.flush(30) == 0
+    assert producer.flush(90) == 0
     file = tmp_path / "qbus.yaml"
     file.write_text(json.dumps(merge(kafka_config(tmp_path, kafka, fresh, ledger), {
         "pipelines": {"orders": {"dead_letter": {"topic": graves}}}})))
@@ -151,6 +151,7 @@ def test_dead_letters_of_a_queue_are_shown_retried_and_removed(rabbit, serve, tm
     ids, ids_again = [letter["id"] for letter in seen], [letter["id"] for letter in again]
     assert ids_again == ids if kind == "classic" else sorted(ids_again) == sorted(ids)  # a quorum queue has its own order
     assert all(letter["deliveries"] >= 1 for letter in again)
+    wait_until(lambda: rabbit.ready(graves) == 100, 60, "all are back in their places again")
 
     chosen = [seen[0]["id"], seen[50]["id"]]
     assert dlq(file, "retry", "orders", *chosen, *where).stdout.endswith("2 published again\n")
@@ -160,6 +161,7 @@ def test_dead_letters_of_a_queue_are_shown_retried_and_removed(rabbit, serve, tm
     _, properties, body = channel.basic_get(queue, auto_ack=False)
     assert not [name for name in (properties.headers or {}) if name.startswith("x-qbus-")] and json.loads(body)["id"] % 3 == 0
     connection.close()
+    wait_until(lambda: rabbit.ready(queue) == 2, 60, "it is back in its place")
     assert dlq(file, "remove", "orders", seen[1]["id"], *where).stdout.endswith("1 removed\n")
     wait_until(lambda: rabbit.ready(graves) == 97, 60, "1 is gone")
     left = [letter["id"] for letter in letters(file, *where)]
@@ -177,12 +179,19 @@ def test_a_letter_that_cannot_be_published_again_stays(rabbit, tmp_path, ledger,
     for origin in ("no-such-exchange/key", "/no-such-queue"):
         connection.channel().basic_publish("", graves, b"{}", pika.BasicProperties(headers={"x-qbus-origin": origin}))
     connection.close()
+
+    def all_are_there():
+        wait_until(lambda: rabbit.ready(graves) == 2, 60, "both are in their places")
+    all_are_there()
     file = tmp_path / "qbus.yaml"
     file.write_text(json.dumps(amqp_config(tmp_path, rabbit, fresh, ledger)))
     ids = [letter["id"] for letter in letters(file, "--queue", graves)]
+    assert len(ids) == 2
     for one in ids:
-        assert one in dlq(file, "retry", "orders", one, "--queue", graves, code=EXIT_ERROR).stderr
-    wait_until(lambda: rabbit.ready(graves) == 2, 60, "both are there")
+        all_are_there()
+        told = dlq(file, "retry", "orders", one, "--queue", graves, code=EXIT_ERROR).stderr
+        assert one in told and "there is no letter" not in told
+    all_are_there()
 
 
 def test_what_is_missing_is_said(tmp_path, ledger):

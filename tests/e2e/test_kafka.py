@@ -48,9 +48,9 @@ def test_every_order_is_handled_once_and_committed(any_kafka, fresh, ledger, ser
 def test_a_clean_restart_in_the_middle_repeats_nothing(kafka, fresh, ledger, serve, tmp_path):
     messages = scaled(50_000)
     ids = fill(kafka, fresh, messages)
-    proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=[lasting(12, messages)]))
+    proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=[lasting(24, messages)]))
     for part in (1, 2, 3):
-        wait_handled(ledger, messages * part // 4)
+        wait_handled(ledger, messages * part // 8)
         assert proxy.stop() == EXIT_CLEAN
         assert ledger.unique() < messages, "the stop struck in the middle"
         check_commits(kafka, "orders-php", fresh, ledger)
@@ -66,11 +66,11 @@ def test_a_clean_restart_in_the_middle_repeats_nothing(kafka, fresh, ledger, ser
 def test_five_kills_lose_nothing_and_repeat_only_what_was_open(any_kafka, fresh, ledger, serve, tmp_path, seed):
     ids = fill(any_kafka, fresh, MESSAGES)
     chance = random.Random(seed)
-    proxy = serve(kafka_config(tmp_path, any_kafka, fresh, ledger, handler=[lasting(12, MESSAGES)],
-                               pipelines={"orders": {"commit_interval": "500ms"}}))
+    options = {"handler": [lasting(24, MESSAGES)], "pipelines": {"orders": {"commit_interval": "500ms"}}}
+    proxy = serve(kafka_config(tmp_path, any_kafka, fresh, ledger, session_timeout="6s", **options))
     before, open_before, n_open, n_done = set(), set(), 0, 0
     for kill in range(5):
-        wait_handled(ledger, int(MESSAGES * (kill + 0.2 + 0.7 * chance.random()) / 6))
+        wait_handled(ledger, int(MESSAGES * (kill + 0.2 + 0.7 * chance.random()) / 12))
         workers = set(proxy.workers())
         proxy.kill()
         check_repeats(ledger, before, open_before)
@@ -84,6 +84,7 @@ def test_five_kills_lose_nothing_and_repeat_only_what_was_open(any_kafka, fresh,
         n_done += sum(entry.pid in workers for entry in entries)
         if kill:    # the broker forgets the first one by itself, when its session is over
             any_kafka.forget("orders-php")
+        proxy.configure(kafka_config(tmp_path, any_kafka, fresh, ledger, **options))
         proxy.start()
     open_gate(ledger)
     wait_handled(ledger, MESSAGES)
@@ -108,13 +109,13 @@ def check_repeats(ledger, before, open_before):
 
 def test_a_member_joins_and_leaves(any_kafka, fresh, ledger, serve, tmp_path):
     ids = fill(any_kafka, fresh, MESSAGES)
-    options = {"handler": [lasting(30, MESSAGES, 2)], "workers": 2, "session_timeout": "20s"}
+    options = {"handler": [lasting(60, MESSAGES, 2)], "workers": 2}
     first = serve(kafka_config(tmp_path, any_kafka, fresh, ledger, **options))
-    wait_handled(ledger, MESSAGES // 5)
+    wait_handled(ledger, MESSAGES // 10)
     second = serve(kafka_config(tmp_path, any_kafka, fresh, ledger, name="second", **options), name="second")
     joined = wait_until(lambda: set(second.workers()) & {entry.pid for entry in ledger.read()}, 120, "the second works")
     assert joined and ledger.unique() < MESSAGES
-    wait_handled(ledger, ledger.unique() + MESSAGES // 5)
+    wait_handled(ledger, ledger.unique() + MESSAGES // 10)
     assert second.stop() == EXIT_CLEAN
     assert ledger.unique() < MESSAGES, "the second left in the middle"
     open_gate(ledger)
@@ -256,9 +257,9 @@ def test_the_broker_is_killed_in_mid_flight(tmp_path_factory, fresh, ledger, ser
         kafka.start()
         messages = scaled(50_000)
         ids = fill(kafka, fresh, messages)
-        proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=[lasting(12, messages)],
-                                   pipelines={"orders": {"source": {"session_timeout": "45s"}}}))
-        wait_handled(ledger, messages // 4)
+        proxy = serve(kafka_config(tmp_path, kafka, fresh, ledger, handler=[lasting(24, messages)],
+                                   session_timeout="45s"))
+        wait_handled(ledger, messages // 8)
         kafka.kill()
         assert ledger.unique() < messages
         open_gate(ledger)

@@ -4,6 +4,8 @@ import json
 import socket
 import struct
 
+import confluent_kafka
+import confluent_kafka.admin
 import pytest
 
 import brokers
@@ -48,7 +50,7 @@ def missing(proxy):
 
 
 def topics(kafka):
-    return kafka.admin().list_topics(timeout=10).topics
+    return kafka.admin().list_topics(timeout=60).topics
 
 
 TOPIC, CLUSTER = 2, 4
@@ -65,11 +67,31 @@ def rule(kafka, permission, principal, kind, name, operation):
     head = struct.pack(">hhi", 30, 1, 1) + text("tests")
     body = (struct.pack(">ib", 1, kind) + text(name) + struct.pack(">b", literal) + text(principal) + text("*")
             + struct.pack(">bb", operation, permission))
-    with socket.create_connection(("127.0.0.1", kafka.port), timeout=30) as wire:
+    with socket.create_connection(("127.0.0.1", kafka.port), timeout=60) as wire:
         wire.sendall(struct.pack(">i", len(head + body)) + head + body)
         answer = wire.makefile("rb")
         number, _, n_results, error = struct.unpack(">iiih", answer.read(struct.unpack(">i", answer.read(4))[0])[:14])
     assert (number, n_results, error) == (1, 1, 0), "the broker takes the ACL"
+
+
+def app(kafka):
+    """What the user `app` asks with; a rule is in force only some time after the broker has taken it."""
+    return confluent_kafka.admin.AdminClient({
+        "bootstrap.servers": kafka.sasl_bootstrap, "security.protocol": AS_APP["protocol"], "log_level": 0,
+        "sasl.mechanism": AS_APP["mechanism"], "sasl.username": AS_APP["username"], "sasl.password": AS_APP["password"]})
+
+
+def is_topic_refused(kafka, topic):
+    error = app(kafka).list_topics(topic, timeout=60).topics[topic].error
+    return error is not None and error.code() == confluent_kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
+def are_settings_refused(kafka):
+    broker = confluent_kafka.admin.ConfigResource(confluent_kafka.admin.RESOURCE_BROKER, "1")
+    asking = app(kafka)  # lives until the answer is there
+    answer, = asking.describe_configs([broker]).values()
+    error = answer.exception(60)
+    return error is not None and error.args[0].code() == confluent_kafka.KafkaError.CLUSTER_AUTHORIZATION_FAILED
 
 
 def ends(kafka, topic):
@@ -127,6 +149,7 @@ def test_a_topic_that_is_not_ours_is_told(guarded, fresh, start):
     guarded.create_topic(fresh, 1)
     guarded.create_topic(f"{fresh}.dlq", 1)
     rule(guarded, DENIED, "User:app", TOPIC, f"{fresh}.dlq", EVERYTHING)
+    wait_until(lambda: is_topic_refused(guarded, f"{fresh}.dlq"), 60, "the rule is in force")
     proxy = start(guarded, fresh, bootstrap_servers=guarded.sasl_bootstrap, security=AS_APP)
     proxy.wait_log(rf"dead-letter target is missing: topic {fresh}\.dlq: Broker: Topic authorization failed")
     assert len(missing(proxy)) == 1
@@ -137,9 +160,11 @@ def test_a_topic_of_which_the_brokers_do_not_say_whether_use_makes_it_is_not_mis
         guarded, fresh, start):
     guarded.create_topic(fresh, 1)
     rule(guarded, ALLOWED, "User:other", CLUSTER, "kafka-cluster", DESCRIBE_CONFIGS)
+    wait_until(lambda: are_settings_refused(guarded), 60, "the rule is in force")
     proxy = start(guarded, fresh, bootstrap_servers=guarded.sasl_bootstrap, security=AS_APP)
     proxy.wait_log(rf"whether the brokers make it when it is used is not known target={fresh}\.dlq")
-    assert not missing(proxy) and status(proxy)["ready"]
+    assert not missing(proxy)
+    wait_until(lambda: status(proxy)["ready"], 60, "it is ready")
     rule(guarded, ALLOWED, "User:app", CLUSTER, "kafka-cluster", DESCRIBE_CONFIGS)
     proxy.wait_log(rf"the brokers make it when it is used target={fresh}\.dlq")
     assert "dead-letter target is missing" not in proxy.text()
