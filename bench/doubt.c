@@ -17,7 +17,7 @@ enum times_quantile doubt_quantile(uint64_t n)
 {
 	enum times_quantile quantile = TIMES_P50;
 
-	while (quantile < TIMES_MAX && (double)n * (1 - times_share(quantile)) >= LEAST_BEYOND)
+	while (quantile < TIMES_MAX && (double)n - (double)n * times_share(quantile) >= LEAST_BEYOND)
 		quantile++;
 	return quantile;
 }

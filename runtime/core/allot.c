@@ -54,7 +54,8 @@ static void allot_warn_ahead(struct dispatcher *dispatcher, int64_t ahead_bytes)
 	pipeline_count(widest, &counts);
 	log_say(LOG_WARN, widest->conf->name,
 		"what client libraries may fetch ahead does not fit memory.max_bytes: raise it, or lower fetch.queue_bytes and "
-		"fetch.max_partition_bytes; a larger message comes whole all the same bytes=%lld memory_max_bytes=%lld lanes=%zu lane_bytes=%lld",
+		"fetch.max_partition_bytes; a larger message comes whole all the same bytes=%lld memory_max_bytes=%lld "
+		"lanes=%zu lane_bytes=%lld",
 		(long long)ahead_bytes, (long long)dispatcher->memory_max_bytes, counts.lanes,
 		(long long)(widest->queue_limit_bytes / larger((int64_t)counts.lanes, 1)));
 	dispatcher->memory_ahead_bytes = ahead_bytes;

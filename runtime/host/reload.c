@@ -74,6 +74,8 @@ static void reload_on_exit(evutil_socket_t fd, short what, void *ctx)
 	if (reload->is_refused)
 		log_say(LOG_ERROR, NULL, "SIGHUP: %s is refused, what was served is served on check=\"%s\"", reload->file,
 			*failure ? failure : how);
+	if (reload->is_stale && reload_check(reload))
+		return;
 	reload->judged(reload->ctx, !reload->is_refused);
 }
 
@@ -103,6 +105,7 @@ bool reload_check(struct reload *reload)
 	static char command[] = "check-config", option[] = "-c";
 	char *argv[] = {start.program, command, option, (char *)reload->file, NULL};
 	struct process_plan plan = reload_plan(argv);
+	reload->is_stale = reload->is_checking;
 	if (reload->is_checking)
 		return true;
 	int status = process_spawn(&reload->check, &plan);

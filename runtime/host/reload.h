@@ -21,15 +21,15 @@ struct reload {
 	struct process check;
 	struct output out, err;
 	struct event *exited, *late;
-	bool is_checking;
-	bool is_refused; /* the last one asked for: what is served is not what the file says */
+	bool is_checking, is_stale; /* stale: the file may be newer than what is being checked */
+	bool is_refused;            /* the last one asked for: what is served is not what the file says */
 };
 
 /* How the program was called and with which environment, before anything changes that. argv lives for ever. */
 void reload_remember(char **argv);
 
-/* Begins the judgement; judged(ctx) is called from the loop when it is there, never from within. While one is under way
- * nothing happens. False: it could not begin, and the log says why. */
+/* Begins the judgement; judged(ctx) is called from the loop when it is there, never from within. One that is under way is
+ * followed by another, and that one counts. False: it could not begin, and the log says why. */
 bool reload_check(struct reload *reload);
 /* Gives up a judgement that is under way. */
 void reload_done(struct reload *reload);

@@ -392,21 +392,47 @@ static void runtime_free_events(struct runtime *runtime)
 	free(runtime->sources);
 }
 
-/* A source that does not close within its bound cannot be joined: the process then ends without it. */
-static void runtime_leave_hanging(const struct runtime *runtime)
+/* What a next life of this process must not find: a keeper that ends what has our mark, a cgroup that it is in. */
+static void runtime_let_go(struct runtime *runtime)
+{
+	keeper_stop(&runtime->keeper);
+	cgroups_close(runtime->cgroups);
+	notify_close(&runtime->notify);
+}
+
+/* Returns the exit code, or does not return: what is to begin anew has the process from here on. */
+static int runtime_end(const struct runtime *runtime)
+{
+	log_say(LOG_INFO, NULL, "ends %s%s", runtime->is_cut_short ? "before everything was settled" : "clean",
+		runtime->is_again ? ", begins anew" : "");
+	if (runtime->is_again) {
+		reload_again();
+		return EXIT_ERROR;
+	}
+	return runtime->is_cut_short ? EXIT_CUT_SHORT : EXIT_CLEAN;
+}
+
+/* A source that does not close within its bound cannot be joined: the process then ends, or begins anew, without it. */
+static void runtime_leave_hanging(struct runtime *runtime)
 {
 	if (!runtime->dispatcher || runtime->step != SHUTDOWN_DONE || dispatcher_is_closed(runtime->dispatcher))
 		return;
 	log_say(LOG_ERROR, NULL, "a broker library does not close in time: ending without it");
-	if (runtime->is_again)
-		reload_again();
-	_exit(EXIT_CUT_SHORT);
+	runtime_let_go(runtime);
+	_exit(runtime_end(runtime));
+}
+
+/* A stop that the loop has not seen yet is still one; one that comes from here on is the next one's. */
+static void runtime_hold_signals(struct runtime *runtime)
+{
+	reload_hold_signals();
+	event_base_loop(runtime->base, EVLOOP_NONBLOCK);
 }
 
 static void runtime_done(struct runtime *runtime)
 {
 	if (runtime->is_again)
-		reload_hold_signals();
+		runtime_hold_signals(runtime);
 	reload_done(&runtime->reload);
 	glance_close(runtime->glance);
 	pools_free(runtime);
@@ -427,18 +453,6 @@ static void runtime_begin_log(const struct conf *conf)
 	log_configure(conf->log.level, json);
 }
 
-/* Returns the exit code, or does not return: what is to begin anew has the process from here on. */
-static int runtime_end(const struct runtime *runtime)
-{
-	log_say(LOG_INFO, NULL, "ends %s%s", runtime->is_cut_short ? "before everything was settled" : "clean",
-		runtime->is_again ? ", begins anew" : "");
-	if (runtime->is_again) {
-		reload_again();
-		return EXIT_ERROR;
-	}
-	return runtime->is_cut_short ? EXIT_CUT_SHORT : EXIT_CLEAN;
-}
-
 int runtime_serve(struct conf *conf)
 {
 	struct runtime runtime = {.conf = conf, .now_us = clock_now_us()};
@@ -455,12 +469,10 @@ int runtime_serve(struct conf *conf)
 	if (is_built) {
 		log_say(LOG_INFO, NULL, "serving version=%s socket=%s pipelines=%zu pools=%zu", version_own(),
 			conf->socket.path, conf->n_pipelines, conf->n_pools);
-		notify_say(&runtime.notify, "READY=1");
+		notify_say(&runtime.notify, "READY=1\nSTATUS=serving");
 		runtime_turn(&runtime);
 	}
 	runtime_done(&runtime);
-	keeper_stop(&runtime.keeper);
-	cgroups_close(runtime.cgroups);
-	notify_close(&runtime.notify);
+	runtime_let_go(&runtime);
 	return is_built ? runtime_end(&runtime) : EXIT_ERROR;
 }

@@ -69,6 +69,7 @@ void shutdown_begin(struct runtime *runtime, const char *why)
 	if (runtime->step == SHUTDOWN_NOT || runtime->is_again)
 		notify_say(&runtime->notify, "STOPPING=1\nSTATUS=draining");
 	if (runtime->step == SHUTDOWN_NOT) {
+		reload_done(&runtime->reload);
 		shutdown_drain(runtime, why);
 	} else if (runtime->is_again) {
 		log_say(LOG_INFO, NULL, "told to stop: nothing is begun anew why=%s", why);

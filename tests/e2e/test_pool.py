@@ -299,7 +299,7 @@ def test_the_service_manager_is_told(tmp_path, serve, monkeypatch):
         monkeypatch.setenv("WATCHDOG_USEC", "1000000")
         # The worker holds its message for as long as it likes, so the drain takes its time; it sees no NOTIFY_SOCKET.
         proxy = serve(watched(tmp_path, ["sh", "-c", "echo sees=$NOTIFY_SOCKET.; exec sleep 1000"], {"messages": 1}))
-        assert [manager.recv(200) for _ in range(4)] == [b"READY=1"] + [b"WATCHDOG=1"] * 3
+        assert [manager.recv(200) for _ in range(4)] == [b"READY=1\nSTATUS=serving"] + [b"WATCHDOG=1"] * 3
         proxy.wait_log(r"sees=\.")
         manager.setblocking(False)
         said = set()

@@ -41,6 +41,13 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def opened(fifo):
+    """A descriptor to write to whoever reads there; None while nobody does."""
+    with contextlib.suppress(OSError):
+        return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    return None
+
+
 @pytest.fixture
 def small(tmp_path, serve):
     """small(...) serves the memory broker; workers that do nothing are enough."""
@@ -161,6 +168,26 @@ def test_many_hangups_at_once_end_nothing_and_leave_nothing_open(small):
     assert proxy.stop() == EXIT_CLEAN
 
 
+def test_a_hangup_during_a_check_is_followed_by_another(small, tmp_path):
+    """What is being checked is older than what the second hangup is about."""
+    proxy = small()
+    good = proxy.file.read_text()
+    slow, later = tmp_path / "slow", tmp_path / "later"
+    os.mkfifo(slow)
+    later.write_text(good)
+    slow.rename(proxy.file)
+    proxy.process.send(signal.SIGHUP)
+    with open(wait_until(lambda: opened(proxy.file), 60, "the check reads"), "w", encoding="ascii") as file:
+        later.rename(proxy.file)
+        proxy.process.send(signal.SIGHUP)
+        assert seen(proxy) and seen(proxy)      # each answer is a turn of the loop: it has taken the signal
+        file.write("nonsense: 1")
+    proxy.wait_log("is refused, what was served is served on")
+    wait_until(lambda: proxy.text().count("serving version=") == 2 and proxy.listens(), 60, "what came later is served")
+    assert not wait_until(lambda: seen(proxy), 60, "it answers")["reload_refused"]
+    assert proxy.stop() == EXIT_CLEAN
+
+
 def test_the_program_that_lies_there_by_then_is_begun(small, tmp_path):
     """An upgrade: another file at the same path. What cannot be run is refused like a wrong configuration."""
     program = tmp_path / "qbus-proxy"
@@ -179,7 +206,7 @@ def test_the_program_that_lies_there_by_then_is_begun(small, tmp_path):
     assert proxy.stop() == EXIT_CLEAN
 
 
-def test_secrets_are_read_anew_and_the_environment_is_that_of_the_start(tmp_path, serve, rabbit, fresh, ledger, monkeypatch):
+def test_secrets_are_read_anew_and_the_environment_is_of_the_start(tmp_path, serve, rabbit, fresh, ledger, monkeypatch):
     """A password in a file is changed while the proxy runs, as in the broker."""
     monkeypatch.setenv("QBUS_TEST_QUEUE", fresh)
     rabbit.declare(fresh, "classic")

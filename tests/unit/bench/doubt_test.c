@@ -37,7 +37,9 @@ static void ten_values_must_lie_beyond_a_quantile(void **state)
 	(void)state;
 	assert_int_equal(doubt_quantile(10000), TIMES_MAX);
 	assert_int_equal(doubt_quantile(9999), TIMES_P999);
-	assert_int_equal(doubt_quantile(300), TIMES_P99);
+	assert_int_equal(doubt_quantile(1000), TIMES_P999);
+	assert_int_equal(doubt_quantile(999), TIMES_P99);
+	assert_int_equal(doubt_quantile(100), TIMES_P99);
 	assert_int_equal(doubt_quantile(99), TIMES_P90);
 	assert_int_equal(doubt_quantile(0), TIMES_P50);
 }
