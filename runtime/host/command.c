@@ -4,6 +4,7 @@
 
 #include "host/command_options.h"
 #include "host/loader.h"
+#include "host/reload.h"
 #include "host/runtime.h"
 #include "host/version.h"
 
@@ -165,6 +166,7 @@ static int serve_conf(struct conf *conf, bool print)
 
 static int command_serve(const struct command_options *options)
 {
+	reload_hold_hangup();
 	return command_with_conf(options, serve_conf);
 }
 

@@ -131,24 +131,30 @@ void reload_done(struct reload *reload)
 
 /* ---- anew ---- */
 
-static void reload_mask(int how)
+static const int reload_signals[] = {SIGHUP, SIGTERM, SIGINT};
+
+static void reload_mask(int how, size_t n)
 {
 	sigset_t signals;
 	sigemptyset(&signals);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
+	for (size_t i = 0; i < n; i++)
+		sigaddset(&signals, reload_signals[i]);
 	sigprocmask(how, &signals, NULL);
+}
+
+void reload_hold_hangup(void)
+{
+	reload_mask(SIG_BLOCK, 1);
 }
 
 void reload_hold_signals(void)
 {
-	reload_mask(SIG_BLOCK);
+	reload_mask(SIG_BLOCK, sizeof reload_signals / sizeof *reload_signals);
 }
 
 void reload_let_signals(void)
 {
-	reload_mask(SIG_UNBLOCK);
+	reload_mask(SIG_UNBLOCK, sizeof reload_signals / sizeof *reload_signals);
 }
 
 void reload_again(void)

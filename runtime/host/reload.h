@@ -34,6 +34,9 @@ bool reload_check(struct reload *reload);
 /* Gives up a judgement that is under way. */
 void reload_done(struct reload *reload);
 
+/* From now on SIGHUP waits until reload_let_signals: at a first start there is nobody yet to take it, and it would end the
+ * process. Those that stop do end it then. */
+void reload_hold_hangup(void);
 /* From now on the signals of the loop wait, through reload_again, until reload_let_signals: in between there is nobody
  * to take them, and each would end the process. */
 void reload_hold_signals(void);

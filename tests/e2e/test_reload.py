@@ -188,6 +188,24 @@ def test_a_hangup_during_a_check_is_followed_by_another(small, tmp_path):
     assert proxy.stop() == EXIT_CLEAN
 
 
+def test_a_hangup_at_the_start_is_heeded_when_it_serves(small, tmp_path):
+    """Nobody takes signals while the first configuration is read; this one is read from a pipe, so that it lasts."""
+    proxy = small()
+    good = proxy.file.read_text()
+    assert proxy.stop() == EXIT_CLEAN
+    later = tmp_path / "later"
+    proxy.file.rename(later)
+    os.mkfifo(proxy.file)
+    proxy.start(ready=False)
+    before = proxy.text().count("serving version=")
+    with open(wait_until(lambda: opened(proxy.file), 60, "it reads"), "w", encoding="ascii") as file:
+        proxy.process.send(signal.SIGHUP)
+        later.rename(proxy.file)
+        file.write(good)
+    wait_until(lambda: proxy.text().count("serving version=") == before + 2 and proxy.listens(), 60, "it began twice")
+    assert proxy.stop() == EXIT_CLEAN
+
+
 def test_the_program_that_lies_there_by_then_is_begun(small, tmp_path):
     """An upgrade: another file at the same path. What cannot be run is refused like a wrong configuration."""
     program = tmp_path / "qbus-proxy"
