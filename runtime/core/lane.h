@@ -74,8 +74,8 @@ bool lane_advance(struct lane *lane, void (*done)(void *ctx, struct entry *entry
  * would come again after a restart). */
 size_t lane_memo_write(const struct lane *lane, char *buf, size_t max, size_t *ret_cut);
 
-/* Reads a memo that lane_memo_write made, for a lane without entries. Returns 0, or -EINVAL for one that something else
- * wrote: then nothing is skipped. */
+/* Reads a memo that lane_memo_write made, for a lane without entries. Returns 0; -EINVAL for one that something else
+ * wrote, -ESTALE for one of another position: then nothing is skipped. */
 int lane_memo_read(struct lane *lane, const char *memo, size_t len);
 
 /* At most so many settled messages may come again if the lane closes now: the broker has not shown to have them. Holes

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The lane's memo: what is settled above its position, as text for the broker's commit metadata.
  *
- *     qbus1:GAP,RUN,GAP,RUN,...     numbers in base 36
+ *     qbus2:NEXT,GAP,RUN,GAP,RUN,...     numbers in base 36
  *
  * counted in receipts from the position: GAP receipts are not settled, the next RUN are. Holes between two settled
- * messages belong to their run. At most LANE_MEMO_BYTES characters, fewer where the broker keeps fewer, all printable
- * ASCII (the broker counts characters and mangles what is not UTF-8); what does not fit is cut at the end and comes
- * again after a restart. */
+ * messages belong to their run. NEXT is the offset that the memo was committed with: tools that set a group's offset, or
+ * translate it for another cluster, may carry the metadata along, and what it says of other messages counts for nothing.
+ * At most LANE_MEMO_BYTES characters, fewer where the broker keeps fewer, all printable ASCII (the broker counts
+ * characters and mangles what is not UTF-8); what does not fit is cut at the end and comes again after a restart. */
 #include "base/alloc.h"
 #include "core/lane.h"
 #include "core/ledger.h"
@@ -14,8 +15,8 @@
 #include <errno.h>
 #include <string.h>
 
-static const char memo_magic[] = "qbus1:";
-enum { MEMO_MAGIC_LEN = sizeof memo_magic - 1, MEMO_PAIR_LEN = 2 * 14, MEMO_RANGES = LANE_MEMO_BYTES / 4 + 1 };
+static const char memo_magic[] = "qbus2:";
+enum { MEMO_MAGIC_LEN = sizeof memo_magic - 1, MEMO_NUMBER_LEN = 14, MEMO_RANGES = LANE_MEMO_BYTES / 4 + 1 };
 
 static size_t memo_number_write(uint64_t number, char *ret)
 {
@@ -37,15 +38,20 @@ struct memo {
 	int64_t at;
 };
 
+static void memo_begin(struct memo *memo)
+{
+	memcpy(memo->text, memo_magic, memo->len = MEMO_MAGIC_LEN);
+	memo->len += memo_number_write((uint64_t)memo->at + 1, memo->text + memo->len);
+}
+
 /* Appends a run; false: it does not fit. */
 static bool memo_add(struct memo *memo, int64_t first, int64_t last)
 {
-	if (memo->len + MEMO_PAIR_LEN + MEMO_MAGIC_LEN > memo->max)
+	if (memo->len + MEMO_MAGIC_LEN + 3 * MEMO_NUMBER_LEN > memo->max)
 		return false;
-	if (memo->len)
-		memo->text[memo->len++] = ',';
-	else
-		memcpy(memo->text, memo_magic, memo->len = MEMO_MAGIC_LEN);
+	if (!memo->len)
+		memo_begin(memo);
+	memo->text[memo->len++] = ',';
 	memo->len += memo_number_write((uint64_t)(first - memo->at - 1), memo->text + memo->len);
 	memo->text[memo->len++] = ',';
 	memo->len += memo_number_write((uint64_t)(last - first + 1), memo->text + memo->len);
@@ -106,8 +112,12 @@ static bool memo_comma(const char **at, const char *end)
 int lane_memo_read(struct lane *lane, const char *memo, size_t len)
 {
 	const char *at = memo + MEMO_MAGIC_LEN, *end = memo + len;
-	if (len <= MEMO_MAGIC_LEN || len > LANE_MEMO_BYTES || memcmp(memo, memo_magic, MEMO_MAGIC_LEN) != 0)
+	int64_t next;
+	if (len <= MEMO_MAGIC_LEN || len > LANE_MEMO_BYTES || memcmp(memo, memo_magic, MEMO_MAGIC_LEN) != 0 ||
+		!memo_number_read(&at, end, &next) || !memo_comma(&at, end))
 		return -EINVAL;
+	if (next - 1 != lane->position)
+		return -ESTALE;
 	struct lane_range ranges[MEMO_RANGES];
 	size_t n = 0;
 	for (int64_t receipt = lane->position;;) {

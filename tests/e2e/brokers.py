@@ -64,7 +64,12 @@ log4j.appender.out.layout=org.apache.log4j.PatternLayout
 log4j.appender.out.layout.ConversionPattern=%d %p %c{1} %m%n
 """
 
-LEAVE_GROUP, UNKNOWN_MEMBER = 13, 25  # a request and an error of Kafka's protocol
+OFFSET_COMMIT, LEAVE_GROUP, UNKNOWN_MEMBER = 8, 13, 25  # two requests and an error of Kafka's protocol
+
+
+def text(word):
+    """As Kafka's protocol has it."""
+    return struct.pack(">h", len(word)) + word.encode()
 
 
 def free_ports(count):
@@ -188,16 +193,25 @@ class Kafka:
     def forget(self, group):
         """Takes the members out of a group, as the broker does when their session's time is over. One LeaveGroup request
         each, by hand: the client library leaves only for itself."""
-        members = [member.id for found in self.admin().list_groups(group, timeout=60) for member in found.members]
+        for member in [member.id for found in self.admin().list_groups(group, timeout=60) for member in found.members]:
+            error, = struct.unpack(">h", self.ask(LEAVE_GROUP, 0, text(group) + text(member)))
+            assert error in (0, UNKNOWN_MEMBER), (member, error)
+
+    def move(self, group, topic, offset, metadata):
+        """Sets what a group without members has committed for partition 0, metadata included: the client library writes
+        none. By hand as well."""
+        words = text(group) + struct.pack(">i", -1) + text("") + struct.pack(">qi", -1, 1) + text(topic)
+        answer = self.ask(OFFSET_COMMIT, 2, words + struct.pack(">iiq", 1, 0, offset) + text(metadata))
+        assert answer.endswith(struct.pack(">ih", 0, 0)), answer
+
+    def ask(self, request, version, words):
+        """What the broker answers to a request in bytes, from nobody's client."""
+        words = struct.pack(">hhih", request, version, 1, -1) + words
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
-            for member in members:
-                words = struct.pack(">hhih", LEAVE_GROUP, 0, 1, -1)  # version 0, nobody's client
-                for word in (group, member):
-                    words += struct.pack(">h", len(word)) + word.encode()
-                connection.sendall(struct.pack(">i", len(words)) + words)
-                answer = connection.recv(10, socket.MSG_WAITALL)
-                size, number, error = struct.unpack(">iih", answer)
-                assert (size, number) == (6, 1) and error in (0, UNKNOWN_MEMBER), (member, answer)
+            connection.sendall(struct.pack(">i", len(words)) + words)
+            size, number = struct.unpack(">ii", connection.recv(8, socket.MSG_WAITALL))
+            assert number == 1, number
+            return connection.recv(size - 4, socket.MSG_WAITALL)
 
     def partitions(self, topic):
         return sorted(self.admin().list_topics(topic, timeout=60).topics[topic].partitions)

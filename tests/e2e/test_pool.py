@@ -211,6 +211,20 @@ def test_nothing_of_a_worker_that_clings_to_everything_remains(tmp_path, serve, 
             proxy.start()
 
 
+def test_who_starts_the_proxy_may_have_closed_its_standard_descriptors(tmp_path, serve):
+    """What is opened next is not mistaken for the log, and what cleans up behind a killed proxy is there."""
+    command = ["sh", "-c", f"setsid sleep 1000 & echo $! >> {tmp_path}/pids; exec sleep 1000"]
+    proxy = serve(configuration(tmp_path, command, {"type": "memory"}, {"messages": 1}),
+                  wrapper=["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"])
+    assert {os.readlink(f"/proc/{proxy.process.pid}/fd/{fd}") for fd in range(3)} == {"/dev/null"}
+    pids = tmp_path / "pids"
+    wait_until(lambda: pids.exists() and pids.read_text().count("\n") == 2, 60, "both workers have a daemon")
+    daemons = [int(pid) for pid in pids.read_text().split()]
+    assert all(map(is_alive, daemons))
+    proxy.kill()
+    wait_until(lambda: not any(map(is_alive, daemons)), 60, "they end with the proxy")
+
+
 CLEARED = """import os, sys, time
 if os.fork() == 0:                      # a daemon that nothing leads back from: session, parent and environment of its own
     os.setsid()

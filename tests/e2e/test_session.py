@@ -117,6 +117,31 @@ def test_what_was_acked_above_the_prefix_does_not_come_again(orders, kafka, fres
         wait_until(lambda: proxy.committed() == 10, 60, "all committed")
 
 
+def test_an_offset_that_was_moved_with_its_metadata_passes_over_nothing(orders, kafka, fresh, tmp_path):
+    """As where a group's offsets are translated for another cluster: what is said of other messages is carried along."""
+    proxy = orders(100)
+    commits = Commits(kafka, "orders-php", fresh, tmp_path / "commits")
+    with proxy.connect() as worker:
+        worker.welcome(credit=100)
+        taken = worker.take(100)
+        worker.ack([*taken[:20], *taken[30:]])
+        wait_until(lambda: commits.read() and above(commits.newest[0]) == {*range(30, 100)}, 60, "the memo is committed")
+    commits.close()
+    proxy.kill()
+    kafka.forget("orders-php")
+    assert commits.newest[0].offset == 20
+    kafka.move("orders-php", fresh, 10, commits.newest[0].memo)
+    proxy.start()
+    proxy.wait_log("commit metadata was written for another offset and is left alone")
+    with proxy.connect() as worker:
+        worker.welcome(credit=100)
+        taken = worker.take(90)
+        assert ids(taken) == [*range(11, 101)], "21 to 30 were never acked"
+        worker.ack(taken)
+        wait_until(lambda: proxy.committed() == 100, 60, "all committed")
+    assert proxy.stop() == EXIT_CLEAN
+
+
 def test_a_retry_comes_again_as_the_next_attempt(orders):
     proxy = orders(2)
     with proxy.connect() as worker:

@@ -8,7 +8,7 @@ import confluent_kafka
 
 from process import wait_until
 
-MAGIC = "qbus1:"
+MAGIC = "qbus2:"
 LOG = "__consumer_offsets"
 
 
@@ -24,7 +24,8 @@ def above(commit):
     if not commit.memo:
         return set()
     assert commit.memo.startswith(MAGIC), commit.memo
-    numbers = [int(number, 36) for number in commit.memo[len(MAGIC):].split(",")]
+    begin, *numbers = [int(number, 36) for number in commit.memo[len(MAGIC):].split(",")]
+    assert begin == commit.offset, commit
     at, settled = commit.offset - 1, set()
     for gap, run in zip(numbers[::2], numbers[1::2]):
         settled.update(range(at + gap + 1, at + gap + run + 1))

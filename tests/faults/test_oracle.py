@@ -91,7 +91,7 @@ def test_a_killed_handler_holds_its_key_no_more(oracle):
 
 def test_a_memo_tells_what_is_settled_above_the_offset():
     assert above(Commit(0, 10, "", 0)) == set()
-    assert above(Commit(0, 10, "qbus1:1,2,z,1", 0)) == {11, 12, 48}
+    assert above(Commit(0, 10, "qbus2:a,1,2,z,1", 0)) == {11, 12, 48}
 
 
 class Told(Commits):
@@ -107,7 +107,7 @@ class Told(Commits):
 @pytest.mark.parametrize("commits, wrong", [
     ([Commit(0, 3, "", 35_000), Commit(0, 4, "", 45_000)], None),
     ([Commit(0, 4, "", 35_000)], "later"),
-    ([Commit(0, 3, "qbus1:1,1", 45_000)], "not settled"),
+    ([Commit(0, 3, "qbus2:3,1,1", 45_000)], "not settled"),
     ([Commit(0, 5, "", 45_000)], "not settled"),
     ([Commit(0, 3, "", 35_000), Commit(0, 2, "", 45_000)], "after 3"),
 ])
