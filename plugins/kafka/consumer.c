@@ -17,6 +17,9 @@
 #define IMPATIENT_MS 10
 #define PATIENT_MS 1000
 
+/* Less than that no session feels. */
+#define WALL_STEP_US 100000
+
 /* For leaving the group, when nobody wants to wait: a LeaveGroup is answered in less, unless a JoinGroup is out. */
 #define HURRY_US 300000
 
@@ -180,11 +183,36 @@ void consumer_wait(struct consumer *consumer, int timeout_ms)
 		number_drain(consumer->wake_fd);
 }
 
+/* The only public call that wakes all fetchers of an old library; the credentials stay what they are. */
+static void fetchers_wake(struct consumer *consumer)
+{
+	const char *name = options_text(consumer->conf, OPTION_USERNAME);
+	const char *password = options_text(consumer->conf, OPTION_PASSWORD);
+
+	consumer->batch.wants_wake = false;
+	rd_kafka_error_destroy(rd_kafka_sasl_set_credentials(consumer->rk, *name ? name : "-", *password ? password : "-"));
+}
+
+/* The library's threads sleep by the time of day. Set back by an hour it would have them sleep for an hour, and a group
+ * without work would get no heartbeat. Whoever is woken looks at the clock anew. */
+static void wall_look(struct consumer *consumer, int64_t now_us)
+{
+	int64_t ahead_us = clock_wall_us() - now_us;
+
+	if (ahead_us < consumer->wall_ahead_us - WALL_STEP_US) {
+		fetchers_wake(consumer);
+		rd_kafka_mem_free(consumer->rk, rd_kafka_memberid(consumer->rk)); /* asks the main thread */
+	}
+	consumer->wall_ahead_us = ahead_us;
+}
+
 /* Main queue first, always: it may say that lanes are lost, before anything is committed or delivered for them. */
 static enum qb_result serve(struct consumer *consumer, int64_t now_us)
 {
-	enum qb_result result = event_serve(consumer, now_us);
+	enum qb_result result;
 
+	wall_look(consumer, now_us);
+	result = event_serve(consumer, now_us);
 	rebalance_turn(consumer, now_us);
 	commit_turn(consumer, now_us);
 	publish_serve(consumer, now_us);
@@ -199,16 +227,6 @@ static enum qb_result serve(struct consumer *consumer, int64_t now_us)
 static void lane_error(void *ctx, struct lane *lane, rd_kafka_resp_err_t error, const char *text)
 {
 	fault_lane(ctx, lane, error, text, clock_now_us());
-}
-
-/* The only public call that wakes all fetchers of an old library; the credentials stay what they are. */
-static void fetchers_wake(struct consumer *consumer)
-{
-	const char *name = options_text(consumer->conf, OPTION_USERNAME);
-	const char *password = options_text(consumer->conf, OPTION_PASSWORD);
-
-	consumer->batch.wants_wake = false;
-	rd_kafka_error_destroy(rd_kafka_sasl_set_credentials(consumer->rk, *name ? name : "-", *password ? password : "-"));
 }
 
 static void lanes_heal(struct consumer *consumer)

@@ -40,6 +40,7 @@ struct consumer {
 	struct batch batch;
 	struct ahead ahead;
 	int64_t measured_us;
+	int64_t wall_ahead_us; /* of the monotonic clock, when it was last looked at */
 	bool is_draining;
 };
 

@@ -4,10 +4,10 @@
  *     qbus2:NEXT,GAP,RUN,GAP,RUN,...     numbers in base 36
  *
  * counted in receipts from the position: GAP receipts are not settled, the next RUN are. Holes between two settled
- * messages belong to their run. NEXT is the offset that the memo was committed with: tools that set a group's offset, or
- * translate it for another cluster, may carry the metadata along, and what it says of other messages counts for nothing.
- * At most LANE_MEMO_BYTES characters, fewer where the broker keeps fewer, all printable ASCII (the broker counts
- * characters and mangles what is not UTF-8); what does not fit is cut at the end and comes again after a restart. */
+ * messages belong to their run. NEXT is the offset that the memo was committed with: tools that move a group's offset,
+ * or translate it for another cluster, may carry the metadata along, and it says nothing of other messages. At most
+ * LANE_MEMO_BYTES characters, fewer where the broker keeps fewer, all printable ASCII (the broker counts characters and
+ * mangles what is not UTF-8); what does not fit is cut at the end and comes again after a restart. */
 #include "base/alloc.h"
 #include "core/lane.h"
 #include "core/ledger.h"

@@ -223,7 +223,8 @@ static void pipeline_on_lane_open(void *ctx, struct lane *lane, const char *memo
 	list_add_tail(&pipeline->lanes, &lane->link);
 	int status = memo_len ? lane_memo_read(lane, memo, memo_len) : 0;
 	if (status < 0)
-		log_say(LOG_WARN, pipeline->conf->name, "commit metadata was written %s and is left alone source=%s partition=%d",
+		log_say(LOG_WARN, pipeline->conf->name,
+			"commit metadata was written %s and is left alone source=%s partition=%d",
 			status == -ESTALE ? "for another offset" : "by something else", lane->source, lane->partition);
 	log_say(LOG_INFO, pipeline->conf->name, "lane opens source=%s partition=%d after=%lld skips=%zu", lane->source,
 		lane->partition, (long long)lane->position, lane->n_skips);
