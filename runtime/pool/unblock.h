@@ -42,7 +42,7 @@ struct unblock_stages {
 };
 
 /* Tries each on a child of our own that waits in a read, with the rights of user (NULL: ours). For the start: takes a
- * few milliseconds, a second at most. Reaps its child and no other. */
+ * few milliseconds, on a machine that stands still some seconds at most. Reaps its child and no other. */
 void unblock_probe(const struct process_user *user, struct unblock_stages *ret_stages);
 /* What of `stages` is possible with this process, for a worker that we did not start. Does nothing to it. */
 void unblock_probe_worker(pid_t pid, const struct unblock_stages *stages, struct unblock_stages *ret_stages);

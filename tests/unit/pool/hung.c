@@ -6,6 +6,7 @@
 #include "pool/unblock_look.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -27,7 +28,7 @@ int hung_setup(void **state)
 {
 	(void)state;
 	unblock_probe(NULL, &available);
-	return 0;
+	return prctl(PR_SET_CHILD_SUBREAPER, 1); /* as the host: an orphan with the pipe is found here */
 }
 
 const struct unblock_stages *hung_stages(void)
@@ -167,6 +168,37 @@ void hung_await(const struct hung *hung, const char *call)
 	while (strcmp(look.call, call) != 0) {
 		if (unblock_look_at(proc, hung->pid, &look) < 0 || clock_now_us() > until_us)
 			fail_msg("it is in %s, not in %s", look.call, call);
+		nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+	}
+	close(proc);
+}
+
+static bool is_other_in(const struct hung *hung, int proc, const char *call)
+{
+	int fd = openat(proc, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *threads = fdopendir(fd);
+	bool is_in = false;
+
+	assert_non_null(threads);
+	for (const struct dirent *entry; !is_in && (entry = readdir(threads));) {
+		pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
+		struct unblock_look look;
+
+		is_in = thread > 0 && thread != hung->pid && unblock_look_at(proc, thread, &look) == 0 &&
+		        strcmp(look.call, call) == 0;
+	}
+	closedir(threads);
+	return is_in;
+}
+
+void hung_await_thread(const struct hung *hung, const char *call)
+{
+	int64_t until_us = clock_now_us() + DEADLINE_MS * 1000;
+	int proc = unblock_look_open(hung->pid);
+
+	while (!is_other_in(hung, proc, call)) {
+		if (clock_now_us() > until_us)
+			fail_msg("no thread is in %s", call);
 		nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
 	}
 	close(proc);

@@ -49,6 +49,8 @@ void hung_php(struct hung *hung, const char *code);
 bool hung_php_has(const char *extension);
 /* Waits until the main thread is in that call. */
 void hung_await(const struct hung *hung, const char *call);
+/* Waits until one of the others is in it. */
+void hung_await_thread(const struct hung *hung, const char *call);
 /* Frees it as the host would, until it has said something or the unblocking is done. True: it has said something. */
 bool hung_free(struct hung *hung, const struct unblock_stages *stages);
 /* Lets it go on and reads the next line. */
