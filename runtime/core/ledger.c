@@ -40,7 +40,8 @@ static bool entry_is_running(enum entry_state state)
 static void entry_leave_state(struct ledger *ledger, struct entry *entry)
 {
 	list_remove(&entry->link);
-	heap_remove(&ledger->waiting, &entry->due);
+	if (entry->state == ENTRY_WAITING)
+		heap_remove(&ledger->waiting, &entry->due);
 	ledger->n_in[entry->state]--;
 	entry->lane->n_running -= entry_is_running(entry->state);
 	entry->lane->n_above -= entry->state == ENTRY_SETTLED;
