@@ -2,7 +2,8 @@
 /* What became of a settlement at a broker that keeps positions.
  *
  * A broker may keep shorter memos than ours (Kafka's offset.metadata.max.bytes) and does not say how long they may be:
- * the longest that it kept and the shortest that it refused close in on it. */
+ * the longest that it kept and the shortest that it refused close in on it. An operator may raise the limit while we
+ * run, so now and then one memo may have twice the length that was refused: a refusal costs one commit its memo. */
 #include "core/commit.h"
 #include "core/board.h"
 
@@ -18,11 +19,16 @@ void commit_dirty(struct pipeline *pipeline, struct lane *lane)
 	list_add_tail(&pipeline->dirty, &lane->dirty_link);
 }
 
-size_t commit_memo_max(const struct pipeline *pipeline)
+size_t commit_memo_max(struct pipeline *pipeline, const struct lane *lane)
 {
+	int64_t now_us = pipeline->dispatcher->now_us;
+	size_t twice = 2 * pipeline->memo_refused_len;
 	if (!pipeline->memo_refused_len)
 		return LANE_MEMO_BYTES;
-	return (pipeline->memo_kept_len + pipeline->memo_refused_len) / 2;
+	if (!lane->n_cut || now_us < pipeline->memo_again_us)
+		return (pipeline->memo_kept_len + pipeline->memo_refused_len) / 2;
+	pipeline->memo_again_us = now_us + COMMIT_AGAIN_US;
+	return twice < LANE_MEMO_BYTES ? twice : LANE_MEMO_BYTES;
 }
 
 static void commit_memo_refused(struct pipeline *pipeline, struct lane *lane)
@@ -31,6 +37,7 @@ static void commit_memo_refused(struct pipeline *pipeline, struct lane *lane)
 		pipeline->memo_refused_len = lane->memo_len;
 	if (pipeline->memo_kept_len >= pipeline->memo_refused_len) /* it did keep longer ones */
 		pipeline->memo_kept_len = 0;
+	pipeline->memo_again_us = pipeline->dispatcher->now_us + COMMIT_AGAIN_US;
 	commit_dirty(pipeline, lane);
 }
 
@@ -38,6 +45,10 @@ static void commit_memo_kept(struct pipeline *pipeline, const struct lane *lane)
 {
 	if (lane->memo_len > pipeline->memo_kept_len)
 		pipeline->memo_kept_len = lane->memo_len;
+	if (pipeline->memo_kept_len >= pipeline->memo_refused_len) { /* what refused that is another broker now */
+		pipeline->memo_refused_len = 0;
+		pipeline->is_memo_told = false;
+	}
 	if (!pipeline->memo_refused_len || !lane->n_cut || pipeline->is_memo_told)
 		return;
 	pipeline->is_memo_told = true;

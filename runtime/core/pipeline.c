@@ -116,7 +116,7 @@ void pipeline_commit(struct pipeline *pipeline)
 	for (struct list *link; (link = list_take(&pipeline->dirty));) {
 		struct lane *lane = list_item(link, struct lane, dirty_link);
 		char memo[LANE_MEMO_BYTES + 1];
-		size_t len = lane_memo_write(lane, memo, commit_memo_max(pipeline), &lane->n_cut);
+		size_t len = lane_memo_write(lane, memo, commit_memo_max(pipeline, lane), &lane->n_cut);
 		lane->memo_len = len;
 		lane->is_dirty = false;
 		lane->told = lane->position;
@@ -372,7 +372,7 @@ static void pipeline_on_condition(void *ctx, enum qb_condition what, struct lane
 	bool is_good = on == (what == QB_CONNECTED);
 	enum log_level level = is_good ? LOG_INFO : LOG_WARN;
 	const struct log_fact source = log_word("source", lane ? lane->source : NULL);
-	char sentence[512];
+	char sentence[1200]; /* a reason has 1,024 at most */
 	snprintf(sentence, sizeof sentence, "%s%s%s", sentences[what][on], reason ? ": " : "", reason ? reason : "");
 	log_tell(level, pipeline->conf->name, sentence, &source, 1);
 }
