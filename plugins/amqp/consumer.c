@@ -434,7 +434,7 @@ void consumer_rest(struct consumer *consumer)
 	if (!consumer->is_draining || consumer->is_drained || consumer->tag[0] || consumer->inbox.n)
 		return;
 	consumer->is_drained = true;
-	if (host->size > offsetof(struct qb_host, drained))
+	if (QB_HAS(host, drained))
 		host->drained(host->self);
 }
 

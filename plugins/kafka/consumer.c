@@ -250,7 +250,7 @@ static void lanes_heal(struct consumer *consumer)
 static void ends_tell(struct consumer *consumer)
 {
 	const struct qb_host *host = consumer->host;
-	bool can_pass = host->size > offsetof(struct qb_host, passed) && host->passed; /* it came later */
+	bool can_pass = QB_HAS(host, passed);
 
 	for (size_t i = 0; i < consumer->lanes.n; i++) {
 		struct lane *lane = consumer->lanes.sorted[i];
@@ -392,7 +392,7 @@ static bool is_joining(const struct consumer *consumer, int64_t now_us)
 
 static bool is_hurried(const struct qb_host *host)
 {
-	return host->size >= sizeof(*host) && host->is_hurried && host->is_hurried(host->self);
+	return QB_HAS(host, is_hurried) && host->is_hurried(host->self);
 }
 
 /* A member that leaves while its JoinGroup is out, or is about to be sent, stays in the group as a ghost until its

@@ -65,7 +65,8 @@ static enum qb_result serve(struct consumer *consumer, rd_kafka_event_t *event, 
 		return QB_OK;
 	case RD_KAFKA_EVENT_OFFSET_COMMIT:
 		commit_result(consumer, event, now_us);
-		return consumer->commits.is_void ? QB_LOST : QB_OK; /* only a new member asks where it has to begin */
+		/* Only a new member asks where it has to begin; one that stops has more to commit, of other topics. */
+		return consumer->commits.is_void && !consumer->is_draining ? QB_LOST : QB_OK;
 	case RD_KAFKA_EVENT_ERROR:
 		return fault_source(consumer, event, now_us);
 	case RD_KAFKA_EVENT_LOG:

@@ -102,15 +102,21 @@ void fault_turn(struct consumer *consumer)
 }
 
 /* The event names no topic, but its sentence does: "Subscribed topic not available: NAME: why". */
-static void topics_end(struct consumer *consumer, const char *sentence)
+static void topic_end(struct consumer *consumer, const char *sentence)
 {
-	char name[260]; /* a topic has 249 at most */
+	const char *name = strstr(sentence, ": ");
+	char topic[256]; /* a topic has 249 at most, and no colon */
 
-	for (size_t i = 0; i < consumer->lanes.n; i++) {
-		snprintf(name, sizeof(name), " %s: ", consumer->lanes.sorted[i]->topic);
-		if (strstr(sentence, name))
-			commit_end(consumer, consumer->lanes.sorted[i]->topic);
-	}
+	if (!name)
+		return;
+	name += 2;
+	snprintf(topic, sizeof(topic), "%.*s", (int)strcspn(name, ":"), name);
+	commit_end(consumer, topic);
+}
+
+static bool is_deleted(rd_kafka_resp_err_t error)
+{
+	return error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
 }
 
 enum qb_result fault_source(struct consumer *consumer, rd_kafka_event_t *event, int64_t now_us)
@@ -135,7 +141,8 @@ enum qb_result fault_source(struct consumer *consumer, rd_kafka_event_t *event, 
 		return QB_OK;
 	case FAULT_CANCELLED:
 		source_say(consumer, QB_CANCELLED, &consumer->faults.is_cancelled, true, reason);
-		topics_end(consumer, reason);
+		if (is_deleted(error))
+			topic_end(consumer, reason);
 		return QB_OK;
 	case FAULT_WEDGED:
 		wedge_source(consumer, reason, now_us);

@@ -270,9 +270,10 @@ struct qb_plugin {
 	void (*aim)(void *source, const char *target);
 };
 
-/* Whether the plugin has this field, which came after `wake`, and says something in it. */
-#define QB_HAS(plugin, field)                                                                                          \
-	((plugin)->size >= offsetof(struct qb_plugin, field) + sizeof((plugin)->field) && (plugin)->field)
+/* Whether the struct (of a plugin or of the host), whose size may be that of an older one, has this field and says
+ * something in it. Of a plugin for what came after `wake`, of the host for what came after `log`. */
+#define QB_HAS(which, field)                                                                                           \
+	((which)->size >= (size_t)((const char *)(&(which)->field + 1) - (const char *)(which)) && (which)->field)
 
 /* The one symbol of a plugin. */
 #define QB_PLUGIN_SYMBOL "qbus_plugin"
