@@ -19,6 +19,7 @@ struct judge {
 	const rd_kafka_conf_t *settings;
 	qb_complain *complain;
 	void *ctx;
+	size_t *n_errors; /* complained of till now */
 };
 
 static void __attribute__((format(printf, 4, 5)))
@@ -30,6 +31,7 @@ say(const struct judge *judge, enum option option, bool is_error, const char *fo
 	va_start(args, format);
 	vsnprintf(sentence, sizeof(sentence), format, args);
 	va_end(args);
+	*judge->n_errors += is_error;
 	judge->complain(judge->ctx, (int)option, is_error, sentence);
 }
 
@@ -50,6 +52,13 @@ static void judge_words(const struct judge *judge)
 		say(judge, OPTION_START, true, "start is earliest, latest or error");
 	if (!is_one_of(options_text(judge->conf, OPTION_ASSIGNMENT), assignments))
 		say(judge, OPTION_ASSIGNMENT, true, "assignment is range, roundrobin or cooperative-sticky");
+}
+
+/* The library takes it for a part of a name, and then looks for that host for ever. */
+static void judge_bootstrap(const struct judge *judge)
+{
+	if (strchr(options_text(judge->conf, OPTION_BOOTSTRAP_SERVERS), ';'))
+		say(judge, OPTION_BOOTSTRAP_SERVERS, true, "bootstrap_servers reads host:port,host:port");
 }
 
 static void judge_topics(const struct judge *judge)
@@ -174,21 +183,35 @@ static void judge_properties(const struct judge *judge)
 	}
 }
 
+/* The last: what it says of a mistake that has been found is said worse. Kerberos and bearer tokens would ask somebody
+ * already now. */
+static void judge_whole(const struct judge *judge)
+{
+	static const char *const asking[] = {"GSSAPI", "OAUTHBEARER", NULL};
+	char error[256];
+
+	if (!*judge->n_errors && !is_one_of(options_text(judge->conf, OPTION_MECHANISM), asking) &&
+		settings_try(judge->settings, error, sizeof(error)))
+		say(judge, OPTION_PROTOCOL, true, "%s", error);
+}
+
 void check_run(const struct qb_source_conf *conf, qb_complain *complain, void *ctx)
 {
 	static void (*const rules[])(const struct judge *judge) = {
 		judge_words,
+		judge_bootstrap,
 		judge_topics,
 		judge_embedded,
 		judge_group,
 		judge_fetch,
 		judge_security,
 		judge_properties,
+		judge_whole,
 	};
 	rd_kafka_conf_t *settings = rd_kafka_conf_new();
-	struct judge judge = {.conf = conf, .settings = settings, .complain = complain, .ctx = ctx};
+	size_t n_errors = settings_consumer(settings, conf, complain, ctx);
+	struct judge judge = {.conf = conf, .settings = settings, .complain = complain, .ctx = ctx, .n_errors = &n_errors};
 
-	settings_consumer(settings, conf, complain, ctx);
 	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
 		rules[i](&judge);
 	rd_kafka_conf_destroy(settings);

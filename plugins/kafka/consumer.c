@@ -59,6 +59,10 @@ static int client_open(struct consumer *consumer, char *ret_error, size_t size)
 	rd_kafka_conf_set_events(settings, RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_FETCH | RD_KAFKA_EVENT_OFFSET_COMMIT |
 										   RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_STATS);
 	wake_plan(consumer, settings);
+	if (settings_try(settings, ret_error, size)) {
+		rd_kafka_conf_destroy(settings);
+		return -EINVAL;
+	}
 	gate_install(consumer->gate, settings);
 	consumer->rk = rd_kafka_new(RD_KAFKA_CONSUMER, settings, ret_error, size);
 	if (!consumer->rk) {

@@ -80,13 +80,19 @@ static void source_say(struct consumer *consumer, enum qb_condition what, bool *
 	consumer->host->condition(consumer->host->self, what, 0, on, reason);
 }
 
+/* What the library leaves open when nobody ever answered, and no connection failed: such an answer was not Kafka's. */
+static const char stranger[] =
+	"something takes connections there but does not answer as Kafka does: is the port right, and security.protocol?";
+
 /* The first word on the connection may be that there is none, so that is not a change of what was. */
-static void connection_lost(struct consumer *consumer, const char *reason, int64_t now_us)
+static void connection_lost(struct consumer *consumer, const char *reason, bool is_all_down, int64_t now_us)
 {
 	struct faults *faults = &consumer->faults;
+	bool is_stranger = is_all_down && !faults->is_connected && !faults->down_us && !*faults->last;
+	const char *cause = is_stranger ? stranger : faults->last;
 	char sentence[512];
 
-	snprintf(sentence, sizeof(sentence), "%s%s%s", reason, *faults->last ? "; " : "", faults->last);
+	snprintf(sentence, sizeof(sentence), "%s%s%s", reason, *cause ? "; " : "", cause);
 	if (faults->is_connected || !faults->down_us)
 		consumer->host->condition(consumer->host->self, QB_CONNECTED, 0, false, sentence);
 	faults->is_connected = false;
@@ -137,7 +143,7 @@ enum qb_result fault_source(struct consumer *consumer, rd_kafka_event_t *event, 
 		fault_say(consumer, QB_DEBUG, now_us, "%s error=%s", reason, rd_kafka_err2name(error));
 		return QB_OK;
 	case FAULT_DOWN:
-		connection_lost(consumer, reason, now_us);
+		connection_lost(consumer, reason, error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, now_us);
 		return QB_OK;
 	case FAULT_CANCELLED:
 		source_say(consumer, QB_CANCELLED, &consumer->faults.is_cancelled, true, reason);
@@ -148,7 +154,7 @@ enum qb_result fault_source(struct consumer *consumer, rd_kafka_event_t *event, 
 		wedge_source(consumer, reason, now_us);
 		return QB_OK;
 	case FAULT_FATAL:
-		connection_lost(consumer, reason, now_us);
+		connection_lost(consumer, reason, false, now_us);
 		break;
 	}
 	return QB_FATAL;

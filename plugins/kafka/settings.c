@@ -2,6 +2,7 @@
 /* Turns options into properties of librdkafka. */
 #include "settings.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -269,4 +270,21 @@ int64_t settings_number(const rd_kafka_conf_t *settings, const char *property)
 	if (rd_kafka_conf_get(settings, property, text, &size) != RD_KAFKA_CONF_OK)
 		return -1;
 	return strtoll(text, NULL, 10);
+}
+
+int settings_try(const rd_kafka_conf_t *settings, char *ret_error, size_t size)
+{
+	rd_kafka_conf_t *trial = rd_kafka_conf_dup(settings); /* which leaves interceptors behind */
+	rd_kafka_t *rk;
+
+	rd_kafka_conf_set_log_cb(trial, NULL);
+	rd_kafka_conf_set(trial, "log.queue", "false", NULL, 0);
+	rd_kafka_conf_set(trial, "bootstrap.servers", NULL, NULL, 0);
+	rk = rd_kafka_new(RD_KAFKA_CONSUMER, trial, ret_error, size);
+	if (!rk) {
+		rd_kafka_conf_destroy(trial);
+		return -EINVAL;
+	}
+	rd_kafka_destroy(rk);
+	return 0;
 }

@@ -15,6 +15,11 @@ size_t settings_consumer(
 size_t settings_producer(
 	rd_kafka_conf_t *settings, const struct qb_source_conf *conf, qb_complain *complain, void *ctx);
 
+/* What librdkafka has against the settings of a consumer as a whole, certificates among them. Connects to nothing. To
+ * be asked before rd_kafka_new where the settings have interceptors: when that refuses, it frees them, and
+ * rd_kafka_conf_destroy frees them once more. 0, or -EINVAL with its sentence. */
+int settings_try(const rd_kafka_conf_t *settings, char *ret_error, size_t size);
+
 /* NULL: free to be set under `properties`. Else what to say instead. */
 const char *settings_owner(const char *property);
 

@@ -23,6 +23,7 @@ static void the_check_names_what_cannot_work(void **state)
 		{"max_poll_interval", "9s", "revoke_timeout"},
 		{"session_timeout", "10m", "session_timeout"},
 		{"min_bytes", "16MiB", "max_wait"},
+		{"bootstrap_servers", "a:9092;b:9092", "host:port,host:port"},
 		{"security.protocol", "sasl_ssl", "mechanism"},
 		{"security.protocol", "tls", "security.protocol"},
 		{"security.username", "app", "sasl"},
@@ -59,11 +60,35 @@ static void the_check_is_silent_where_all_is_well(void **state)
 	rig_free(rig);
 }
 
+/* librdkafka says so only when a client is made, and then frees the settings that it was given in part. */
+static void what_only_a_client_refuses_is_found_without_one_and_by_one(void **state)
+{
+	static const struct {
+		const char *protocol, *option, *text, *says;
+	} bad[] = {
+		{"ssl", "security.ca_file", "/dev/null", "ssl.ca.location"},
+		{"sasl_plaintext", "security.mechanism", "plain", "plain"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct rig *rig = rig_new(plugin, "bootstrap_servers", "127.0.0.1:9", "topics", "checked", "group_id",
+			"checked", "security.protocol", bad[i].protocol, bad[i].option, bad[i].text, i ? "security.username" : NULL,
+			"app", "security.password", "x", NULL);
+
+		assert_int_not_equal(rig_check(rig), 0);
+		assert_non_null(strstr(rig->complaints[rig->n_complaints - 1].text, bad[i].says));
+		assert_int_equal(rig_open(rig), QB_FATAL);
+		rig_free(rig);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_check_names_what_cannot_work),
 		cmocka_unit_test(the_check_is_silent_where_all_is_well),
+		cmocka_unit_test(what_only_a_client_refuses_is_found_without_one_and_by_one),
 	};
 
 	plugin = rig_load(QBUS_TEST_PLUGIN);
