@@ -97,9 +97,10 @@ static json_t *api_reasons(const struct snapshot *snapshot)
 		api_add_lanes(reasons, pipeline);
 	}
 	for (size_t i = 0; i < snapshot->n_pools; i++)
-		if (snapshot->pools[i].is_crash_looping)
+		if (snapshot->pools[i].crash_loop)
 			json_array_append_new(
-				reasons, json_pack("{s:s, s:o}", "reason", "crash loop", "pool", api_text(snapshot->pools[i].name)));
+				reasons, json_pack("{s:s, s:o, s:o}", "reason", "crash loop", "pool", api_text(snapshot->pools[i].name),
+							 "why", api_text(snapshot->pools[i].crash_loop)));
 	return reasons;
 }
 
@@ -244,7 +245,7 @@ static json_t *api_pool(const struct snapshot_pool *pool)
 	return json_pack("{s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:b, s:o}", "name", api_text(pool->name), "leak_check",
 		(json_int_t)pool->leak_check, "wanted", (json_int_t)pool->n_wanted, "alive", (json_int_t)pool->n_alive, "ready",
 		(json_int_t)pool->n_ready, "starts", api_count(pool->n_starts), "breaking", api_text(pool->breaking),
-		"crash_looping", (int)pool->is_crash_looping, "exits", exits);
+		"crash_looping", (int)(pool->crash_loop != NULL), "exits", exits);
 }
 
 void api_write_status(FILE *out, const struct snapshot *snapshot)

@@ -294,7 +294,7 @@ static void metrics_exits(FILE *out, const struct snapshot *snapshot)
 		if (!*snapshot->pools[i].name)
 			continue;
 		metrics_label(out, "qbus_pool_crash_looping{", "pool", snapshot->pools[i].name);
-		fprintf(out, "} %d\n", snapshot->pools[i].is_crash_looping);
+		fprintf(out, "} %d\n", snapshot->pools[i].crash_loop != NULL);
 	}
 }
 

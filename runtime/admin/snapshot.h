@@ -74,7 +74,7 @@ struct snapshot_pool {
 	uint64_t n_starts, leak_check; /* leak_check: its workers look for leaks every so many messages; 0: never */
 	const struct snapshot_exits *exits;
 	size_t n_exits, n_in[SNAPSHOT_WORKER_STATES];
-	bool is_crash_looping;
+	const char *crash_loop;                 /* what its last short life ended with, borrowed; NULL: it is in none */
 	char breaking[SNAPSHOT_BREAKING_BYTES]; /* by what calls that hang can be broken, with spaces between; "none" */
 };
 

@@ -53,7 +53,7 @@ static const struct command commands[] = {
 	{NULL, "dlq remove PIPELINE ID...|--all", "removes them"},
 	{"version", "version [--json]", "prints the versions of qbus-proxy and of every library", command_version, "j",
 		false},
-	{"help", "help", "prints this page", command_help, "", false},
+	{"help", "help [COMMAND]", "prints this page, or what COMMAND does and its options", command_help, "", true},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
@@ -123,11 +123,23 @@ static void command_print_usage(FILE *out)
 		out);
 }
 
+static const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (commands[i].name && strcmp(name, commands[i].name) == 0)
+			return &commands[i];
+	fprintf(stderr, "qbus-proxy: there is no command \"%s\"\n", name);
+	return NULL;
+}
+
 static int command_help(const struct command_options *options)
 {
-	(void)options;
-	command_print_usage(stdout);
-	return EXIT_CLEAN;
+	const struct command *command = options->n_words ? command_find(options->words[0]) : NULL;
+	if (command)
+		command_print_help(stdout, command);
+	else
+		command_print_usage(options->n_words ? stderr : stdout);
+	return command || !options->n_words ? EXIT_CLEAN : EXIT_USAGE;
 }
 
 struct conf *command_load(const struct command_options *options, struct loader *loader, int *ret_status)
@@ -138,9 +150,9 @@ struct conf *command_load(const struct command_options *options, struct loader *
 		return NULL;
 	}
 	struct conf *conf = conf_load(options->file, loader_find, loader);
-	conf_complain(conf, stderr);
 	if (!conf->n_errors)
 		return conf;
+	conf_complain(conf, stderr);
 	conf_free(conf);
 	*ret_status = EXIT_CONFIG;
 	return NULL;
@@ -177,6 +189,7 @@ static const char *plural(size_t n)
 
 static int check_conf(struct conf *conf, bool print)
 {
+	conf_complain(conf, stderr);
 	if (print)
 		conf_print(conf, stdout);
 	else
@@ -240,7 +253,9 @@ static int command_parse(const struct command *command, int argc, char **argv, s
 	ret_options->words = argv + optind;
 	ret_options->n_words = argc - optind;
 	if (optind < argc && !command->has_words) {
-		fprintf(stderr, "qbus-proxy: what is \"%s\" for?\n", argv[optind]);
+		bool may_be_file = strchr(command->takes, 'c') && !ret_options->file;
+		fprintf(stderr, "qbus-proxy: what is \"%s\" for?%s\n", argv[optind],
+			may_be_file ? " The configuration is said with -c FILE" : "");
 		return -1;
 	}
 	return 0;
@@ -254,17 +269,14 @@ int command_run(int argc, char **argv)
 		name = "help";
 	if (strcmp(name, "--version") == 0)
 		name = "version";
-	for (size_t i = 0; i < N_COMMANDS; i++) {
-		if (!commands[i].name || strcmp(name, commands[i].name) != 0)
-			continue;
-		options.command = name;
-		int parsed = command_parse(&commands[i], argc - 1, argv + 1, &options);
-		if (parsed)
-			return parsed > 0 ? EXIT_CLEAN : EXIT_USAGE;
-		return commands[i].run(&options);
+	const struct command *command = *name ? command_find(name) : NULL;
+	if (!command) {
+		command_print_usage(stderr);
+		return EXIT_USAGE;
 	}
-	if (*name)
-		fprintf(stderr, "qbus-proxy: there is no command \"%s\"\n", name);
-	command_print_usage(stderr);
-	return EXIT_USAGE;
+	options.command = name;
+	int parsed = command_parse(command, argc - 1, argv + 1, &options);
+	if (parsed)
+		return parsed > 0 ? EXIT_CLEAN : EXIT_USAGE;
+	return command->run(&options);
 }

@@ -161,12 +161,13 @@ static int dlq_run(struct dlq *dlq)
 
 /* ---- the command line ---- */
 
-static const struct conf_pipeline *dlq_find_pipeline(const struct conf *conf, const char *name)
+static const struct conf_pipeline *dlq_find_pipeline(const struct conf *conf, const char *name, bool is_first)
 {
 	for (size_t i = 0; i < conf->n_pipelines; i++)
 		if (strcmp(conf->pipelines[i].conf.name, name) == 0)
 			return &conf->pipelines[i];
-	fprintf(stderr, "qbus-proxy: there is no pipeline %s in %s\n", name, conf->file);
+	fprintf(stderr, "qbus-proxy: there is no pipeline %s in %s%s\n", name, conf->file,
+		is_first ? "; what dlq can do is show, retry and remove" : "");
 	return NULL;
 }
 
@@ -191,7 +192,7 @@ static int dlq_with_conf(struct dlq *dlq, const char *name)
 	int status = EXIT_ERROR;
 	struct loader *loader = loader_new(NULL);
 	struct conf *conf = command_load(dlq->options, loader, &status);
-	dlq->pipeline = conf ? dlq_find_pipeline(conf, name) : NULL;
+	dlq->pipeline = conf ? dlq_find_pipeline(conf, name, name == dlq->options->words[0]) : NULL;
 	if (dlq->pipeline && (status = dlq_open(dlq)) == EXIT_CLEAN) {
 		dlq->list = dlq_list_new(stdout, dlq->options->json);
 		status = dlq_run(dlq);

@@ -47,6 +47,9 @@ static void bytes_write(double n, char *ret, size_t size)
 
 static void seconds_write(double seconds, char *ret, size_t size)
 {
+	bool is_over = seconds <= -1; /* so long ago */
+	if (is_over && size)
+		*ret++ = '-', size--, seconds = -seconds;
 	if (seconds < 1)
 		snprintf(ret, size, "%.*f ms", seconds < 0.1 ? 1 : 0, seconds * 1e3);
 	else if (seconds < 100)
@@ -119,7 +122,9 @@ static const json_t *field_find(const json_t *object, const char *key)
 	if (!dot)
 		return json_object_get(object, key);
 	snprintf(first, sizeof first, "%.*s", (int)(dot - key), key);
-	return json_object_get(json_object_get(object, first), dot + 1);
+	const json_t *whole = json_object_get(object, first), *count = json_object_get(whole, "count");
+	bool is_of_nothing = json_is_integer(count) && json_integer_value(count) == 0; /* times that nobody took */
+	return is_of_nothing ? NULL : json_object_get(whole, dot + 1);
 }
 
 /* ---- tables ---- */

@@ -229,7 +229,7 @@ static void take_pools(struct taking *taking)
 			.n_ready = pool_n_ready(pool),
 			.n_starts = pool_n_starts(pool),
 			.leak_check = (uint64_t)runtime->conf->pools[i].leak_check,
-			.is_crash_looping = pool_is_crash_looping(pool),
+			.crash_loop = pool_is_crash_looping(pool) ? pool_trouble(pool) : NULL,
 		};
 		take_exits(&snapshot->pools[i], pool);
 	}

@@ -28,14 +28,14 @@ struct reload {
 /* How the program was called and with which environment, before anything changes that. argv lives for ever. */
 void reload_remember(char **argv);
 
-/* Begins the judgement; judged(ctx) is called from the loop when it is there, never from within. One that is under way is
- * followed by another, and that one counts. False: it could not begin, and the log says why. */
+/* Begins the judgement; judged(ctx) is called from the loop when it is there, never from within. One that is under way
+ * is followed by another, and that one counts. False: it could not begin, and the log says why. */
 bool reload_check(struct reload *reload);
 /* Gives up a judgement that is under way. */
 void reload_done(struct reload *reload);
 
-/* From now on SIGHUP waits until reload_let_signals: at a first start there is nobody yet to take it, and it would end the
- * process. Those that stop do end it then. */
+/* From now on SIGHUP waits until reload_let_signals: at a first start there is nobody yet to take it, and it would end
+ * the process. Those that stop do end it then. */
 void reload_hold_hangup(void);
 /* From now on the signals of the loop wait, through reload_again, until reload_let_signals: in between there is nobody
  * to take them, and each would end the process. */

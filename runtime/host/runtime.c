@@ -451,6 +451,9 @@ static void runtime_begin_log(const struct conf *conf)
 {
 	bool json = conf->log.format == CONF_LOG_JSON || (conf->log.format == CONF_LOG_AUTO && !isatty(STDERR_FILENO));
 	log_configure(conf->log.level, json);
+	for (size_t i = 0; i < conf->n_complaints; i++) /* it is served, so they are warnings */
+		log_say(LOG_WARN, NULL, "%s:%d:%d: warning: %s", conf->file, conf->complaints[i].line,
+			conf->complaints[i].column, conf->complaints[i].sentence);
 }
 
 int runtime_serve(struct conf *conf)

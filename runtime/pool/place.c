@@ -391,7 +391,7 @@ static enum pool_exit place_judge(const struct place *place)
 }
 
 /* Counts those who went, or had to be ended, soon after they were ready, or before, and not of a message. */
-static void place_count_row(struct place *place, enum pool_exit why, const char *status, bool was_working)
+static void place_count_row(struct place *place, enum pool_exit why, bool was_working)
 {
 	struct place_common *common = place->common;
 	bool was_well = place->ready_us && clock_now_us() - place->ready_us >= common->short_life_us;
@@ -401,8 +401,8 @@ static void place_count_row(struct place *place, enum pool_exit why, const char 
 	else if (!was_working && why != POOL_EXIT_STOP)
 		common->n_short++;
 	if (common->n_short == PLACE_CRASH_LOOP && !common->is_stopping)
-		log_say(LOG_ERROR, common->name, "is in a crash loop: %s, and %d short lives in a row; restarts wait", status,
-			PLACE_CRASH_LOOP);
+		log_say(LOG_ERROR, common->name, "is in a crash loop: %s, and %d short lives in a row; restarts wait",
+			common->trouble, PLACE_CRASH_LOOP);
 }
 
 /* How long to wait after a life of that length, which counts as a failure or not. */
@@ -446,7 +446,6 @@ static void place_exited(struct place *place)
 	int64_t lived_us = clock_now_us() - place->started_us;
 	enum pool_exit why = place_judge(place);
 	bool is_failure = why == POOL_EXIT_START || (status != 0 && !place_is_ending(place));
-	char words[64];
 
 	output_close(&place->out); /* its last words come before those about it */
 	output_close(&place->err);
@@ -457,7 +456,7 @@ static void place_exited(struct place *place)
 
 	bool was_working = common->exited(common, place, pid, status);
 
-	place_count_row(place, why, process_describe(status, words, sizeof(words)), was_working);
+	place_count_row(place, why, was_working);
 
 	bool is_filled = !common->is_stopping && common->is_wanted(common);
 	int64_t delay_us = is_filled ? place_delay(place, why, lived_us, is_failure) : CLOCK_NEVER;

@@ -44,8 +44,9 @@ struct place_common {
 	struct cgroup_limits limits;
 	uint64_t n_starts;
 	uint64_t n_exits[N_POOL_EXITS];
-	uint32_t n_short; /* short lives in a row, whoever's */
-	bool is_stopping; /* nobody is replaced any more */
+	uint32_t n_short;  /* short lives in a row, whoever's */
+	char trouble[128]; /* what the last one ended of, in words */
+	bool is_stopping;  /* nobody is replaced any more */
 	/* News for the pool. changed: it is ready, or due to be renewed, or its place is free. */
 	bool (*exited)(struct place_common *common, struct place *place, pid_t pid, int status);
 	void (*retire)(struct place_common *common, struct place *place, const char *reason);
@@ -73,6 +74,7 @@ struct place {
 	uint32_t n_short;               /* short lives in a row */
 	enum pool_exit why;             /* it is to be renewed, or was ended, for this; POOL_EXIT_NONE: neither */
 	const char *reason;             /* the same in words, while it is due */
+	char ended[128];                /* why its owner had it ended, in words; empty: it was not */
 	bool is_swollen;                /* it was above the hard limit at the last look, and told so */
 	bool wants_look;                /* at its memory, soon */
 	char who[80];

@@ -162,7 +162,11 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 static bool on_exited(struct place_common *common, struct place *place, pid_t pid, int status)
 {
 	struct pool *pool = list_item(common, struct pool, common);
+	char words[64];
 
+	process_describe(status, words, sizeof(words));
+	snprintf(common->trouble, sizeof(common->trouble), "%s", *place->ended ? place->ended : words);
+	*place->ended = '\0';
 	pool->n_sweeps = 0;
 	pool_sweep_later(pool, SWEEP_US);
 	return pool->ops->exited && pool->ops->exited(pool->ctx, place->number, pid, status);
@@ -419,6 +423,7 @@ void pool_kill(struct pool *pool, uint32_t number, enum pool_exit why, const cha
 	if (!place_has_process(place) || place_is_ending(place))
 		return;
 	log_say(LOG_WARN, place->who, "is ended: %s pid=%d", reason, (int)place->process.pid);
+	snprintf(place->ended, sizeof(place->ended), "%s", reason);
 	place_end(place, why);
 }
 
@@ -465,4 +470,9 @@ uint64_t pool_n_exits(const struct pool *pool, enum pool_exit why)
 bool pool_is_crash_looping(const struct pool *pool)
 {
 	return pool->common.n_short >= PLACE_CRASH_LOOP;
+}
+
+const char *pool_trouble(const struct pool *pool)
+{
+	return pool->common.trouble;
 }

@@ -107,5 +107,7 @@ uint64_t pool_n_starts(const struct pool *pool);  /* since pool_new */
 uint64_t pool_n_exits(const struct pool *pool, enum pool_exit why);
 /* Short lives in a row, whoever's, and none lives long: restarts wait for backoff_max. */
 bool pool_is_crash_looping(const struct pool *pool);
+/* What its last worker that did not live ended with, in words. Borrowed. */
+const char *pool_trouble(const struct pool *pool);
 
 #endif

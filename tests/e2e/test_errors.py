@@ -113,7 +113,8 @@ def test_a_wrong_url_is_refused(tmp_path, url, says):
     ([], "Usage"), (["fly"], "fly"), (["serve"], "-c FILE"), (["serve", "--wings"], "wings"), (["serve", "-c"], "argument"),
     (["serve", "-c", "f", "--print"], "serve has no option --print"), (["version", "-c", "f"], "version has no option --config"),
     (["check-config", "-c", "f", "--config", "g"], "--config is given twice"),
-    (["status", "--socket", "s", "--socket", "t"], "--socket is given twice")])
+    (["status", "--socket", "s", "--socket", "t"], "--socket is given twice"),
+    (["serve", "qbus.yaml"], "-c FILE"), (["help", "fly"], "fly"), (["status", "-c", "f", "now"], "what is \"now\" for?\n")])
 def test_a_wrong_command_line_is_refused(arguments, says):
     done = run(*arguments)
     assert done.returncode == EXIT_USAGE and says in done.stderr, done
@@ -136,6 +137,12 @@ def commands():
         name = line.split()[0] if line.split()[0] != name and line[2] != " " else name
         told.setdefault(name, []).append(line)
     return told
+
+
+def test_help_takes_the_name_of_a_command():
+    for name in commands():
+        done = run("help", name)
+        assert done.returncode == EXIT_CLEAN and done.stdout == run(name, "--help").stdout, done
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])

@@ -163,7 +163,7 @@ def test_workers_that_all_exit_at_once_are_reaped_and_restarted_slowly(tmp_path,
     print(f"workers={count} reaped_s={reaped:.2f} cpu={used:.1%} starts={status['pools'][0]['starts']}")
     assert reaped < 10      # 0.2 s where nothing else runs; one in each turn of a timer would take longer than this
     assert used < 0.5
-    assert status["pools"][0]["crash_looping"] and {"reason": "crash loop", "pool": "php"} in status["reasons"]
+    assert status["pools"][0]["crash_looping"] and {"reason": "crash loop", "pool": "php", "why": "exit 1"} in status["reasons"]
     assert status["pools"][0]["starts"] < count * (2 + elapsed / 5)     # 5 to 10 s between two of the same worker
     ended = [pid for pid in proxy.workers() if not is_alive(pid)]
     wait_until(lambda: not any(map(is_there, ended)), 60, "no zombie stays")
