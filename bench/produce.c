@@ -13,8 +13,8 @@
 #include <time.h>
 
 static const char usage[] =
-	"Usage: qbus-bench produce --bootstrap HOST:PORT --topic TOPIC --messages N [OPTION]...\n"
-	"       qbus-bench produce --amqp-url URL --queue QUEUE --messages N [OPTION]...\n"
+	"Usage: qbus-bench produce --kafka BOOTSTRAP --topic TOPIC --messages N [OPTION]...\n"
+	"       qbus-bench produce --amqp URL --queue QUEUE --messages N [OPTION]...\n"
 	"\n"
 	"Sends N order records with unique ids; exit 0 when the broker has confirmed all of them, else exit 1.\n"
 	"\n"
@@ -24,7 +24,7 @@ static const char usage[] =
 	"                   monotonic clock, whether or not it could be sent then (default: as fast as they go)\n"
 	"  --first ID       id of the first record (default 1)\n"
 	"  --paced          send only what stdin allows: each line is the total that may have been sent so far,\n"
-	"                   its end stops the producer; meanwhile stdout tells confirmed=N\n"
+	"                   its end stops the producer; meanwhile stdout tells confirmed=N; not with --rate\n"
 	"  -X NAME=VALUE    a property of librdkafka, may be repeated\n";
 
 enum {
@@ -43,8 +43,10 @@ enum {
 
 static const struct option options[] = {
 	{"help", no_argument, NULL, OPT_HELP},
+	{"kafka", required_argument, NULL, OPT_BOOTSTRAP},
 	{"bootstrap", required_argument, NULL, OPT_BOOTSTRAP},
 	{"topic", required_argument, NULL, OPT_TOPIC},
+	{"amqp", required_argument, NULL, OPT_URL},
 	{"amqp-url", required_argument, NULL, OPT_URL},
 	{"queue", required_argument, NULL, OPT_QUEUE},
 	{"messages", required_argument, NULL, OPT_MESSAGES},
@@ -128,6 +130,7 @@ int produce_command(int argc, char **argv)
 	}
 	if (optind != argc || !is_complete(&conf)) {
 		fputs(usage, stderr);
+		fputs("\nqbus-bench: produce takes a topic of Kafka or a queue of RabbitMQ, and how many messages\n", stderr);
 		return EXIT_USAGE;
 	}
 	pace_init(&pace, conf.is_paced, conf.rate);
