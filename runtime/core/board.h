@@ -29,9 +29,8 @@ struct pipeline {
 	size_t n_servers;
 	struct qb_settlement *settlements; /* collected since the last flush (plugins that want each receipt) */
 	size_t n_settlements, n_settlement_slots;
-	int64_t commit_due_us;                  /* 0: nothing to commit */
+	int64_t commit_due_us, memo_again_us; /* 0: nothing to commit; when a memo longer than what was refused is tried */
 	size_t memo_kept_len, memo_refused_len; /* the longest memo that the broker kept; the shortest refused, 0: none */
-	int64_t memo_again_us;                  /* when a longer one is tried */
 	struct breaker breaker;
 	uint64_t n_good_seen, n_failed_seen;    /* what the breaker was told of counts.acked and n_failed */
 	uint64_t n_judged, n_failed;            /* messages that handlers rejected, being well; attempts that failed */

@@ -270,8 +270,7 @@ struct qb_plugin {
 	void (*aim)(void *source, const char *target);
 };
 
-/* Whether the struct (of a plugin or of the host), whose size may be that of an older one, has this field and says
- * something in it. Of a plugin for what came after `wake`, of the host for what came after `log`. */
+/* Whether this plugin, or this host, has the field, which came after `wake`, or `log`, and says something in it. */
 #define QB_HAS(which, field)                                                                                           \
 	((which)->size >= (size_t)((const char *)(&(which)->field + 1) - (const char *)(which)) && (which)->field)
 
