@@ -45,6 +45,16 @@ static void out_of_range_tell(struct consumer *consumer, const struct lane *lane
 		lane->topic, (int)lane->partition, (long long)lane->next, (long long)low, (long long)high);
 }
 
+/* Where a group without an offset begins is known with its first message only. */
+static void unreadable_tell(const struct lane *lane, const char *text, char *ret_reason, size_t size)
+{
+	char where[40] = "its beginning";
+
+	if (lane->next >= 0)
+		snprintf(where, sizeof(where), "offset %lld", (long long)lane->next);
+	snprintf(ret_reason, size, "%s[%d] cannot be read at %s: %s", lane->topic, (int)lane->partition, where, text);
+}
+
 void wedge_lane(
 	struct consumer *consumer, struct lane *lane, rd_kafka_resp_err_t error, const char *text, int64_t now_us)
 {
@@ -56,8 +66,7 @@ void wedge_lane(
 		begin(consumer, lane, reason, now_us);
 		return;
 	}
-	snprintf(reason, sizeof(reason), "%s[%d] cannot be read at offset %lld: %s", lane->topic, (int)lane->partition,
-		(long long)lane->next, text);
+	unreadable_tell(lane, text, reason, sizeof(reason));
 	begin(consumer, lane, reason, now_us);
 	lane->wedge.retry_us = now_us + RETRY_US;
 	lanes_hold(&consumer->lanes, lane, true);
@@ -77,8 +86,7 @@ static void suspicion_look(struct consumer *consumer, struct lane *lane, int64_t
 		lane->wedge.suspicion = NULL;
 		return;
 	}
-	snprintf(reason, sizeof(reason), "%s[%d] cannot be read at offset %lld: %s", lane->topic, (int)lane->partition,
-		(long long)lane->next, lane->wedge.suspicion);
+	unreadable_tell(lane, lane->wedge.suspicion, reason, sizeof(reason));
 	begin(consumer, lane, reason, now_us);
 	lane->wedge.by_answer = true;
 }

@@ -347,17 +347,28 @@ static void an_offset_out_of_range_wedges_its_lane_and_is_not_reset(void **state
 	rig_free(rig);
 }
 
+static struct rig *narrow_open(const char *topics, const char *topic)
+{
+	struct rig *rig = rig_new(plugin, "bootstrap_servers", "embedded", "embedded.topics", topics, "topics", topic,
+		"group_id", topic, "properties", "receive.message.max.bytes=3500", "max_bytes", "2KiB", NULL);
+
+	rig->conf.broker = "shared";
+	assert_int_equal(rig_open(rig), QB_OK);
+	return rig;
+}
+
 /* An answer that is too large is told behind what was read before it: only then it is known what cannot be read. */
 static void what_came_before_an_answer_too_large_is_taken_before_that_is_told(void **state)
 {
-	struct rig *rig = rig_new(plugin, "bootstrap_servers", "embedded", "embedded.topics", "wide:1", "topics", "wide",
-		"group_id", "wide", "session_timeout", "3s", "properties", "heartbeat.interval.ms=200", "properties",
-		"receive.message.max.bytes=3500", "max_bytes", "2KiB", NULL);
+	struct rig *first = narrow_open("broad:1", "broad"), *rig;
 
 	(void)state;
-	rig->conf.broker = "shared";
+	produce_wide("broad", 0, 1, 4000); /* nothing came before it, not even an offset */
+	RIG_WAIT(first, rig_condition_find(first, QB_WEDGED, 1), JOIN_MS);
+	assert_non_null(strstr(rig_condition_find(first, QB_WEDGED, 1)->reason, "broad[0] cannot be read at its beginning"));
+	rig_free(first);
+	rig = narrow_open("wide:1", "wide");
 	rig->budget = (struct qb_budget){0, 0};
-	assert_int_equal(rig_open(rig), QB_OK);
 	produce("wide", 0, 5);
 	produce_wide("wide", 5, 1, 4000);
 	RIG_WAIT(rig, rig_log_find(rig, "Invalid response size"), JOIN_MS);
