@@ -58,6 +58,16 @@ static uint32_t assemble_deliveries(const struct assemble *assemble, const amqp_
 	return count ? count : 1;
 }
 
+/* Streams redeliver nothing. A copy of a stream's message in another queue bears the header too: taken for a stream's,
+ * it comes again, and is marked then. */
+static bool assemble_is_stream(struct assemble *assemble, const amqp_basic_properties_t *properties)
+{
+	bool is_wary = assemble->is_wary;
+
+	assemble->is_wary = false;
+	return is_wary && !assemble->is_redelivered && headers_has_offset(properties);
+}
+
 static enum assemble_result assemble_header(
 	struct assemble *assemble, const amqp_frame_t *frame, struct message **ret_message)
 {
@@ -66,6 +76,8 @@ static enum assemble_result assemble_header(
 
 	if (assemble->state != ASSEMBLE_HEADER || frame->payload.properties.class_id != AMQP_BASIC_CLASS)
 		return ASSEMBLE_PROTOCOL;
+	if (assemble_is_stream(assemble, properties))
+		return ASSEMBLE_STREAM;
 
 	bool has_time = properties->_flags & AMQP_BASIC_TIMESTAMP_FLAG && properties->timestamp < INT64_MAX / 1000;
 

@@ -15,6 +15,7 @@ struct assemble {
 	struct message *message; /* NULL in IDLE */
 	uint64_t last_tag;       /* tags of a channel ascend */
 	bool is_redelivered;
+	bool is_wary;      /* set by the owner: is the next message a stream's? */
 	uint64_t n_wanted; /* body bytes that are still to come */
 	uint64_t size;     /* of the body */
 };
@@ -25,6 +26,7 @@ enum assemble_result {
 	ASSEMBLE_OVERSIZE, /* *ret_message is the caller's: it has a tag and no body, the body was skipped */
 	ASSEMBLE_PROTOCOL, /* the frames come in an order that cannot be; drop the connection */
 	ASSEMBLE_MEMORY,   /* no memory for the body; drop the connection */
+	ASSEMBLE_STREAM,   /* a stream sends this; drop the connection */
 };
 
 void assemble_init(struct assemble *assemble, struct inbox *inbox, int64_t max_body);

@@ -191,8 +191,7 @@ static void server_read(struct connection *connection)
 	snprintf(connection->server, sizeof(connection->server), "%.*s %.*s", (int)product.len,
 		product.len ? (const char *)product.bytes : "", (int)version.len,
 		version.len ? (const char *)version.bytes : "");
-	if (!strncmp(connection->server, "RabbitMQ ", 9))
-		connection->server_major = (int)strtol(connection->server + 9, NULL, 10);
+	sscanf(connection->server, "RabbitMQ %d.%d", &connection->server_major, &connection->server_minor);
 }
 
 /* Without the two capabilities the broker is silent about a deleted queue and about blocking. */

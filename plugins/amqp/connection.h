@@ -15,9 +15,10 @@
 struct connection {
 	amqp_connection_state_t state; /* NULL: closed */
 	int fd;
-	bool is_lost;            /* nothing may be called any more but connection_close */
-	int heartbeat_s;         /* as agreed */
-	int server_major;        /* 0: unknown */
+	bool is_lost;     /* nothing may be called any more but connection_close */
+	int heartbeat_s;  /* as agreed */
+	int server_major; /* of RabbitMQ; 0: unknown */
+	int server_minor;
 	char server[64];         /* product and version */
 	char peer[128];          /* host:port */
 	char reason[REASON_MAX]; /* why the last call failed */

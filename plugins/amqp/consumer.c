@@ -211,6 +211,8 @@ static enum qb_result content_take(struct consumer *consumer, const amqp_frame_t
 		snprintf(consumer->connection.reason, REASON_MAX, "there is no memory for a body of %" PRIu64 " bytes",
 			consumer->assemble.size);
 		return QB_LOST;
+	case ASSEMBLE_STREAM:
+		return subscribe_refuse(consumer);
 	case ASSEMBLE_PROTOCOL:
 		break;
 	}

@@ -95,7 +95,8 @@ static void yard_free(struct yard *yard)
 	free(yard);
 }
 
-/* How many letters there are: a letter that is published again may come back, and is not shown twice. */
+/* How many letters there are: a letter that is published again may come back, and is not shown twice. A stream says
+ * that it has none, but refuses to be asked for one. */
 static int letters_count(struct yard *yard, char ret_error[QB_GRAVE_ERROR])
 {
 	const amqp_queue_declare_ok_t *ok = amqp_queue_declare(
@@ -103,7 +104,7 @@ static int letters_count(struct yard *yard, char ret_error[QB_GRAVE_ERROR])
 
 	if (connection_judge(&yard->connection, "looking for the queue at", NULL) != QB_OK || !ok)
 		return fail(ret_error, yard->connection.reason);
-	yard->n_left = ok->message_count;
+	yard->n_left = ok->message_count ? ok->message_count : 1;
 	return 0;
 }
 

@@ -246,26 +246,38 @@ void headers_lend(const struct headers *headers, const struct text *text, struct
 	}
 }
 
-uint32_t headers_delivery_count(const amqp_basic_properties_t *properties)
+/* NULL: there is no such header. */
+static const amqp_field_value_t *header_find(const amqp_basic_properties_t *properties, const char *name)
 {
-	static const char name[] = "x-delivery-count";
+	size_t len = strlen(name);
 
 	for (int i = 0; properties->_flags & AMQP_BASIC_HEADERS_FLAG && i < properties->headers.num_entries; i++) {
 		const amqp_table_entry_t *entry = &properties->headers.entries[i];
-		struct text text = {.data = NULL};
 
-		if (entry->key.len != sizeof(name) - 1 || memcmp(entry->key.bytes, name, entry->key.len))
-			continue;
-		if (!plain_text(&text, &entry->value))
-			return 0;
-		text_add(&text, "", 1);
-
-		long long count = strtoll(text.data, NULL, 10);
-
-		text_done(&text);
-		return count < 0 ? 0 : count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
+		if (entry->key.len == len && !memcmp(entry->key.bytes, name, len))
+			return &entry->value;
 	}
-	return 0;
+	return NULL;
+}
+
+uint32_t headers_delivery_count(const amqp_basic_properties_t *properties)
+{
+	const amqp_field_value_t *value = header_find(properties, "x-delivery-count");
+	struct text text = {.data = NULL};
+
+	if (!value || !plain_text(&text, value))
+		return 0;
+	text_add(&text, "", 1);
+
+	long long count = strtoll(text.data, NULL, 10);
+
+	text_done(&text);
+	return count < 0 ? 0 : count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
+}
+
+bool headers_has_offset(const amqp_basic_properties_t *properties)
+{
+	return header_find(properties, "x-stream-offset");
 }
 
 /* ---- to the broker ---- */

@@ -37,6 +37,9 @@ void headers_lend(const struct headers *headers, const struct text *text, struct
 /* What a quorum queue counts in x-delivery-count; 0: nothing. */
 uint32_t headers_delivery_count(const amqp_basic_properties_t *properties);
 
+/* Whether it bears the x-stream-offset of a stream, or of a publisher that has copied a stream's headers. */
+bool headers_has_offset(const amqp_basic_properties_t *properties);
+
 /* The way back, for a persistent publication: headers named like a property become that property, but those that would
  * change a copy's fate do not: user-id and expiration stay headers, the broker's own counts are left out. Borrows all
  * bytes. entries has room for n. -EMSGSIZE: more than a header frame holds. */

@@ -150,8 +150,12 @@ static size_t urls_check(const struct qb_value *urls, qb_complain *complain, voi
 void options_check(const struct qb_source_conf *conf, qb_complain *complain, void *ctx)
 {
 	const struct qb_value *values = conf->values;
+	const struct qb_pair *type = options_find(&values[OPT_DECLARE_ARGUMENTS], "x-queue-type");
 	size_t n_tls = urls_check(&values[OPT_URL], complain, ctx);
 
+	if (type && !strcmp(type->text, "stream"))
+		complain(ctx, OPT_DECLARE_ARGUMENTS, true,
+			"a stream hands nothing out again, so a stop could lose messages; consume a classic or a quorum queue");
 	if (!values[OPT_CERTIFICATE_FILE].text != !values[OPT_KEY_FILE].text)
 		complain(ctx, OPT_CERTIFICATE_FILE, true, "certificate_file and key_file go together");
 	if (!n_tls && (values[OPT_CA_FILE].text || values[OPT_CERTIFICATE_FILE].text))

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static amqp_table_entry_t *entries_new(const struct qb_value *map)
 {
@@ -25,6 +26,46 @@ enum qb_result subscribe_declare(struct consumer *consumer)
 	return connection_judge(&consumer->connection, "declaring the queue at", NULL);
 }
 
+/* ---- streams
+ * ------------------------------------------------------------------------------------------------------------ */
+
+enum qb_result subscribe_refuse(struct consumer *consumer)
+{
+	snprintf(consumer->connection.reason, REASON_MAX,
+		"queue %.255s is a stream: it hands nothing out again, so what is open at a stop or a crash would be lost; "
+		"consume a classic or a quorum queue",
+		consumer->options->queue);
+	return QB_FATAL;
+}
+
+/* Only streams refuse a priority that is a number, and 0 is what a consumer has without. */
+static amqp_table_t arguments_of(const struct options *options, amqp_table_entry_t *entries)
+{
+	amqp_table_t table = options_table(options->arguments, entries);
+
+	if (!options_find(options->arguments, "x-priority"))
+		entries[table.num_entries++] = (amqp_table_entry_t){
+			.key = amqp_cstring_bytes("x-priority"), .value = {.kind = AMQP_FIELD_KIND_I32, .value.i32 = 0}};
+	return table;
+}
+
+/* The broker cuts its sentence where the name is long, so the type at its end may be missing. */
+static bool is_stream(const struct consumer *consumer)
+{
+	const struct qb_pair *priority = options_find(consumer->options->arguments, "x-priority");
+
+	return (!priority || priority->kind == QB_INT) && strstr(consumer->connection.reason, "invalid arg 'x-priority'");
+}
+
+/* 3.9, the first with streams, looks at no argument. */
+static bool is_silent_about_streams(const struct connection *connection)
+{
+	return connection->server_major == 3 && connection->server_minor == 9;
+}
+
+/* ---- the consumer
+ * ------------------------------------------------------------------------------------------------------- */
+
 /* A tag that was used before wedges quorum queues, so each consumer has a new one. */
 enum qb_result subscribe_begin(struct consumer *consumer, int prefetch, uint16_t *ret_code)
 {
@@ -41,11 +82,17 @@ enum qb_result subscribe_begin(struct consumer *consumer, int prefetch, uint16_t
 
 	snprintf(consumer->tag, sizeof(consumer->tag), "qbus-%u", ++consumer->n_tags);
 	amqp_basic_consume(connection->state, CONNECTION_CHANNEL, amqp_cstring_bytes(options->queue),
-		amqp_cstring_bytes(consumer->tag), 0, 0, 0, options_table(options->arguments, entries));
+		amqp_cstring_bytes(consumer->tag), 0, 0, 0, arguments_of(options, entries));
 	result = connection_judge(connection, "consuming from", ret_code);
 	free(entries);
 	if (result != QB_OK)
 		consumer->tag[0] = '\0';
+	if (result != QB_OK && is_stream(consumer)) {
+		if (ret_code)
+			*ret_code = 0;
+		return subscribe_refuse(consumer);
+	}
+	consumer->assemble.is_wary = is_silent_about_streams(connection);
 	consumer->prefetch = prefetch;
 	consumer->before = consumer->assemble.last_tag;
 	return result;

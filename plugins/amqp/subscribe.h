@@ -9,8 +9,11 @@
 /* Makes the queue, as the options say. */
 enum qb_result subscribe_declare(struct consumer *consumer);
 
-/* Consumes with that prefetch under a new tag. On failure there is no tag. */
+/* Consumes with that prefetch under a new tag. On failure there is no tag. A stream is refused, without a code. */
 enum qb_result subscribe_begin(struct consumer *consumer, int prefetch, uint16_t *ret_code);
+
+/* Says in connection.reason why a stream is no source. QB_FATAL. */
+enum qb_result subscribe_refuse(struct consumer *consumer);
 
 /* Cancels the consumer with that tag. */
 enum qb_result subscribe_end(struct consumer *consumer, const char *tag, uint16_t *ret_code);

@@ -29,18 +29,20 @@ def header(body_size, table=None):
     return struct.pack(">BHI", 2, 1, len(payload)) + payload + b"\xce"
 
 
-def message(tag, body, table=None):
+def message(tag, body, table=None, is_redelivered=False):
     """What the broker sends of one delivery, for a consumer tag that is filled in later."""
-    return lambda consumer: (pika.frame.Method(1, Basic.Deliver(consumer, tag, False, "", "orders")).marshal()
+    return lambda consumer: (pika.frame.Method(1, Basic.Deliver(consumer, tag, is_redelivered, "", "orders")).marshal()
                              + header(len(body), table) + pika.frame.Body(1, body).marshal())
 
 
 class FakeRabbit:
     """sessions: what the first consumer of each connection is sent, connection after connection. said: every other word
-    that a client says, as (connection, method). is_dumb: after a reject that connection hears nothing more."""
+    that a client says, as (connection, method). is_dumb: after a reject that connection hears nothing more. properties: what
+    the server says of itself."""
 
-    def __init__(self, sessions, is_dumb=False):
+    def __init__(self, sessions, is_dumb=False, **properties):
         self.sessions, self.is_dumb, self.said = sessions, is_dumb, []
+        self.properties = {"product": "Fake", **properties}
         self.server = socket.create_server(("127.0.0.1", 0))
         self.url = f"amqp://guest:guest@127.0.0.1:{self.server.getsockname()[1]}/%2f"
         self.connections = []
@@ -59,7 +61,7 @@ class FakeRabbit:
         try:
             stream = connection.makefile("rb")
             assert stream.read(8) == b"AMQP\0\0\x09\x01"
-            start = Connection.Start(server_properties={"product": "Fake"}, mechanisms="PLAIN", locales="en_US")
+            start = Connection.Start(server_properties=self.properties, mechanisms="PLAIN", locales="en_US")
             connection.sendall(pika.frame.Method(0, start).marshal())
             wanted = list(self.sessions[number]) if number < len(self.sessions) else []
             while head := stream.read(7):

@@ -8,12 +8,12 @@ import re
 import signal
 
 import pytest
-from pika.spec import Basic
+from pika.spec import Basic, BasicProperties
 
 import brokers
 import fake_rabbit
 from process import scaled, wait_until
-from proxy import EXIT_CLEAN, EXIT_CUT_SHORT, amqp_config, lasting, open_gate, run
+from proxy import EXIT_CLEAN, EXIT_CUT_SHORT, EXIT_ERROR, amqp_config, lasting, open_gate, run
 
 MESSAGES = scaled(100_000)
 
@@ -237,3 +237,85 @@ def test_a_deleted_queue_is_noticed_and_consumed_again_when_it_is_back(rabbit, f
     rabbit.produce(fresh, 100, "--first", 101)
     wait_handled(ledger, 200)
     assert proxy.stop() == EXIT_CLEAN
+
+
+def publish(rabbit, queue, ids, headers=None):
+    connection = rabbit.connect()
+    channel = connection.channel()
+    channel.confirm_delivery()
+    for number in ids:
+        channel.basic_publish("", queue, b'{"id":%d}' % number, BasicProperties(headers=headers))
+    connection.close()
+
+
+def wait_refused(proxy, queue):
+    """Until a warning has named the stream and told what to do, and only an operator can mend it."""
+    proxy.wait_log(rf'"warn".*queue {queue} is a stream: .*classic or a quorum queue(?s:.*)source is refused')
+
+
+@pytest.mark.parametrize("name, arguments", [
+    ("", {}), ("", {"x-priority": 5}), ("", {"x-stream-offset": "first"}), ("-" + "long" * 50, {})])
+def test_a_stream_is_no_source(rabbit, fresh, ledger, serve, tmp_path, name, arguments):
+    """Consumed from its end, as streams are, it would lose what comes while nobody consumes."""
+    queue = rabbit.declare(fresh + name, "stream")  # the broker cuts what it says of a long name
+    publish(rabbit, queue, range(1, 11))
+    proxy = serve(amqp_config(tmp_path, rabbit, queue, ledger, pipelines={"orders": {"source": {"arguments": arguments}}}))
+    wait_refused(proxy, queue)
+    publish(rabbit, queue, range(11, 21))
+    proxy.stop()
+    assert not ledger.count() and "broker is connected" not in proxy.text()
+
+
+def test_a_queue_that_comes_back_as_a_stream_is_refused_until_it_is_none(rabbit, fresh, ledger, serve, tmp_path):
+    rabbit.declare(fresh)
+    proxy = serve(amqp_config(tmp_path, rabbit, fresh, ledger))
+    publish(rabbit, fresh, range(1, 11), {"x-stream-offset": 7})  # what was copied out of a stream
+    wait_handled(ledger, 10)
+    rabbit.delete(fresh)
+    rabbit.declare(fresh, "stream")
+    publish(rabbit, fresh, range(1001, 1011))
+    wait_refused(proxy, fresh)
+    rabbit.delete(fresh)
+    rabbit.declare(fresh, "quorum")
+    publish(rabbit, fresh, range(11, 21), {"x-stream-offset": 7})
+    wait_handled(ledger, 20)
+    assert proxy.stop() == EXIT_CLEAN
+    report = ledger.report(range(1, 21))
+    assert not (report.lost or report.duplicates or report.unexpected), report
+
+
+def test_a_stream_of_a_broker_that_refuses_no_argument_is_known_by_its_first_delivery(fresh, ledger, serve, tmp_path):
+    """What was copied out of a stream looks alike, but a queue delivers it again, and says so."""
+    offset = b"\x0fx-stream-offsetl" + bytes(8)
+    streamed, told_again = fake_rabbit.message(1, b'{"id":1}', offset), fake_rabbit.message(1, b'{"id":1}', offset, True)
+    follows = fake_rabbit.message(2, b'{"id":2}', offset)
+    fake = fake_rabbit.FakeRabbit([[streamed, follows], [streamed, follows], [told_again, follows]],
+                                  product="RabbitMQ", version="3.9.13")
+    try:
+        proxy = serve(amqp_config(tmp_path, fake, fresh, ledger))
+        wait_refused(proxy, fresh)
+        assert not ledger.count()
+        wait_handled(ledger, 2)
+        assert proxy.stop() == EXIT_CLEAN
+        assert len(fake.connections) == 3 and not fake.heard(Basic.Reject)
+        assert {number for number, _ in fake.heard(Basic.Ack)} == {2}, "nothing of a stream is acked"
+    finally:
+        fake.finish()
+
+
+def test_dead_letters_go_to_a_stream_and_cannot_be_looked_at_there(rabbit, fresh, ledger, serve, tmp_path):
+    graves = rabbit.declare(f"{fresh}.dlq", "stream")
+    fill(rabbit, fresh, "classic", 100)
+    proxy = serve(amqp_config(tmp_path, rabbit, fresh, ledger, handler=["reject_every=10"],
+                              pipelines={"orders": {"dead_letter": {"exchange": "", "routing_key": graves}}}))
+    wait_handled(ledger, 100)
+    assert proxy.stop() == EXIT_CLEAN
+    wait_empty(rabbit, fresh)
+    with rabbit.connect() as connection:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=100)
+        letters = channel.consume(graves, arguments={"x-stream-offset": "first"}, inactivity_timeout=60)
+        found = [json.loads(body)["id"] for _, _, body in (next(letters) for _ in range(10))]
+    assert sorted(found) == list(range(10, 101, 10))
+    done = run("dlq", "show", "orders", "--queue", graves, "-c", proxy.file)
+    assert done.returncode == EXIT_ERROR and "not supported by stream queues" in done.stderr and graves in done.stderr, done

@@ -120,6 +120,15 @@ def test_a_wrong_command_line_is_refused(arguments, says):
     assert done.returncode == EXIT_USAGE and says in done.stderr, done
 
 
+def test_a_stream_to_be_declared_is_refused(tmp_path):
+    file = tmp_path / "qbus.yaml"
+    source = {"broker": "b", "queue": "q", "declare": {"arguments": {"x-queue-type": "stream"}}}
+    file.write_text(json.dumps({"socket": {"path": str(tmp_path / "s")}, "brokers": {"b": {"type": "amqp", "url": "amqp://b"}},
+                                "pipelines": {"p": {"source": source}}}))
+    done = run("check-config", "-c", file)
+    assert done.returncode == EXIT_CONFIG and [s for _, s in complaints(done, file) if "a stream hands nothing out again" in s], done
+
+
 def test_a_missing_folder_of_the_socket_below_run_warns_and_stops_the_start_in_the_same_words(tmp_path):
     folder, file = f"/run/{uuid.uuid4()}", tmp_path / "qbus.yaml"
     sentence = f'needs the directory "{folder}", which has to be there at the start'
