@@ -3,6 +3,7 @@
 #include "connection.h"
 
 #include "clock.h"
+#include "tls.h"
 
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
@@ -17,9 +18,6 @@
 
 #define FRAME_MAX 131072 /* never more: a header table nests as deep as a frame is long */
 #define CHANNELS_MAX 1
-
-static const char *const ca_files[] = {
-	"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
 
 static enum qb_result fail(struct connection *connection, enum qb_result result, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -151,25 +149,16 @@ bool connection_sent(struct connection *connection, const char *what, int status
 
 /* ---- opening ---- */
 
-static amqp_socket_t *socket_tls(struct connection *connection, const struct options *options)
+static amqp_socket_t *socket_tls(
+	const struct connection *connection, const struct options *options, enum tls_part *ret_bad)
 {
-	amqp_socket_t *socket = amqp_ssl_socket_new(connection->state);
-	const char *ca_file = options->ca_file;
+	const struct tls_files files = {options->ca_file, options->certificate_file, options->key_file};
+	amqp_socket_t *socket = tls_socket_new(connection->state, &files, ret_bad);
 
 	if (!socket)
 		return NULL;
-	for (size_t i = 0; !ca_file && i < sizeof(ca_files) / sizeof(*ca_files); i++)
-		if (access(ca_files[i], R_OK) == 0)
-			ca_file = ca_files[i];
 	amqp_ssl_socket_set_verify_peer(socket, options->verify_peer);
 	amqp_ssl_socket_set_verify_hostname(socket, options->verify_peer && options->verify_hostname);
-	if (amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST) != AMQP_STATUS_OK)
-		return NULL;
-	if (ca_file && amqp_ssl_socket_set_cacert(socket, ca_file) != AMQP_STATUS_OK)
-		return NULL;
-	if (options->certificate_file &&
-		amqp_ssl_socket_set_key(socket, options->certificate_file, options->key_file) != AMQP_STATUS_OK)
-		return NULL;
 	return socket;
 }
 
@@ -243,10 +232,12 @@ static enum qb_result endpoint_open(struct connection *connection, const struct 
 	if (!connection->state)
 		abort();
 
-	amqp_socket_t *socket = endpoint->is_tls ? socket_tls(connection, options) : amqp_tcp_socket_new(connection->state);
+	enum tls_part bad = TLS_NONE;
+	amqp_socket_t *socket =
+		endpoint->is_tls ? socket_tls(connection, options, &bad) : amqp_tcp_socket_new(connection->state);
 
 	if (!socket)
-		return fail(connection, QB_FATAL, "TLS to %s: the certificate files cannot be used", connection->peer);
+		return fail(connection, QB_FATAL, "TLS to %s: %s cannot be used", connection->peer, tls_part_name(bad));
 	amqp_set_handshake_timeout(connection->state, &connect_timeout);
 	amqp_set_rpc_timeout(connection->state, &rpc_timeout);
 	errno = 0;

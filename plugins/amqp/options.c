@@ -2,6 +2,8 @@
 /* Reads urls and values. A user or password of its own option goes before the one in the url. */
 #include "options.h"
 
+#include "tls.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,6 +149,22 @@ static size_t urls_check(const struct qb_value *urls, qb_complain *complain, voi
 	return n_tls;
 }
 
+/* They may be there and hold something else. */
+static void files_check(const struct qb_value *values, qb_complain *complain, void *ctx)
+{
+	static const char *const sentences[] = {
+		[TLS_LIBRARY] = "the library for TLS cannot be used",
+		[TLS_CA] = "ca_file holds no certificate",
+		[TLS_CERTIFICATE] = "certificate_file and key_file hold no certificate and its key",
+	};
+	const struct tls_files files = {
+		values[OPT_CA_FILE].text, values[OPT_CERTIFICATE_FILE].text, values[OPT_KEY_FILE].text};
+	enum tls_part bad = tls_judge(&files);
+
+	if (bad != TLS_NONE)
+		complain(ctx, bad == TLS_CERTIFICATE ? OPT_CERTIFICATE_FILE : OPT_CA_FILE, true, sentences[bad]);
+}
+
 void options_check(const struct qb_source_conf *conf, qb_complain *complain, void *ctx)
 {
 	const struct qb_value *values = conf->values;
@@ -158,6 +176,8 @@ void options_check(const struct qb_source_conf *conf, qb_complain *complain, voi
 			"a stream hands nothing out again, so a stop could lose messages; consume a classic or a quorum queue");
 	if (!values[OPT_CERTIFICATE_FILE].text != !values[OPT_KEY_FILE].text)
 		complain(ctx, OPT_CERTIFICATE_FILE, true, "certificate_file and key_file go together");
+	else if (n_tls)
+		files_check(values, complain, ctx);
 	if (!n_tls && (values[OPT_CA_FILE].text || values[OPT_CERTIFICATE_FILE].text))
 		complain(ctx, OPT_URL, false, "no url begins with amqps://, so the certificates are not used");
 	if (n_tls && !values[OPT_VERIFY_PEER].number)

@@ -98,6 +98,21 @@ def test_a_missing_file_is_refused(tmp_path):
     assert done.returncode == EXIT_CONFIG and "none.yaml" in done.stderr
 
 
+@pytest.mark.parametrize("broker, says", [
+    ({"type": "amqp", "url": "amqps://b/", "ca_file": "FILE"}, "ca_file holds no certificate"),
+    ({"type": "amqp", "url": "amqps://b/", "certificate_file": "FILE", "key_file": "FILE"}, "hold no certificate and its key"),
+    ({"type": "kafka", "bootstrap_servers": "b:1", "security": {"protocol": "ssl", "ca_file": "FILE"}}, "ssl.ca.location failed"),
+    ({"type": "kafka", "bootstrap_servers": "b:1;c:1"}, "host:port,host:port")])
+def test_what_a_client_would_refuse_is_refused_before(tmp_path, broker, says):
+    junk, file = tmp_path / "junk.pem", tmp_path / "qbus.yaml"
+    junk.write_text("junk\n")
+    source = {"broker": "b", "queue": "q"} if broker["type"] == "amqp" else {"broker": "b", "topics": ["t"], "group_id": "g"}
+    file.write_text(json.dumps({"socket": {"path": str(tmp_path / "s")}, "brokers": {"b": broker},
+                                "pipelines": {"p": {"source": source}}}).replace("FILE", str(junk)))
+    done = run("check-config", "-c", file)
+    assert done.returncode == EXIT_CONFIG and [sentence for _, sentence in complaints(done, file) if says in sentence], done
+
+
 @pytest.mark.parametrize("url, says", [
     ("amqp://b:70000/", "port 70000"), ("amqp://b:0/", "port 0"), ("amqp://u@b:70000", "port 70000"), ("http://b:80", "amqp://"),
     ("amqp://b:port/", "amqp://")])
