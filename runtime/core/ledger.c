@@ -92,7 +92,9 @@ static void entry_release_row(struct ledger *ledger, struct entry *entry)
 	if (entry->batch)
 		msg_batch_unref(entry->batch);
 	entry->batch = NULL;
-	ledger->n_refused -= entry->grave && entry->grave->is_refused;
+	if (!entry->grave)
+		return;
+	ledger->n_refused -= entry->grave->is_refused;
 	free(entry->grave);
 	entry->grave = NULL;
 }
