@@ -69,6 +69,16 @@ struct source_lane *source_find_lane(const struct source *source, uint64_t numbe
 	return low < source->n_lanes && source->lanes[low].number == number ? &source->lanes[low] : NULL;
 }
 
+/* NULL: the lane is closed. */
+static struct news *news_of_lane(const struct source *source, enum news_kind kind, uint64_t number)
+{
+	const struct source_lane *known = source_find_lane(source, number);
+	struct news *news = known ? news_new(kind, NULL, 0) : NULL;
+	if (news)
+		news->lane = known->lane;
+	return news;
+}
+
 static uint64_t source_on_lane_open(void *self, const struct qb_lane_info *info)
 {
 	struct source *source = self;
@@ -83,13 +93,9 @@ static uint64_t source_on_lane_open(void *self, const struct qb_lane_info *info)
 
 static void source_on_lane_closing(void *self, uint64_t number)
 {
-	struct source *source = self;
-	struct source_lane *known = source_find_lane(source, number);
-	if (!known)
-		return;
-	struct news *news = news_new(NEWS_LANE_CLOSING, NULL, 0);
-	news->lane = known->lane;
-	news_post(source, news);
+	struct news *news = news_of_lane(self, NEWS_LANE_CLOSING, number);
+	if (news)
+		news_post(self, news);
 }
 
 static void source_on_lane_close(void *self, uint64_t number)
@@ -126,15 +132,12 @@ static void source_on_deliver(void *self, const struct qb_message *messages, siz
 
 static void source_on_settled(void *self, uint64_t number, int64_t receipt, int status)
 {
-	struct source *source = self;
-	struct source_lane *known = source_find_lane(source, number);
-	if (!known)
+	struct news *news = news_of_lane(self, NEWS_KEPT, number);
+	if (!news)
 		return;
-	struct news *news = news_new(NEWS_KEPT, NULL, 0);
-	news->lane = known->lane;
 	news->number = receipt;
 	news->code = status;
-	news_post(source, news);
+	news_post(self, news);
 }
 
 static void source_on_published(void *self, uint64_t token, int status, const char *reason)
@@ -176,11 +179,9 @@ static void source_on_drained(void *self)
 static void source_on_passed(void *self, uint64_t number, int64_t receipt)
 {
 	struct source *source = self;
-	struct source_lane *known = source_find_lane(source, number);
-	if (!known)
+	struct news *news = news_of_lane(source, NEWS_SKIPPED, number);
+	if (!news)
 		return;
-	struct news *news = news_new(NEWS_SKIPPED, NULL, 0);
-	news->lane = known->lane;
 	news->number = receipt;
 	news->code = SOURCE_PASSED;
 	source->taken_messages++;
