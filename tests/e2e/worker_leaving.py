@@ -66,6 +66,7 @@ def main():
             time.sleep(1000)
         client = Client(os.environ["QBUS_SOCKET"], 1000)
         client.welcome()
+        client.take(1, 1000)
         become_a_stranger(client)
     client = Client(os.environ["QBUS_SOCKET"], 1000)
     client.welcome(credit=1)
