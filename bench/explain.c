@@ -114,8 +114,8 @@ static void tell_held(const struct view *view)
 		effective_text(&view->explain->effective, "pipelines", view->name, "max_outstanding_bytes");
 	double mebibytes = (double)view->n_held * (double)view->explain->size / 1048576;
 
-	printf("  holds       %" PRId64 " messages of %" PRIu64 " bytes at most, %.1f MiB: the least of ", view->n_held,
-		view->explain->size, mebibytes);
+	printf("  holds       %" PRId64 " messages of %" PRIu64 " bytes at most, %.1f MiB: the least of\n              ",
+		view->n_held, view->explain->size, mebibytes);
 	if (number(view, "source.prefetch") > 0)
 		printf("prefetch %" PRId64 ", ", number(view, "source.prefetch"));
 	printf("max_outstanding_messages %" PRId64 ", max_outstanding_bytes %s\n", number(view, "max_outstanding_messages"),
@@ -124,9 +124,9 @@ static void tell_held(const struct view *view)
 
 static void tell_work(const struct view *view)
 {
-	printf("  work        that is %s for each of %" PRId64 " worker(s) when a handler takes %s%s\n",
-		period(view->work_s), view->n_workers > 0 ? view->n_workers : 1, period(view->handler_s),
-		view->n_workers > 0 ? "" : " (the proxy starts none; one is assumed)");
+	printf("  work        that is %s for each of %" PRId64 " worker%s when a handler takes %s%s\n",
+		period(view->work_s), view->n_workers > 0 ? view->n_workers : 1, view->n_workers > 1 ? "s" : "",
+		period(view->handler_s), view->n_workers > 0 ? "" : " (the proxy starts none; one is assumed)");
 	if (view->handler_s > seconds(view, "handler_timeout"))
 		printf("  deadline    NO HANDLER OF %s SUCCEEDS: handler_timeout is %s\n", period(view->handler_s),
 			period(seconds(view, "handler_timeout")));
@@ -155,7 +155,7 @@ static void tell_failures(const struct view *view)
 {
 	double most_s = failures_s(view);
 
-	printf("  failures    an attempt ends after %s at the latest (handler_timeout + handler_grace%s); ",
+	printf("  failures    an attempt ends after %s at the latest (handler_timeout + handler_grace%s);\n              ",
 		period(view->attempt_s), view->n_workers > 0 ? " + the pool's destroy_timeout" : "");
 	if (most_s > 0)
 		printf("a message that waits for nobody is given up after %s at the latest\n", period(most_s));
@@ -178,7 +178,7 @@ static void tell_kafka(const struct view *view)
 	printf("  fetched     beside, librdkafka holds up to %.1f MiB a partition and %.1f MiB a broker: %.0f MiB of %.0f\n"
 		   "              partitions on one broker\n",
 		of_lane / 1048576, of_broker / 1048576, (of_lane * n + of_broker) / 1048576, n);
-	printf("  rebalance   waits %s (revoke_timeout) for running handlers: ", period(revoke_s));
+	printf("  rebalance   waits %s (revoke_timeout) for running handlers:\n              ", period(revoke_s));
 	if (view->handler_s > revoke_s)
 		printf("HANDLERS OF %s ARE REPEATED by the next owner; raise it\n", period(view->handler_s));
 	else if (seconds(view, "handler_timeout") > revoke_s)

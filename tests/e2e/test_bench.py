@@ -257,7 +257,7 @@ def explain(directory, handler_ms):
 
 def test_explain_says_how_long_messages_wait_and_what_the_broker_does_then(tmp_path):
     mails, orders = explain(tmp_path, 500)
-    assert "holds       600 messages" in mails and "that is 100 s for each of 3 worker(s)" in mails
+    assert "holds       600 messages" in mails and "that is 100 s for each of 3 workers" in mails
     assert "holds       512 messages" in orders  # a mebibyte of 2 KiB each
     assert "holds up to 2.0 MiB a partition and 8.0 MiB a broker: 32 MiB of 12" in orders
     assert "in time" in mails and "ARE REPEATED" not in orders
