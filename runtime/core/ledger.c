@@ -186,7 +186,7 @@ static void ledger_passed(void *ctx, struct entry *entry)
 	entry_free(ctx, entry);
 }
 
-void ledger_skip(struct ledger *ledger, const struct msg_item *item)
+bool ledger_skip(struct ledger *ledger, const struct msg_item *item)
 {
 	struct entry *entry = slots_take(&ledger->entries);
 	*entry = (struct entry){.lane = item->lane, .receipt = item->receipt};
@@ -194,7 +194,7 @@ void ledger_skip(struct ledger *ledger, const struct msg_item *item)
 	lane_add(item->lane, entry);
 	entry_enter_state(ledger, entry, ENTRY_SETTLED);
 	ledger->n_released++;
-	lane_advance(item->lane, ledger_passed, ledger);
+	return lane_advance(item->lane, ledger_passed, ledger);
 }
 
 /* The last orphan of a closed lane takes the lane with it. */

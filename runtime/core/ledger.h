@@ -86,8 +86,8 @@ void ledger_done(struct ledger *ledger); /* every lane is closed */
 struct entry *ledger_admit(struct ledger *ledger, struct msg_batch *batch, const struct msg_item *item, int64_t now_us);
 
 /* A message came that an earlier owner had settled: it only keeps its place in the lane until the position passes it.
- */
-void ledger_skip(struct ledger *ledger, const struct msg_item *item);
+ * Returns whether the position moved. */
+bool ledger_skip(struct ledger *ledger, const struct msg_item *item);
 
 /* The entry to be delivered next, NULL: none. Suspects are not asked for here. */
 struct entry *ledger_next(const struct ledger *ledger);

@@ -288,8 +288,8 @@ static void pipeline_on_batch(void *ctx, struct msg_batch *batch)
 		pipeline->counts.redelivered += item->deliveries > 0;
 		if (lane->n_skips && lane_is_skipped(lane, item->receipt)) {
 			pipeline->counts.skipped++;
-			ledger_skip(ledger, item);
-			commit_dirty(pipeline, lane);
+			if (ledger_skip(ledger, item)) /* else the broker's memo tells it already */
+				commit_dirty(pipeline, lane);
 			continue;
 		}
 		ledger_admit(ledger, batch, item, now_us);

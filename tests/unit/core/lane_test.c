@@ -144,12 +144,26 @@ static void what_an_earlier_owner_settled_stays_in_the_memo_until_it_is_passed(v
 	assert_int_equal(fixture->stage.pipeline->counts.skipped, 3);
 	assert_int_equal(lane_memo_write(lane, memo, LANE_MEMO_BYTES, &cut), strlen("qbus2:5k,2,3,5,2"));
 	assert_string_equal(memo, "qbus2:5k,2,3,5,2");
+	assert_false(lane->is_dirty); /* the broker has all of it */
+	assert_int_equal(lane_unproven(lane), 0);
 	stage_turn(&fixture->stage, 1);
 	ack(fixture, 200);
+	assert_true(lane->is_dirty);
 	ack(fixture, 201);
 	assert_int_equal(lane->position, 204);
 	lane_memo_write(lane, memo, LANE_MEMO_BYTES, &cut);
 	assert_string_equal(memo, "qbus2:5p,5,2");
+}
+
+/* The two before it were taken by retention, say. */
+static void what_an_earlier_owner_settled_moves_the_position_where_nothing_stands_before_it(void **state)
+{
+	struct fixture *fixture = *state;
+	struct lane *lane = stage_lane(&fixture->stage, 1, 200, "qbus2:5k,2,3");
+	stage_arrive(&fixture->stage, lane, 202, 0);
+	assert_int_equal(lane->position, 202);
+	assert_true(lane->is_dirty);
+	assert_int_equal(lane_unproven(lane), 202 - lane->kept);
 }
 
 static void a_memo_that_somebody_else_wrote_is_left_alone(void **state)
@@ -226,6 +240,7 @@ int main(void)
 		lane_test(a_memo_tells_the_next_owner_what_is_settled_above_the_position),
 		lane_test(a_memo_that_does_not_fit_is_cut_and_says_how_much),
 		lane_test(what_an_earlier_owner_settled_stays_in_the_memo_until_it_is_passed),
+		lane_test(what_an_earlier_owner_settled_moves_the_position_where_nothing_stands_before_it),
 		cmocka_unit_test(a_memo_that_somebody_else_wrote_is_left_alone),
 		cmocka_unit_test(a_memo_of_another_position_settles_nothing),
 		cmocka_unit_test(random_memos_are_read_back_as_they_were_written),
