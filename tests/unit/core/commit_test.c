@@ -5,8 +5,8 @@
 
 #include <errno.h>
 
-/* KEEPS: characters that the broker keeps of a memo. ABOVE: settled ones above the position, each between two that stay,
- * which makes some 400 characters. */
+/* KEEPS: characters that the broker keeps of a memo. ABOVE: settled ones above the position, each between two that
+ * stay, which makes some 400 characters. */
 enum { KEEPS = 100, ABOVE = 100 };
 
 static void settle_every_other(struct fixture *fixture)
