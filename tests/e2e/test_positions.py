@@ -56,6 +56,7 @@ def test_the_position_passes_what_transactions_leave_behind_the_last_message(kaf
     wait_until(lambda: ledger.count() == 30, 60, "what comes above it is handled")
     assert kafka.committed(group, topic) == {0: 42}
     proxy.kill()
+    kafka.forget(group)
     proxy.start()
     ledger.path.with_name(ledger.path.name + ".gate").touch()
     wait_end(kafka, group, topic)
