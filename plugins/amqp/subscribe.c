@@ -26,8 +26,7 @@ enum qb_result subscribe_declare(struct consumer *consumer)
 	return connection_judge(&consumer->connection, "declaring the queue at", NULL);
 }
 
-/* ---- streams
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- streams ---- */
 
 enum qb_result subscribe_refuse(struct consumer *consumer)
 {
@@ -63,8 +62,7 @@ static bool is_silent_about_streams(const struct connection *connection)
 	return connection->server_major == 3 && connection->server_minor == 9;
 }
 
-/* ---- the consumer
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- the consumer ---- */
 
 /* A tag that was used before wedges quorum queues, so each consumer has a new one. */
 enum qb_result subscribe_begin(struct consumer *consumer, int prefetch, uint16_t *ret_code)
