@@ -21,8 +21,7 @@
 #define PAUSE_MIN_US 20000
 #define PAUSE_MAX_US 500000
 
-/* ---- how many messages at a time
- * ---------------------------------------------------------------------------------------- */
+/* ---- how many messages at a time ---- */
 
 static int prefetch_wanted(const struct consumer *consumer)
 {
@@ -129,8 +128,7 @@ static enum qb_result resize(struct consumer *consumer, int prefetch, int64_t no
 	return result;
 }
 
-/* ---- acks
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- acks ---- */
 
 /* While draining no message waits for the room of an ack, so gaps are left to close. */
 static void acks_send_due(struct consumer *consumer, int64_t now_us)
@@ -164,8 +162,7 @@ void consumer_settle(struct consumer *consumer, const struct qb_settlement *sett
 	acks_send_due(consumer, now_us);
 }
 
-/* ---- frames
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- frames ---- */
 
 /* What is too large is given to the queue's dead-letter exchange, where it has one. */
 static void oversize(struct consumer *consumer, struct message *message)
@@ -315,8 +312,7 @@ static enum qb_result frames_read(struct consumer *consumer, int64_t now_us, boo
 	return status < 0 ? QB_LOST : QB_OK;
 }
 
-/* ---- the doors
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- the doors ---- */
 
 static enum qb_result queue_ask(struct consumer *consumer, int64_t now_us)
 {

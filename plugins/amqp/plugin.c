@@ -152,8 +152,7 @@ static enum qb_result plugin_open(const struct qb_host *host, const struct qb_so
 	return QB_OK;
 }
 
-/* ---- poll
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- poll ---- */
 
 /* The connections must be served twice a heartbeat, however long the runtime would wait. */
 static int wait_ms(const struct source *source, int timeout_ms)
@@ -224,8 +223,7 @@ static enum qb_result plugin_poll(void *self, int timeout_ms, const struct qb_bu
 	return source_turn(source, budget, &idle);
 }
 
-/* ---- the rest of the contract
- * ------------------------------------------------------------------------------------------- */
+/* ---- the rest of the contract ---- */
 
 static void plugin_settle(void *self, const struct qb_settlement *settlements, size_t n)
 {

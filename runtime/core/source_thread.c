@@ -127,8 +127,7 @@ static void source_on_deliver(void *self, const struct qb_message *messages, siz
 	}
 }
 
-/* ---- the other functions of the host
- * --------------------------------------------------------------------------------- */
+/* ---- the other functions of the host ---- */
 
 static void source_on_settled(void *self, uint64_t number, int64_t receipt, int status)
 {

@@ -53,7 +53,7 @@ struct qb_message {
 	size_t n_headers;
 };
 
-/* ---- configuration: a plugin declares its options, the runtime reads and checks the file against them ----------- */
+/* ---- configuration: a plugin declares its options, the runtime reads and checks the file against them ---- */
 
 enum qb_kind {
 	QB_STRING,
@@ -103,7 +103,7 @@ struct qb_value {
 	size_t n_items; /* LIST, MAP */
 };
 
-/* ---- results and words ------------------------------------------------------------------------------------------ */
+/* ---- results and words ---- */
 
 /* What poll and open say. LOST: the runtime closes this source, backs off and opens it again. FATAL: the operator must
  * act (refused credentials, missing queue); the runtime says so and tries again slowly. */
@@ -160,7 +160,7 @@ struct qb_lane_info {
 	struct qb_bytes memo; /* what the last settlement left, or what a stranger left; may be empty */
 };
 
-/* ---- the host: what a plugin may ask of the runtime (source's thread only) -------------------------------------- */
+/* ---- the host: what a plugin may ask of the runtime (source's thread only) ---- */
 
 struct qb_host {
 	uint32_t size;
@@ -211,7 +211,7 @@ struct qb_budget {
 	size_t bytes; /* a message that begins within the budget is delivered whole */
 };
 
-/* ---- the plugin ------------------------------------------------------------------------------------------------- */
+/* ---- the plugin ---- */
 
 enum qb_trait {
 	QB_SETTLE_PREFIX = 1,   /* the broker keeps one position a lane (Kafka) */

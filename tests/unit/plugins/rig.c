@@ -220,7 +220,7 @@ static void host_drained(void *self)
 	rig->is_drained = true;
 }
 
-/* ---- the life of a rig ------------------------------------------------------------------------------------------ */
+/* ---- the life of a rig ---- */
 
 const struct qb_plugin *rig_load(const char *path)
 {
