@@ -96,17 +96,20 @@ def test_acks_out_of_order_commit_only_the_prefix(orders):
         wait_until(lambda: proxy.committed() == 10, 60, "all committed")
 
 
-def test_what_was_acked_above_the_prefix_does_not_come_again(orders, kafka, fresh, tmp_path):
-    proxy = orders(10)
-    commits = Commits(kafka, "orders-php", fresh, tmp_path / "commits")
+def kill_behind_memo(proxy, commits, count, prefix, offsets):
+    """Of so many messages the first ones and those above them are acked, and the broker has it when the proxy is killed."""
     with proxy.connect() as worker:
-        worker.welcome(credit=10)
-        taken = worker.take(10)
-        worker.ack([taken[0], *taken[4:8]])
-        with_memo = {*range(4, 8)}
-        wait_until(lambda: commits.read() and above(commits.newest[0]) == with_memo, 60, "the memo is committed")
+        worker.welcome(credit=count)
+        taken = worker.take(count)
+        worker.ack([*taken[:prefix], *taken[offsets.start:offsets.stop]])
+        wait_until(lambda: commits.read() and above(commits.newest[0]) == {*offsets}, 60, "the memo is committed")
     commits.close()
     proxy.kill()
+
+
+def test_what_was_acked_above_the_prefix_does_not_come_again(orders, kafka, fresh, tmp_path):
+    proxy = orders(10)
+    kill_behind_memo(proxy, Commits(kafka, "orders-php", fresh, tmp_path / "commits"), 10, 1, range(4, 8))
     kafka.forget("orders-php")
     proxy.start()
     with proxy.connect() as worker:
@@ -121,13 +124,7 @@ def test_an_offset_that_was_moved_with_its_metadata_passes_over_nothing(orders, 
     """As where a group's offsets are translated for another cluster: what is said of other messages is carried along."""
     proxy = orders(100)
     commits = Commits(kafka, "orders-php", fresh, tmp_path / "commits")
-    with proxy.connect() as worker:
-        worker.welcome(credit=100)
-        taken = worker.take(100)
-        worker.ack([*taken[:20], *taken[30:]])
-        wait_until(lambda: commits.read() and above(commits.newest[0]) == {*range(30, 100)}, 60, "the memo is committed")
-    commits.close()
-    proxy.kill()
+    kill_behind_memo(proxy, commits, 100, 20, range(30, 100))
     kafka.forget("orders-php")
     assert commits.newest[0].offset == 20
     kafka.move("orders-php", fresh, 10, commits.newest[0].memo)
